@@ -1,0 +1,1 @@
+"""From source to image: detect, build, and the image store."""

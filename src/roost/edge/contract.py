@@ -1,0 +1,109 @@
+"""What control asks of the edge, and what the edge asks back.
+
+Only awake apps are in Envoy. Requests for all other hosts go to the activator, which asks the
+`Waker` what to do with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where one machine of an app listens."""
+
+    machine_id: str
+    address: str  # private IPv4
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One awake app at the edge. The endpoints are its healthy, running machines; never empty."""
+
+    app: str
+    hosts: tuple[str, ...]  # lower case, without port
+    endpoints: tuple[Endpoint, ...]
+    region: str = "local"
+    force_https: bool = False
+    hard_limit: int = 0  # requests at once per machine; 0: no limit
+    idle_timeout: float = 0.0  # seconds a stream may be silent; 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request can't be served. `fault` says whose: the page and the header tell the user."""
+
+    status: int  # 404, 502 or 503
+    fault: str  # "app" | "cloud" | "none"
+    code: str  # machine-readable class, e.g. "app_exited", "app_not_listening", "no_such_app"
+    message: str  # one sentence: what happened
+    hint: str = ""  # the next step
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the edge has seen of one app."""
+
+    active: int = 0  # requests under way, WebSockets and streams included
+    last_request_at: float = 0.0  # Unix time of the latest start or end of a request; 0: never
+
+
+@dataclass(frozen=True, slots=True)
+class WakeResult:
+    """Either an endpoint that accepts connections, or a refusal."""
+
+    endpoint: Endpoint | None = None
+    refusal: Refusal | None = None
+
+
+class Waker(Protocol):
+    """Control's side: decides what becomes of a request that Envoy has no route for."""
+
+    async def wake(self, host: str) -> WakeResult:
+        """Bring the app behind `host` to where one of its machines accepts connections.
+
+        Called once per request; the callee joins calls for the same app, bounds them and gives up
+        at its own deadline. It also sees to it that the app's route is put to the edge.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatus:
+    """How the edge is."""
+
+    pid: int  # of Envoy; 0 when it does not run
+    connected: bool  # Envoy's xDS stream is open
+    routes: int
+    rejected: str = ""  # Envoy's words on the latest configuration it refused
+    detail: dict[str, object] = field(default_factory=dict)
+
+
+class Edge(Protocol):
+    """The edge as control sees it. All calls are on roostd's event loop."""
+
+    async def start(self) -> None:
+        """Serve xDS, the access log sink and the activator; start Envoy or adopt the one that runs."""
+
+    async def stop(self, *, envoy_too: bool) -> None:
+        """Stop serving; end Envoy only when asked, since it outlives roostd."""
+
+    async def put(self, route: Route, *, timeout: float = 5.0) -> None:
+        """Route an app; returns when Envoy has acknowledged it, or after `timeout` seconds without one."""
+
+    async def remove(self, app: str, *, timeout: float = 5.0) -> bool:
+        """Take an app out, so that new requests go to the activator; True once Envoy acknowledged."""
+
+    async def replace_all(self, routes: list[Route]) -> None:
+        """Set the whole table, after a restart of roostd."""
+
+    def traffic(self, app: str) -> Traffic:
+        """Return what was seen of an app since roostd started."""
+
+    async def drained(self, app: str, *, timeout: float) -> bool:
+        """Wait until no request of the app is under way; False at the deadline."""
+
+    def status(self) -> EdgeStatus:
+        """Return how the edge is."""

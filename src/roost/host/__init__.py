@@ -1,0 +1,1 @@
+"""What one Linux server can do: disks, cgroups, networks, machines and their logs. No policy."""

@@ -1,0 +1,177 @@
+"""The agent contract: all that control may ask of a host. Values in, values out; no shared objects.
+
+Every call is idempotent: asked twice, or asked again after `roostd` was killed in the middle, it ends
+in the same state. Calls block; callers on an event loop run them in threads. Calls for different
+machines may run at once; calls for one machine are serialised by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Protocol
+
+from roost.model.machine import ExitInfo
+
+
+@dataclass(frozen=True, slots=True)
+class BindMount:
+    """A host directory or file seen inside a machine, with the machine's id mapping applied.
+
+    Only roost itself sets binds (build caches, source trees); they never come from a user.
+    """
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """A machine as the host needs it: everything resolved, nothing left to look up.
+
+    `env` holds secrets: it may be written below the cloud's run directory (memory) only.
+    """
+
+    id: str  # 14 hex digits
+    app: str
+    slot: int  # decides the uid range; unique among the machines of the cloud
+    network: str  # name of the private network: machines of one network reach each other, others do not
+    ipv4: IPv4Address
+    ipv6: IPv6Address
+    hostname: str
+    layers: tuple[Path, ...]  # directories of the image's layers, lowest first
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict, repr=False)
+    cwd: str = "/"
+    user: str = ""  # "", name, uid, name:group or uid:gid, resolved in the image's /etc/passwd
+    memory_mb: int = 256
+    cpus: float = 1.0
+    pids: int = 1024
+    disk_gb: int = 8
+    stop_signal: str = "SIGINT"
+    stop_timeout: float = 5.0
+    binds: tuple[BindMount, ...] = ()
+    isolation: str = "crun"  # crun | gvisor
+    builder: bool = False  # may mount and unshare inside its own user namespace: for image builds only
+    tty: bool = False
+
+
+class RuntimeState(StrEnum):
+    """What the host sees of a machine."""
+
+    ABSENT = "absent"  # nothing of it is on this host
+    PREPARED = "prepared"  # it has a disk, and no process
+    RUNNING = "running"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A machine as the host sees it now."""
+
+    machine_id: str
+    state: RuntimeState
+    pid: int = 0  # of the main process in the host's pid namespace; 0 when it does not run
+    started_at: float = 0.0
+    last_exit: ExitInfo | None = None  # of the latest run, kept until the next start
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """What a command run inside a machine gave. Output beyond the limit is cut."""
+
+    exit_code: int
+    exit_signal: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a machine's output. `offset` continues a reading; it grows along one machine's log."""
+
+    machine_id: str
+    at: float
+    stream: str  # stdout | stderr
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a machine uses now."""
+
+    memory_bytes: int
+    cpu_seconds: float
+    pids: int
+    disk_bytes: int
+
+
+class Console(Protocol):
+    """A process with a terminal inside a machine."""
+
+    def fileno(self) -> int:
+        """Return the master side of the terminal: read and write bytes there."""
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the process the terminal's size."""
+
+    def close(self) -> int:
+        """End the process if it still runs and return its exit code."""
+
+
+class Host(Protocol):
+    """The host agent. Raises HostFailure when the host does not do as asked."""
+
+    def start(self, spec: MachineSpec) -> Observed:
+        """Make the machine's disk, root, network and cgroup as far as missing, and run its main process.
+
+        A machine that was stopped gets a fresh root. Returns when the main process was executed;
+        raises BadInput when the image has no such command or user.
+        """
+
+    def stop(self, machine_id: str, *, signal: str, timeout: float) -> Observed:
+        """Send `signal`, wait `timeout` seconds, then kill; release all but the log. Thaws a frozen machine."""
+
+    def signal(self, machine_id: str, signal: str) -> None:
+        """Send a signal to the main process."""
+
+    def freeze(self, machine_id: str) -> None:
+        """Stop all its processes' clocks; their memory stays. Returns when they are frozen."""
+
+    def thaw(self, machine_id: str) -> None:
+        """Let a frozen machine run on. Returns when it runs."""
+
+    def destroy(self, machine_id: str) -> None:
+        """Kill what runs and remove all that the machine had, its log included."""
+
+    def execute(
+        self, machine_id: str, argv: tuple[str, ...], *, stdin: bytes = b"", timeout: float = 60.0,
+        env: dict[str, str] | None = None, user: str = "",
+    ) -> ExecResult:
+        """Run a command inside; raises TimedOut after `timeout` seconds (the command is killed then)."""
+
+    def console(self, machine_id: str, argv: tuple[str, ...], *, rows: int, columns: int) -> Console:
+        """Run a command with a terminal inside a running machine."""
+
+    def observe(self, machine_id: str) -> Observed:
+        """Look at one machine. Reads a few files; cheap enough to be called often."""
+
+    def observe_all(self) -> dict[str, Observed]:
+        """Look at all the machines of this cloud on this host, known to control or not."""
+
+    def usage(self, machine_id: str) -> Usage:
+        """Return what a running machine uses now."""
+
+    def logs(self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000) -> list[LogLine]:
+        """Return up to `limit` log lines from `offset` on; a negative offset means the last `limit` lines."""
+
+    def upper(self, machine_id: str) -> Iterator[Path]:
+        """Context manager: the writable layer of a stopped, not yet released machine (for sealing a build)."""
+
+    def disk_usage(self) -> tuple[int, int]:
+        """Return (used, total) bytes of the pool."""

@@ -1,0 +1,94 @@
+"""One cloud: its id and every name on the host that derives from it.
+
+Two clouds run side by side on one machine because each name below carries the cloud id. The value
+is stored in `HOME/cloud.json` at the first `roost up` and never changes afterwards, except the
+ports and the domain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Identity and places of a cloud. `id` is 8 lower-case hex digits."""
+
+    id: str
+    home: Path  # ROOST_HOME: everything that must survive a reboot
+    http_port: int  # the edge's public HTTP port
+    api_port: int  # the API's port on 127.0.0.1
+    domain: str  # apps answer on APP.<domain>
+    ipv4_network: IPv4Network  # machines' private addresses; the first host address is the gateway
+    cache: Path = Path("/var/cache/roost")  # per host, shared between clouds: base images, build tools
+
+    @property
+    def run(self) -> Path:
+        """Sockets, bundles and namespaces: gone after a reboot. Short, because socket paths end at 107 bytes."""
+        return Path("/run/roost") / self.id
+
+    @property
+    def database_url(self) -> str:
+        """Where the control plane's state is."""
+        return f"sqlite:///{self.home / 'state.db'}"
+
+    @property
+    def pool(self) -> Path:
+        """Mount point of the reflink file system that holds disks and image layers."""
+        return self.home / "pool"
+
+    @property
+    def layers(self) -> Path:
+        """Image layers that belong to this cloud, one directory per layer id."""
+        return self.pool / "layers"
+
+    @property
+    def shared_layers(self) -> Path:
+        """Image layers of base images, shared read-only between the clouds of this host."""
+        return self.cache / "layers"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of roostd, Envoy, builds and machines."""
+        return self.home / "log"
+
+    @property
+    def keys(self) -> Path:
+        """Key material and the local CLI token, mode 0700, kept apart from the database."""
+        return self.home / "keys"
+
+    @property
+    def cgroup(self) -> str:
+        """Parent of all machines' cgroups, relative to each controller's root."""
+        return f"roost-{self.id}"
+
+    @property
+    def nft_table(self) -> str:
+        """Name of the cloud's table in the nftables families it uses."""
+        return f"roost_{self.id}"
+
+    @property
+    def interface_prefix(self) -> str:
+        """Prefix of bridges and veths; IFNAMSIZ leaves 6 more characters."""
+        return f"r{self.id}"
+
+    @property
+    def ipv6_network(self) -> IPv6Network:
+        """6PN prefix: fdaa::/16 and 32 bits of cloud id (reference: private networks)."""
+        return IPv6Network(f"fdaa:{self.id[:4]}:{self.id[4:]}::/48")
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the API without `/v1`."""
+        return f"http://127.0.0.1:{self.api_port}"
+
+    def app_host(self, app: str) -> str:
+        """Host name on which `app` answers."""
+        return f"{app}.{self.domain}"
+
+    def app_url(self, app: str) -> str:
+        """URL of `app` at the edge."""
+        port = "" if self.http_port == 80 else f":{self.http_port}"
+        return f"http://{self.app_host(app)}{port}"

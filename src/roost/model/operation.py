@@ -1,0 +1,44 @@
+"""Operations: durable, resumable long-running jobs, and what they report while they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class OperationState(StrEnum):
+    """Where an operation is in its life."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A job such as `deploy` or `image.pull`. `step` names the step under way, `result` what it made."""
+
+    id: str  # ULID
+    kind: str
+    app: str  # "" when it belongs to no app
+    state: OperationState
+    step: str
+    steps: tuple[str, ...]  # all the steps, in order, for a progress bar
+    arguments: dict[str, object]
+    result: dict[str, object]
+    error: str
+    hint: str
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One line of an operation's story. `kind` is `step`, `log` or `done`."""
+
+    number: int  # counts from 1 within the operation; a reader continues after the last it saw
+    kind: str
+    step: str
+    text: str
+    at: float
