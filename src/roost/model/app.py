@@ -38,6 +38,7 @@ class Release:
     image_digest: str
     image_reference: str
     config: AppConfig
+    processes: dict[str, str]  # group -> command that the build found, used where the config names none
     state: ReleaseState
     reason: str  # why it failed, or "rollback to v3", or ""
     created_at: float

@@ -53,7 +53,9 @@ def parse_image_ref(text: str, *, default_registry: str = "docker.io") -> ImageR
     shown = text if len(text) <= 120 else f"{text[:117]}..."
 
     def refuse(why: str) -> BadInput:
-        return BadInput(f"{shown!r} is not an image reference: {why}", hint="write REGISTRY/REPOSITORY:TAG or roost/base:bookworm")
+        return BadInput(
+            f"{shown!r} is not an image reference: {why}", hint="write REGISTRY/REPOSITORY:TAG or roost/base:bookworm"
+        )
 
     if not text or len(text) > 512:
         raise refuse("it must have 1 to 512 characters")

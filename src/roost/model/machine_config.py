@@ -203,10 +203,15 @@ class _Reader:
         return tuple(read(item, f"{self.path(key)}[{index}]") for index, item in enumerate(value))
 
     def done(self, *, tolerated: tuple[str, ...] = ()) -> None:
-        left = [key for key, value in self._left.items() if key not in tolerated and value not in (None, "", [], {}, False, 0)]
+        left = [
+            key
+            for key, value in self._left.items()
+            if key not in tolerated and value not in (None, "", [], {}, False, 0)
+        ]
         if left:
             raise BadInput(
-                f"{self.path(left[0])} is not supported" + (f" (nor {', '.join(sorted(left)[1:])})" if len(left) > 1 else ""),
+                f"{self.path(left[0])} is not supported"
+                + (f" (nor {', '.join(sorted(left)[1:])})" if len(left) > 1 else ""),
                 hint="remove the key; docs/machines.md lists the keys that work",
             )
 

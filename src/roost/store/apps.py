@@ -1,0 +1,202 @@
+"""Rows of apps, their releases and their secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from roost.model.app import App, Release, ReleaseState
+from roost.model.app_config_read import app_config_from_json, app_config_to_json
+from roost.model.errors import NameTaken, NotFound
+from roost.store.database import Database
+from roost.store.schema import apps, events, machines, operations, progress, releases, secrets
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecret:
+    """A secret as stored: encrypted, with a digest that tells whether two values are equal."""
+
+    name: str
+    sealed: bytes
+    digest: str
+    created_at: float
+    updated_at: float
+
+
+def _app(row: Row[tuple[object, ...]]) -> App:
+    return App(**row._mapping)
+
+
+class Apps:
+    """Apps by name."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def list(self, org: str | None = None) -> list[App]:
+        """Return all apps by name, or those of one org."""
+        query = select(apps).order_by(apps.c.name)
+        if org is not None:
+            query = query.where(apps.c.org == org)
+        with self._db.read() as connection:
+            return [_app(row) for row in connection.execute(query)]
+
+    def find(self, name: str) -> App | None:
+        """Return an app or None."""
+        with self._db.read() as connection:
+            row = connection.execute(select(apps).where(apps.c.name == name)).first()
+            return _app(row) if row else None
+
+    def get(self, name: str) -> App:
+        """Return an app; raises NotFound."""
+        app = self.find(name)
+        if app is None:
+            raise NotFound(f"app not found: {name[:80]!r}", hint="`roost apps list` shows the apps")
+        return app
+
+    def create(self, *, name: str, app_id: str, org: str, network: str, now: float) -> App:
+        """Add an app; raises NameTaken."""
+        with self._db.write() as connection:
+            number = (connection.execute(select(func.max(apps.c.number))).scalar() or 0) + 1
+            app = App(app_id, name, org, network, number, 0, now)
+            try:
+                connection.execute(
+                    insert(apps).values(
+                        id=app_id, name=name, org=org, network=network, number=number, secrets_version=0, created_at=now
+                    )
+                )
+            except IntegrityError:
+                raise NameTaken(
+                    f"Name has already been taken: {name!r}",
+                    hint="choose another name, or deploy to the app that has it: roost deploy -a " + name,
+                ) from None
+        return app
+
+    def remove(self, name: str) -> None:
+        """Remove an app and all rows that belong to it."""
+        with self._db.write() as connection:
+            connection.execute(
+                delete(progress).where(
+                    progress.c.operation.in_(select(operations.c.id).where(operations.c.app == name))
+                )
+            )
+            for table in (machines, events, releases, secrets, operations):
+                connection.execute(delete(table).where(table.c.app == name))
+            connection.execute(delete(apps).where(apps.c.name == name))
+
+    def count(self) -> int:
+        """Return how many apps there are."""
+        with self._db.read() as connection:
+            return connection.execute(select(func.count()).select_from(apps)).scalar_one()
+
+
+class Releases:
+    """Releases by app and version."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(
+        self,
+        app: str,
+        *,
+        image_digest: str,
+        image_reference: str,
+        config: object,
+        processes: dict[str, str],
+        reason: str,
+        now: float,
+    ) -> Release:
+        """Add the next version in state ROLLING."""
+        with self._db.write() as connection:
+            last = connection.execute(select(func.max(releases.c.version)).where(releases.c.app == app)).scalar() or 0
+            connection.execute(
+                insert(releases).values(
+                    app=app,
+                    version=last + 1,
+                    image_digest=image_digest,
+                    image_reference=image_reference,
+                    config=app_config_to_json(config),
+                    processes=processes,
+                    state=ReleaseState.ROLLING.value,
+                    reason=reason,
+                    created_at=now,
+                )
+            )
+        return self.get(app, last + 1)
+
+    def list(self, app: str) -> list[Release]:
+        """Return an app's releases, newest first."""
+        query = select(releases).where(releases.c.app == app).order_by(releases.c.version.desc())
+        with self._db.read() as connection:
+            return [_release(row) for row in connection.execute(query)]
+
+    def get(self, app: str, version: int) -> Release:
+        """Return one release; raises NotFound."""
+        query = select(releases).where(releases.c.app == app, releases.c.version == version)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound(f"app {app} has no release v{version}", hint="`roost releases` lists them")
+        return _release(row)
+
+    def set_state(self, app: str, version: int, state: ReleaseState, reason: str) -> None:
+        """Say how a release ended."""
+        with self._db.write() as connection:
+            connection.execute(
+                update(releases)
+                .where(releases.c.app == app, releases.c.version == version)
+                .values(state=state.value, reason=reason)
+            )
+
+    def image_digests(self) -> set[str]:
+        """Return the digests of all images that some release names."""
+        with self._db.read() as connection:
+            return set(connection.execute(select(releases.c.image_digest).distinct()).scalars())
+
+
+def _release(row: Row[tuple[object, ...]]) -> Release:
+    data = dict(row._mapping)
+    data["config"] = app_config_from_json(data["config"])
+    data["state"] = ReleaseState(data["state"])
+    return Release(**data)
+
+
+class Secrets:
+    """Sealed secrets by app and name. Values are encrypted before they come here."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def list(self, app: str) -> list[SealedSecret]:
+        """Return an app's secrets by name."""
+        columns = (secrets.c.name, secrets.c.sealed, secrets.c.digest, secrets.c.created_at, secrets.c.updated_at)
+        query = select(*columns).where(secrets.c.app == app).order_by(secrets.c.name)
+        with self._db.read() as connection:
+            return [SealedSecret(**row._mapping) for row in connection.execute(query)]
+
+    def set(self, app: str, values: dict[str, tuple[bytes, str] | None], now: float) -> int:
+        """Store (sealed, digest) per name, remove those that are None; returns the app's new secrets version."""
+        with self._db.write() as connection:
+            for name, value in values.items():
+                old = connection.execute(
+                    select(secrets.c.created_at).where(secrets.c.app == app, secrets.c.name == name)
+                ).scalar()
+                connection.execute(delete(secrets).where(secrets.c.app == app, secrets.c.name == name))
+                if value is not None:
+                    connection.execute(
+                        insert(secrets).values(
+                            app=app,
+                            name=name,
+                            sealed=value[0],
+                            digest=value[1],
+                            created_at=now if old is None else old,
+                            updated_at=now,
+                        )
+                    )
+            connection.execute(
+                update(apps).where(apps.c.name == app).values(secrets_version=apps.c.secrets_version + 1)
+            )
+            return connection.execute(select(apps.c.secrets_version).where(apps.c.name == app)).scalar_one()

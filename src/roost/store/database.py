@@ -1,0 +1,69 @@
+"""Opening the database, and its two kinds of access: reading and writing.
+
+SQLite runs in WAL mode: readers never wait; writers take turns through one lock in this process,
+which is the only writer. Every write is a transaction that is on disk when it returns
+(synchronous=FULL), so what a caller was told survives a power cut.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """One open database, brought to the newest schema."""
+
+    def __init__(self, url: str) -> None:
+        """Open `url` (SQLAlchemy form) and run the migrations it lacks."""
+        self._engine = create_engine(url)
+        self._turn = threading.RLock()
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _prepare_sqlite)
+        with self._engine.begin() as connection:
+            migrate(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection for reading."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection inside a transaction, committed at the end, rolled back on an exception."""
+        with self._turn, self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for tests of migrations."""
+        return self._engine
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the schema to the newest revision; does nothing when it is there."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000", "cache_size=-4000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

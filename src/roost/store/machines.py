@@ -1,0 +1,185 @@
+"""Rows of machines and their events."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from roost.model.app import Event
+from roost.model.errors import InsufficientCapacity, NameTaken, NotFound
+from roost.model.machine import ExitInfo, Machine, MachineState
+from roost.model.machine_config import machine_config_to_json, read_machine_config
+from roost.store.database import Database
+from roost.store.schema import events, machines
+
+EVENTS_KEPT = 50  # per machine: the API shows at most 50 (reference, section 1.3)
+
+
+def _machine(row: Row[tuple[object, ...]]) -> Machine:
+    data: dict[str, Any] = dict(row._mapping)
+    data["state"] = MachineState(data["state"])
+    data["desired"] = MachineState(data["desired"])
+    data["config"] = read_machine_config(data["config"])
+    data["cordoned"] = bool(data["cordoned"])
+    data["last_exit"] = ExitInfo(**data["last_exit"]) if data["last_exit"] else None
+    return Machine(**data)
+
+
+def _values(machine: Machine) -> dict[str, Any]:
+    values = {name: getattr(machine, name) for name in machines.c.keys()}  # noqa: SIM118
+    values["state"] = machine.state.value
+    values["desired"] = machine.desired.value
+    values["config"] = machine_config_to_json(machine.config)
+    values["cordoned"] = int(machine.cordoned)
+    values["last_exit"] = asdict(machine.last_exit) if machine.last_exit else None
+    return values
+
+
+class Machines:
+    """Machines by id. A destroyed machine has no row."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def list(self, app: str | None = None) -> list[Machine]:
+        """Return all machines, or an app's, oldest first."""
+        query = select(machines).order_by(machines.c.created_at, machines.c.id)
+        if app is not None:
+            query = query.where(machines.c.app == app)
+        with self._db.read() as connection:
+            return [_machine(row) for row in connection.execute(query)]
+
+    def in_states(self, *states: MachineState) -> list[Machine]:
+        """Return the machines in any of these states."""
+        query = select(machines).where(machines.c.state.in_([state.value for state in states]))
+        with self._db.read() as connection:
+            return [_machine(row) for row in connection.execute(query)]
+
+    def find(self, machine_id: str) -> Machine | None:
+        """Return a machine or None."""
+        with self._db.read() as connection:
+            row = connection.execute(select(machines).where(machines.c.id == machine_id)).first()
+            return _machine(row) if row else None
+
+    def get(self, app: str, machine_id: str) -> Machine:
+        """Return a machine of an app; raises NotFound."""
+        machine = self.find(machine_id)
+        if machine is None or machine.app != app:
+            raise NotFound("machine not found", hint=f"`roost machine list -a {app}` shows the machines")
+        return machine
+
+    def add(self, machine: Machine) -> None:
+        """Add a machine; raises NameTaken when the app has one of that name."""
+        with self._db.write() as connection:
+            try:
+                connection.execute(insert(machines).values(**_values(machine)))
+            except IntegrityError:
+                raise NameTaken(
+                    f"machine name {machine.name!r} is taken in app {machine.app}",
+                    hint="choose another, or leave it out",
+                ) from None
+
+    def free_slot(self, limit: int) -> int:
+        """Return the lowest slot from 1 on that no machine has; raises InsufficientCapacity at `limit`."""
+        later = machines.alias()
+        query = (
+            select(func.min(machines.c.slot + 1))
+            .select_from(machines.outerjoin(later, machines.c.slot + 1 == later.c.slot))
+            .where(later.c.slot.is_(None))
+        )
+        with self._db.read() as connection:
+            if connection.execute(select(machines.c.id).where(machines.c.slot == 1)).first() is None:
+                return 1
+            slot = connection.execute(query).scalar() or 1
+        if slot >= limit:
+            raise InsufficientCapacity(
+                f"this host has no address left: {limit - 1} machines live on it",
+                hint="destroy machines that aren't used",
+            )
+        return int(slot)
+
+    def save(self, machine: Machine) -> None:
+        """Write all of a machine's row."""
+        with self._db.write() as connection:
+            connection.execute(update(machines).where(machines.c.id == machine.id).values(**_values(machine)))
+
+    def remove(self, machine_id: str) -> None:
+        """Remove the row. Its events stay until the app goes."""
+        with self._db.write() as connection:
+            connection.execute(delete(machines).where(machines.c.id == machine_id))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many machines are in each state."""
+        query = select(machines.c.state, func.count()).group_by(machines.c.state)
+        with self._db.read() as connection:
+            return {str(state): int(count) for state, count in connection.execute(query)}
+
+    def counts_by_app(self) -> dict[str, int]:
+        """Return how many machines each app has."""
+        query = select(machines.c.app, func.count()).group_by(machines.c.app)
+        with self._db.read() as connection:
+            return {str(app): int(count) for app, count in connection.execute(query)}
+
+    def image_digests(self) -> set[str]:
+        """Return the digests of the images that machines use."""
+        with self._db.read() as connection:
+            return set(connection.execute(select(machines.c.image_digest).distinct()).scalars())
+
+
+class Events:
+    """What happened to machines."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, event: Event, app: str) -> None:
+        """Add an event, and drop the machine's oldest beyond EVENTS_KEPT."""
+        with self._db.write() as connection:
+            connection.execute(
+                insert(events).values(
+                    id=event.id,
+                    machine_id=event.machine_id,
+                    app=app,
+                    type=event.type,
+                    status=event.status,
+                    source=event.source,
+                    detail=event.detail,
+                    at=event.at,
+                )
+            )
+            kept = (
+                select(events.c.id)
+                .where(events.c.machine_id == event.machine_id)
+                .order_by(events.c.id.desc())
+                .offset(EVENTS_KEPT)
+                .limit(1)
+                .scalar_subquery()
+            )
+            connection.execute(delete(events).where(events.c.machine_id == event.machine_id, events.c.id <= kept))
+
+    def list(self, machine_id: str, limit: int) -> list[Event]:
+        """Return a machine's events, newest first."""
+        query = select(events).where(events.c.machine_id == machine_id).order_by(events.c.id.desc()).limit(limit)
+        with self._db.read() as connection:
+            return [_event(row) for row in connection.execute(query)]
+
+    def machines_of(self, app: str, limit: int) -> list[str]:
+        """Return the ids of the machines an app has or had, the latest used first."""
+        query = (
+            select(events.c.machine_id, func.max(events.c.id).label("latest"))
+            .where(events.c.app == app)
+            .group_by(events.c.machine_id)
+            .order_by(func.max(events.c.id).desc())
+            .limit(limit)
+        )
+        with self._db.read() as connection:
+            return [str(row.machine_id) for row in connection.execute(query)]
+
+
+def _event(row: Row[tuple[object, ...]]) -> Event:
+    data: dict[str, Any] = dict(row._mapping)
+    data.pop("app")
+    return Event(**data)

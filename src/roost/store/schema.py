@@ -1,0 +1,128 @@
+"""The tables of the control plane. A change here needs a migration in `migrations/versions`.
+
+Times are Unix seconds; structured values that SQL never looks into are JSON text.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+
+metadata = MetaData()
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("org", String, nullable=False, index=True),
+    Column("network", String, nullable=False),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("secrets_version", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+machines = Table(
+    "machines",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("app", String, nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("desired", String, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("instance_id", String, nullable=False),
+    Column("region", String, nullable=False),
+    Column("image_digest", String, nullable=False),
+    Column("release", Integer, nullable=False),
+    Column("process_group", String, nullable=False),
+    Column("slot", Integer, nullable=False, unique=True),
+    Column("private_ip", String, nullable=False),
+    Column("private_ipv4", String, nullable=False),
+    Column("cordoned", Integer, nullable=False),
+    Column("restarts", Integer, nullable=False),
+    Column("last_exit", JSON),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    UniqueConstraint("app", "name", name="machine_name_in_app"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("machine_id", String, nullable=False),
+    Column("app", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("events_of_machine", "machine_id", "id"),
+    Index("events_of_app", "app", "id"),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("app", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("image_digest", String, nullable=False),
+    Column("image_reference", String, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("processes", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("app", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("app", String, nullable=False, index=True),
+    Column("state", String, nullable=False, index=True),
+    Column("step", String, nullable=False),
+    Column("steps", JSON, nullable=False),
+    Column("arguments", JSON, nullable=False),
+    Column("sealed", LargeBinary),
+    Column("result", JSON, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("operation", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("step", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("sha256", String, nullable=False, unique=True),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+)

@@ -1,0 +1,27 @@
+"""All of the control plane's state behind one object."""
+
+from __future__ import annotations
+
+from roost.store.apps import Apps, Releases, Secrets
+from roost.store.database import Database
+from roost.store.machines import Events, Machines
+from roost.store.operations import Operations, Tokens
+
+
+class Store:
+    """The state, opened by URL; SQLite by default. Safe to use from several threads."""
+
+    def __init__(self, url: str) -> None:
+        """Open it and bring it to the newest schema."""
+        self.database = Database(url)
+        self.apps = Apps(self.database)
+        self.releases = Releases(self.database)
+        self.secrets = Secrets(self.database)
+        self.machines = Machines(self.database)
+        self.events = Events(self.database)
+        self.operations = Operations(self.database)
+        self.tokens = Tokens(self.database)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
