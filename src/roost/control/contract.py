@@ -1,0 +1,347 @@
+"""The verbs behind the API: what one can ask of a cloud, and the values that come back.
+
+State: none here; the implementation owns it. Plain methods block and are called in threads; `async`
+ones and the async generators run on roostd's event loop and must not block it. Every method may raise
+a RoostError whose text is meant for the user (NotFound for an unknown app, machine, source or
+operation); anything else that escapes is a defect and reaches the user only as a request id.
+
+Asked twice, a method ends in the same state: creating answers NameTaken or makes a second, unnamed
+thing; starting a started machine, stopping a stopped one and cancelling a finished operation succeed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from roost.edge.contract import EdgeStatus
+from roost.host.contract import Console, ExecResult
+from roost.model.app import App, Event, Release
+from roost.model.app_config import AppConfig
+from roost.model.build_plan import BuildPlan
+from roost.model.image import Image
+from roost.model.machine import Machine, MachineState
+from roost.model.machine_config import MachineConfig
+from roost.model.operation import Operation, Progress
+
+ADMIN = "admin"  # may do everything
+READER = "reader"  # may look, and change nothing
+
+
+class AppState(StrEnum):
+    """What a visitor of the app would find."""
+
+    AWAKE = "awake"
+    ASLEEP = "asleep"  # the next request wakes it
+    STOPPED = "stopped"  # by its owner: a request does not start it
+    BROKEN = "broken"
+    EMPTY = "empty"  # nothing was deployed yet
+    DEPLOYING = "deploying"
+
+
+@dataclass(frozen=True, slots=True)
+class AppStatus:
+    """An app as its owner sees it. `reason` says in words why it is in `state`."""
+
+    app: App
+    url: str
+    state: AppState
+    reason: str
+    release: Release | None
+    machines: list[Machine]
+    last_request_at: float  # Unix time; 0: never
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStatus:
+    """The latest result of one health check of a machine."""
+
+    name: str
+    status: str  # passing | warning | critical
+    output: str
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SecretInfo:
+    """A secret without its value. `digest` tells two values apart."""
+
+    name: str
+    digest: str
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line of an app's log. `source` is `app` (a machine wrote it) or `roost` (the cloud did)."""
+
+    at: float
+    machine_id: str
+    stream: str  # stdout | stderr
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """A source directory that was received and unpacked."""
+
+    id: str
+    bytes: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRequest:
+    """What to deploy: a received source, or an image; `config` None keeps the last release's.
+
+    `build_secrets` are seen by the build only; they are never stored with the operation.
+    """
+
+    source: str = ""
+    image: str = ""
+    config: AppConfig | None = None
+    build_args: dict[str, str] = field(default_factory=dict)
+    build_secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    no_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking, after the token was checked. `role` is ADMIN or READER."""
+
+    name: str
+    role: str
+    token_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloudStatus:
+    """The cloud as a whole. `pool_*` are bytes."""
+
+    id: str
+    version: str
+    domain: str
+    http_port: int
+    api_port: int
+    pid: int
+    started_at: float
+    edge: EdgeStatus
+    pool_used: int
+    pool_total: int
+    apps: int
+    machines_by_state: dict[str, int]
+
+
+class Apps(Protocol):
+    """Apps: named sets of machines."""
+
+    def list(self, org: str | None = None) -> list[App]:
+        """Return the apps of an org, or all, by name."""
+
+    def create(self, name: str, org: str = "personal", network: str = "") -> App:
+        """Make an app; raises NameTaken."""
+
+    def get(self, name: str) -> App:
+        """Return an app; raises NotFound."""
+
+    def destroy(self, name: str, *, force: bool) -> None:
+        """Remove an app and all it has; without `force` raises FailedPrecondition while machines run."""
+
+    def status(self, name: str) -> AppStatus:
+        """Return how an app is, and why."""
+
+    def machine_count(self, name: str) -> int:
+        """Return how many machines the app has, whatever their state."""
+
+
+class Machines(Protocol):
+    """Machines of an app."""
+
+    def list(self, app: str) -> list[Machine]:
+        """Return the machines that are not destroyed, oldest first."""
+
+    def create(
+        self, app: str, config: MachineConfig, *, name: str = "", region: str = "", skip_launch: bool = False
+    ) -> Machine:
+        """Make a machine and, unless `skip_launch`, start it; returns when its process was executed."""
+
+    def get(self, app: str, machine_id: str) -> Machine:
+        """Return a machine; raises NotFound, also when it belongs to another app."""
+
+    def start(self, app: str, machine_id: str) -> tuple[Machine, MachineState]:
+        """Start or resume it; returns it and the state it was in."""
+
+    def stop(self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None) -> Machine:
+        """Stop it: `signal` ("": the configured one), then kill after `timeout` seconds (None: as configured)."""
+
+    def restart(
+        self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None, force: bool = False
+    ) -> Machine:
+        """Stop and start it; `force` kills at once."""
+
+    def suspend(self, app: str, machine_id: str) -> Machine:
+        """Freeze it: memory stays, processor time is zero."""
+
+    def signal(self, app: str, machine_id: str, signal: str) -> None:
+        """Send a signal (a name like SIGHUP) to its main process."""
+
+    def destroy(self, app: str, machine_id: str, *, force: bool) -> None:
+        """Remove it; without `force` raises FailedPrecondition while it runs."""
+
+    def execute(
+        self, app: str, machine_id: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
+    ) -> ExecResult:
+        """Run a command in a started machine; raises TimedOut after `timeout` seconds."""
+
+    def console(self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int) -> Console:
+        """Run a command with a terminal; an empty `argv` means the best shell the image has."""
+
+    def events(self, app: str, machine_id: str, limit: int) -> Sequence[Event]:
+        """Return the latest events, newest first."""
+
+    async def wait(
+        self, app: str, machine_id: str, *, states: frozenset[str], instance_id: str = "", timeout: float = 60.0
+    ) -> Machine:
+        """Return once it is in one of `states` (values of MachineState); raises TimedOut after `timeout` seconds.
+
+        With `instance_id`, a machine whose configuration has another one raises FailedPrecondition.
+        """
+
+    def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
+        """Return the latest result of each of its health checks."""
+
+
+class Secrets(Protocol):
+    """Secrets of an app: environment variables of its machines."""
+
+    def list(self, app: str) -> list[SecretInfo]:
+        """Return names and digests, never values."""
+
+    def set(self, app: str, values: Mapping[str, str | None]) -> int:
+        """Set and (None) remove secrets at once; returns the new secrets version."""
+
+
+class Logs(Protocol):
+    """Logs of an app's machines."""
+
+    def follow(
+        self, app: str, *, machine: str = "", since: float = 0.0, limit: int = 100, follow: bool = False
+    ) -> AsyncIterator[LogEntry]:
+        """Async generator of log lines, oldest first: the last `limit` since `since`, then, with `follow`, new ones."""
+
+
+class Sources(Protocol):
+    """Source directories on their way to a build."""
+
+    async def receive(self, stream: AsyncIterator[bytes]) -> SourceInfo:
+        """Unpack a gzipped tar; leaves nothing behind when `stream` raises. Raises BadInput for an unsafe archive."""
+
+    def plan(self, source_id: str, config: AppConfig | None, name: str) -> tuple[BuildPlan, AppConfig, str]:
+        """Detect what the source is: the plan, the configuration with its gaps filled, and that as TOML."""
+
+
+class Deploys(Protocol):
+    """Bringing a release to an app's machines."""
+
+    def start(self, app: str, request: DeployRequest) -> Operation:
+        """Begin a deploy; raises Conflict while another one of the app runs."""
+
+    def rollback(self, app: str, version: int) -> Operation:
+        """Begin deploying an earlier release again; 0 means the complete one before the current."""
+
+
+class Releases(Protocol):
+    """Releases of an app."""
+
+    def list(self, app: str) -> list[Release]:
+        """Return the releases, newest first."""
+
+
+class Operations(Protocol):
+    """Durable long-running jobs."""
+
+    def list(self, app: str | None = None) -> list[Operation]:
+        """Return the operations of an app, or all, newest first."""
+
+    def get(self, operation_id: str) -> Operation:
+        """Return an operation; raises NotFound."""
+
+    def cancel(self, operation_id: str) -> Operation:
+        """Ask it to end and undo; returns it as it is now. One that has ended stays as it is."""
+
+    def follow(self, operation_id: str, after: int = 0) -> AsyncIterator[Progress]:
+        """Async generator of progress numbered above `after`; it ends after the one of kind `done`."""
+
+
+class Images(Protocol):
+    """Images in this cloud's store."""
+
+    def list(self) -> list[Image]:
+        """Return the images, newest first."""
+
+    def pull(self, reference: str) -> Operation:
+        """Begin bringing an image here, unless it is here."""
+
+    def refresh(self, reference: str) -> Operation:
+        """Begin pulling or making it again, even if it is here."""
+
+    def collect(self) -> int:
+        """Remove what nothing uses; returns the bytes freed."""
+
+
+class Tokens(Protocol):
+    """API tokens."""
+
+    def authenticate(self, token: str) -> Principal:
+        """Return who owns the token (compared in constant time); raises Unauthorized."""
+
+
+class Control(Protocol):
+    """One cloud's control plane, as the API sees it."""
+
+    @property
+    def apps(self) -> Apps:
+        """Apps."""
+
+    @property
+    def machines(self) -> Machines:
+        """Machines."""
+
+    @property
+    def secrets(self) -> Secrets:
+        """Secrets."""
+
+    @property
+    def logs(self) -> Logs:
+        """Logs."""
+
+    @property
+    def sources(self) -> Sources:
+        """Sources."""
+
+    @property
+    def deploys(self) -> Deploys:
+        """Deploys."""
+
+    @property
+    def releases(self) -> Releases:
+        """Releases."""
+
+    @property
+    def operations(self) -> Operations:
+        """Operations."""
+
+    @property
+    def images(self) -> Images:
+        """Images."""
+
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens."""
+
+    def status(self) -> CloudStatus:
+        """Return how the cloud is."""
