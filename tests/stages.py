@@ -1,0 +1,52 @@
+"""Pytest plugin of scripts/test: which tests share a worker, and that no part of the suite is silently empty.
+
+Unit and contract tests are spread over the workers file by file. Tests that use the host's engines
+(tests/e2e, tests/chaos) all run on one worker, one after the other.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+ON_THE_HOST = ("e2e", "chaos")
+_collected = pytest.StashKey[set[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_collected] = set()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Name the tests that must share a worker (read by xdist's `--dist loadgroup`)."""
+    tests = config.rootpath / "tests"
+    for item in items:
+        path = item.path.relative_to(tests) if item.path.is_relative_to(tests) else item.path
+        item.add_marker(pytest.mark.xdist_group("host" if path.parts[0] in ON_THE_HOST else str(path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: object, ids: list[str]) -> None:
+    """Note what a worker found; `ids` are relative to the project's root."""
+    node.config.stash[_collected].update(ids)  # type: ignore[attr-defined]
+
+
+def _empty_parts(config: pytest.Config) -> list[str]:
+    found = config.stash[_collected]
+    wanted = [argument.rstrip("/").removeprefix("./") for argument in config.args]
+    return [
+        part
+        for part in wanted
+        if not any(name == part or name.startswith((f"{part}/", f"{part}::", f"{part}[")) for name in found)
+    ]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail when a path that was asked for holds no test."""
+    if not hasattr(session.config, "workerinput") and exitstatus == pytest.ExitCode.OK and _empty_parts(session.config):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which part is empty, above the summary line."""
+    for part in _empty_parts(config):
+        terminalreporter.write_line(f"ERROR: no test was collected in {part}: an empty part is an error", red=True)
