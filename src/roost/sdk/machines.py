@@ -1,0 +1,102 @@
+"""Calls about single machines: making, stopping, waking, running commands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from roost.sdk.shapes import ExecResult, Machine
+from roost.sdk.transport import Transport, join
+
+if TYPE_CHECKING:
+    from roost.sdk.console import Console
+
+_SLOW = 180.0  # seconds: a start may pull an image, a stop may wait for the program
+
+
+class Machines:
+    """`client.machines`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._http = transport
+
+    def list(self, app: str, *, state: str = "") -> list[Machine]:
+        """Return an app's machines; `state` is one state or several with commas between."""
+        return cast("list[Machine]", self._http.call("GET", join("apps", app, "machines"), query={"state": state}))
+
+    def get(self, app: str, machine_id: str) -> Machine:
+        """Return a machine; raises NotFound."""
+        return cast("Machine", self._http.call("GET", join("apps", app, "machines", machine_id)))
+
+    def create(
+        self, app: str, config: Mapping[str, Any], *, name: str = "", region: str = "", skip_launch: bool = False
+    ) -> Machine:
+        """Make a machine of `config` (docs/machines.md) and start it unless `skip_launch`."""
+        body: dict[str, Any] = {"config": dict(config)}
+        body |= {key: value for key, value in (("name", name), ("region", region)) if value}
+        if skip_launch:
+            body["skip_launch"] = True
+        return cast("Machine", self._http.call("POST", join("apps", app, "machines"), body=body, timeout=600.0))
+
+    def start(self, app: str, machine_id: str) -> dict[str, Any]:
+        """Start or resume a machine; the answer has its `previous_state`."""
+        return self._verb(app, machine_id, "start")
+
+    def stop(self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None) -> dict[str, Any]:
+        """Stop a machine: `signal` first, then kill after `timeout` seconds (both as configured if not given)."""
+        body: dict[str, Any] = {"signal": signal} if signal else {}
+        if timeout is not None:
+            body["timeout"] = f"{timeout:g}s"
+        return self._verb(app, machine_id, "stop", body)
+
+    def restart(self, app: str, machine_id: str) -> dict[str, Any]:
+        """Stop and start a machine."""
+        return self._verb(app, machine_id, "restart")
+
+    def suspend(self, app: str, machine_id: str) -> dict[str, Any]:
+        """Freeze a machine: its memory stays, it uses no processor time."""
+        return self._verb(app, machine_id, "suspend")
+
+    def signal(self, app: str, machine_id: str, signal: str) -> dict[str, Any]:
+        """Send a signal such as SIGHUP to the machine's main process."""
+        return self._verb(app, machine_id, "signal", {"signal": signal})
+
+    def destroy(self, app: str, machine_id: str, *, force: bool = False) -> None:
+        """Remove a machine; without `force` raises FailedPrecondition while it runs."""
+        path = join("apps", app, "machines", machine_id)
+        self._http.call("DELETE", path, query={"force": force}, timeout=_SLOW)
+
+    def exec(
+        self, app: str, machine_id: str, command: Sequence[str], *, stdin: str = "", timeout: float = 60.0
+    ) -> ExecResult:
+        """Run a command in a started machine; raises TimedOut after `timeout` seconds."""
+        body: dict[str, Any] = {"command": list(command), "timeout": timeout}
+        if stdin:
+            body["stdin"] = stdin
+        path = join("apps", app, "machines", machine_id, "exec")
+        return cast("ExecResult", self._http.call("POST", path, body=body, timeout=timeout + 30))
+
+    def wait(self, app: str, machine_id: str, *, state: str = "started", timeout: int = 60) -> dict[str, Any]:
+        """Return once the machine is in `state`; raises TimedOut after `timeout` seconds (1 to 60)."""
+        path = join("apps", app, "machines", machine_id, "wait")
+        answer = self._http.call("GET", path, query={"state": state, "timeout": timeout}, timeout=timeout + 15.0)
+        return cast("dict[str, Any]", answer)
+
+    def events(self, app: str, machine_id: str, *, limit: int = 20) -> Sequence[dict[str, Any]]:
+        """Return what happened to a machine, newest first."""
+        path = join("apps", app, "machines", machine_id, "events")
+        return cast("Sequence[dict[str, Any]]", self._http.call("GET", path, query={"limit": limit}))
+
+    def console(
+        self, app: str, machine_id: str, command: Sequence[str] = (), *, rows: int = 24, columns: int = 80
+    ) -> Console:
+        """Run a command (the image's best shell by default) with a terminal; the caller closes the console."""
+        from roost.sdk.console import Console
+
+        path = join("apps", app, "machines", machine_id, "console")
+        return Console.open(self._http, path, command, rows=rows, columns=columns)
+
+    def _verb(self, app: str, machine_id: str, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        path = join("apps", app, "machines", machine_id, verb)
+        answer = self._http.call("POST", path, body=dict(body or {}), timeout=_SLOW)
+        return cast("dict[str, Any]", answer)

@@ -1,0 +1,126 @@
+"""The API's JSON objects as the client hands them out (docs/api.md). Pure.
+
+Keys follow the Fly Machines API where it has them. An answer may hold more keys than are named here,
+and an older cloud may leave some out, hence `total=False`; values are passed on as they came.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class App(TypedDict, total=False):
+    """An app. `status` is `deployed`, `suspended` or `pending`."""
+
+    id: str
+    name: str
+    status: str
+    network: str
+    machine_count: int
+    organization: dict[str, Any]
+    created_at: str
+
+
+class Machine(TypedDict, total=False):
+    """A machine. `config` is its configuration object, `events` come newest first."""
+
+    id: str
+    name: str
+    state: str
+    region: str
+    instance_id: str
+    private_ip: str
+    process_group: str
+    release: int
+    last_exit: dict[str, Any] | None
+    config: dict[str, Any]
+    image_ref: dict[str, Any]
+    events: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
+    created_at: str
+    updated_at: str
+
+
+class AppStatus(TypedDict, total=False):
+    """What a visitor of the app finds, and why: `state` is awake, asleep, stopped, broken, empty or deploying."""
+
+    app: App
+    url: str
+    state: str
+    reason: str
+    release: dict[str, Any] | None
+    machines: list[Machine]
+    last_request_at: str
+
+
+class Release(TypedDict, total=False):
+    """An immutable pair of image and configuration; `status` is rolling, complete or failed."""
+
+    version: int
+    status: str
+    reason: str
+    image: str
+    image_digest: str
+    config: dict[str, Any]
+    created_at: str
+
+
+class Operation(TypedDict, total=False):
+    """A durable job. `state` is running, succeeded, failed or cancelled; `steps` are all of its steps."""
+
+    id: str
+    kind: str
+    app: str
+    state: str
+    step: str
+    steps: list[str]
+    result: dict[str, Any]
+    error: str
+    hint: str
+    created_at: str
+    updated_at: str
+
+
+class Secret(TypedDict, total=False):
+    """A secret without its value; the digest tells two values apart."""
+
+    name: str
+    digest: str
+    created_at: str
+    updated_at: str
+
+
+class Image(TypedDict, total=False):
+    """An image in the cloud's store."""
+
+    digest: str
+    reference: str
+    size_bytes: int
+    created_at: str
+
+
+class Source(TypedDict, total=False):
+    """A source directory that was received; `id` names it in `plan` and in deploys."""
+
+    id: str
+    bytes: int
+    files: int
+
+
+class ExecResult(TypedDict, total=False):
+    """How a command ended, and what it wrote (bounded by the server)."""
+
+    exit_code: int
+    exit_signal: int
+    stdout: str
+    stderr: str
+
+
+class LogLine(TypedDict, total=False):
+    """One line of a log. `timestamp` is RFC 3339."""
+
+    timestamp: str
+    machine: str
+    stream: str
+    message: str
+    source: str
