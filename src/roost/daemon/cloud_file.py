@@ -1,0 +1,147 @@
+"""`HOME/cloud.json`: the identity of a cloud, made at the first `roost up`.
+
+It is written before anything else in HOME, so that a half-made cloud can be removed, and only a
+directory that holds it counts as a Roost home. The file is replaced in one rename. Creating twice gives the
+same cloud: the second call reads what the first wrote (callers hold the home's lock).
+
+`CACHE/clouds/ID` notes each cloud of this host, so that a new one takes addresses that no other uses, even
+when the other is down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from roost.model.cloud import Cloud
+from roost.model.errors import BadInput, Conflict, InsufficientCapacity, NotFound
+
+DEFAULT_HTTP_PORT = 8080
+DEFAULT_API_PORT = 4280
+DEFAULT_DOMAIN = "localhost"  # RFC 6761: every name below it is this machine
+FILE_NAME = "cloud.json"
+_OURS_BEFORE = {FILE_NAME, "config.toml", "lost+found", "lock"}  # what HOME may hold before it is a home
+
+
+def choose_network(cloud_id: str, used: Iterable[IPv4Network]) -> IPv4Network:
+    """Return a /16 of 10.0.0.0/8 that overlaps nothing in `used`, beginning the search at a place of the cloud's own.
+
+    10.0, 10.1 and 10.88 (the usual networks of routers, VPNs and podman) come last.
+    """
+    taken = list(used)
+    first = int(cloud_id[:4], 16)
+    unpopular = (0, 1, 88)
+    order = [(first + step) % 256 for step in range(256)]
+    for second in [n for n in order if n not in unpopular] + [n for n in order if n in unpopular]:
+        network = IPv4Network(f"10.{second}.0.0/16")
+        if not any(network.overlaps(other) for other in taken):
+            return network
+    raise InsufficientCapacity(
+        "no /16 of 10.0.0.0/8 is free on this host", hint="see `ip route`; remove clouds with roost destroy-cloud"
+    )
+
+
+def parse_routes(table: str) -> Iterator[IPv4Network]:
+    """Yield the destinations in a table like /proc/net/route, default routes left out."""
+    for line in table.splitlines()[1:]:
+        words = line.split()
+        if len(words) < 8:
+            continue
+        destination, mask = (IPv4Address(int.from_bytes(bytes.fromhex(words[i]), "little")) for i in (1, 7))
+        if int(mask):
+            yield IPv4Network(f"{destination}/{mask}", strict=False)
+
+
+def to_json(cloud: Cloud) -> dict[str, Any]:
+    """Return the file's content."""
+    return {
+        "id": cloud.id,
+        "http_port": cloud.http_port,
+        "api_port": cloud.api_port,
+        "domain": cloud.domain,
+        "ipv4_network": str(cloud.ipv4_network),
+    }
+
+
+def load_cloud(home: Path, *, cache: Path | None = None) -> Cloud:
+    """Return the cloud of `home`; raises NotFound when there is none, BadInput when its file is damaged."""
+    path = home / FILE_NAME
+    try:
+        data = json.loads(path.read_text())
+        cloud_id = str(data["id"])
+        if len(cloud_id) != 8 or set(cloud_id) - set("0123456789abcdef"):
+            raise ValueError("id")
+        cloud = Cloud(
+            id=cloud_id,
+            home=home,
+            http_port=int(data["http_port"]),
+            api_port=int(data["api_port"]),
+            domain=str(data["domain"]),
+            ipv4_network=IPv4Network(data["ipv4_network"]),
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(
+            f"there is no cloud in {home}", hint="`roost up` makes one; --home names another place"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{path} is damaged ({type(error).__name__}: {error})", hint="put the file back from a backup"
+        ) from None
+    return replace(cloud, cache=cache) if cache is not None else cloud
+
+
+def save_cloud(cloud: Cloud) -> None:
+    """Write `HOME/cloud.json`."""
+    path = cloud.home / FILE_NAME
+    temporary = path.with_suffix(".new")
+    with temporary.open("w") as file:
+        file.write(json.dumps(to_json(cloud), indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def create_cloud(home: Path, *, cache: Path, http_port: int, api_port: int, domain: str) -> Cloud:
+    """Make the identity of a new cloud in `home` and return it.
+
+    Raises Conflict when `home` holds other things: a home is removed as a whole by destroy-cloud.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o755)
+    strangers = sorted({path.name for path in home.iterdir()} - _OURS_BEFORE)
+    if strangers:
+        raise Conflict(
+            f"{home} is not empty (it holds {strangers[0]!r}) and is no Roost home",
+            hint="choose an empty or new directory with --home",
+        )
+    cloud_id = secrets.token_hex(4)
+    used = [*parse_routes(Path("/proc/net/route").read_text()), *_networks_of_others(cache)]
+    network = choose_network(cloud_id, used)
+    cloud = Cloud(cloud_id, home, http_port, api_port, domain, network, cache)
+    save_cloud(cloud)
+    _note(cloud).parent.mkdir(parents=True, exist_ok=True)
+    _note(cloud).write_text(f"{network} {home}\n")
+    return cloud
+
+
+def forget_cloud(cloud: Cloud) -> None:
+    """Take the cloud out of the host's notes, after everything else of it has gone."""
+    _note(cloud).unlink(missing_ok=True)
+
+
+def _note(cloud: Cloud) -> Path:
+    return cloud.cache / "clouds" / cloud.id
+
+
+def _networks_of_others(cache: Path) -> Iterator[IPv4Network]:
+    for path in sorted((cache / "clouds").glob("*")):
+        network, _, home = path.read_text().strip().partition(" ")
+        if not (Path(home) / FILE_NAME).exists():
+            path.unlink(missing_ok=True)  # its home was removed by hand
+        elif network:
+            yield IPv4Network(network)

@@ -1,0 +1,81 @@
+"""Pid files that can't name a stranger: a pid together with the time the kernel started that process.
+
+A pid is used again sooner or later; the pair (pid, start time) is not, until the next boot, and pid
+files live below the cloud's run directory, which a boot empties. A file is replaced in one rename, so a
+reader sees a whole one or none; a stale or torn file reads as "no process".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from pathlib import Path
+
+
+def start_time(pid: int) -> int | None:
+    """Return when `pid` started, in clock ticks since boot, or None when there is no such process.
+
+    A zombie counts as gone: it runs nothing and only waits for its parent.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()  # from field 3 on: the name before may hold anything
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def write(path: Path, pid: int) -> None:
+    """Record the running process `pid` in `path`; does nothing when it has ended already."""
+    started = start_time(pid)
+    if started is None:
+        return
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(f"{pid} {started}\n")
+    temporary.rename(path)
+
+
+def read(path: Path) -> int | None:
+    """Return the pid that `path` records if that very process still runs."""
+    try:
+        pid, started = (int(word) for word in path.read_text().split())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return pid if pid > 1 and start_time(pid) == started else None
+
+
+def end(path: Path, *, timeout: float) -> bool:
+    """End the process of `path`: SIGTERM, then SIGKILL after `timeout` seconds. True if one ran.
+
+    Returns when it has ended (a kill is waited for 10 s at most) and removes the file.
+    """
+    pid = read(path)
+    ran = False
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(pid)
+            try:
+                if read(path) == pid:  # still the same process, now held by the pidfd
+                    ran = True
+                    _end(pidfd, timeout)
+            finally:
+                os.close(pidfd)
+    path.unlink(missing_ok=True)
+    return ran
+
+
+def wait_for_end(pidfd: int, timeout: float) -> bool:
+    """Wait `timeout` seconds for the end of a process; True when it has ended."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+def _end(pidfd: int, timeout: float) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        if not wait_for_end(pidfd, timeout):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            wait_for_end(pidfd, 10.0)

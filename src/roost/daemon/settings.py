@@ -1,0 +1,117 @@
+"""Settings of one cloud's processes: the only reader of the environment outside the command line.
+
+A value comes from the environment, else from `HOME/config.toml`, else it is the default; what names the
+cloud (its id, ports, domain, addresses) is in `HOME/cloud.json` instead (`cloud_file`). Owns no state.
+An unknown key in the file is an error, so that a misspelt one can't be silently without effect.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roost.build.contract import RegistrySettings
+from roost.model.errors import BadInput
+
+DEFAULT_HOME = Path("/var/lib/roost")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+_KEYS = {
+    "": {"log_level", "cache", "pool", "registry"},
+    "pool": {"size_gb"},
+    "registry": {"default", "auth_file", "mirrors", "insecure"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What roostd is told besides the cloud's identity."""
+
+    home: Path
+    cache: Path  # per host, shared between clouds
+    log_level: str
+    pool_gb: int  # size limit of the pool; 0: a share of the free space, which the host decides
+    registry: RegistrySettings
+    fault: str  # tests only: the step before which roostd kills itself, once
+
+    @property
+    def config_file(self) -> Path:
+        """Where the operator's settings are. The file need not exist."""
+        return self.home / "config.toml"
+
+
+def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings for `home` (default: ROOST_HOME, else /var/lib/roost); raises BadInput."""
+    env = os.environ if environ is None else environ
+    place = (home or Path(env.get("ROOST_HOME") or DEFAULT_HOME)).absolute()
+    data = _read_file(place / "config.toml")
+    pool = data.get("pool", {})
+    level = env.get("ROOST_LOG_LEVEL") or data.get("log_level", "info")
+    if level not in LOG_LEVELS:
+        raise BadInput(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {str(level)[:40]!r}")
+    return Settings(
+        home=place,
+        cache=Path(env.get("ROOST_CACHE") or data.get("cache", "/var/cache/roost")),
+        log_level=level,
+        pool_gb=_whole_number(env.get("ROOST_POOL_GB") or pool.get("size_gb", 0), "pool.size_gb"),
+        registry=_read_registry(data.get("registry", {}), env),
+        fault=env.get("ROOST_FAULT", ""),
+    )
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment for roostd and its supervisor: the caller's, with the home made explicit.
+
+    Tokens of the command line's user have no business in a server process.
+    """
+    kept = {key: value for key, value in os.environ.items() if key not in ("ROOST_TOKEN", "ROOST_API_URL", "ROOST_APP")}
+    return kept | {"ROOST_HOME": str(settings.home)}
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not valid TOML: {error}") from None
+    for table, known in _KEYS.items():
+        value = data.get(table, {}) if table else data
+        if not isinstance(value, dict):
+            raise BadInput(f"{path}: {table} must be a table, written [{table}]")
+        unknown = sorted(set(value) - known)
+        if unknown:
+            where = f"{table}.{unknown[0]}" if table else unknown[0]
+            raise BadInput(f"{path}: {where} is not a setting", hint=f"settings are {', '.join(sorted(known))}")
+    return data
+
+
+def _read_registry(data: Mapping[str, Any], env: Mapping[str, str]) -> RegistrySettings:
+    mirrors = data.get("mirrors", {})
+    insecure = data.get("insecure", [])
+    if not isinstance(mirrors, dict) or not all(isinstance(value, str) for value in mirrors.values()):
+        raise BadInput("registry.mirrors must map a registry to the one asked in its place")
+    if not isinstance(insecure, list) or not all(isinstance(value, str) for value in insecure):
+        raise BadInput("registry.insecure must be a list of registries")
+    auth_file = data.get("auth_file")
+    if auth_file is not None and not Path(str(auth_file)).is_absolute():
+        raise BadInput("registry.auth_file must be an absolute path")
+    return RegistrySettings(
+        default_registry=env.get("ROOST_DEFAULT_REGISTRY") or data.get("default", "docker.io"),
+        auth_file=Path(auth_file) if auth_file else None,
+        mirrors=dict(mirrors),
+        insecure=frozenset(insecure),
+    )
+
+
+def _whole_number(value: object, where: str) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise BadInput(f"{where} must be a whole number, not {str(value)[:40]!r}")
+    return number
