@@ -59,6 +59,53 @@ class Child:
         self._popen.send_signal(number)
 
 
+class Holder:
+    """A program that reads from a pipe held by roostd alone, and so ends when roostd does."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+        self.pid = popen.pid
+
+    def write(self, data: bytes) -> None:
+        """Write a few bytes to its input; raises HostFailure when it has ended."""
+        assert self._popen.stdin is not None
+        try:
+            os.write(self._popen.stdin.fileno(), data)
+        except BrokenPipeError:
+            raise HostFailure(f"process {self.pid} has ended") from None
+
+    def read_line(self, timeout: float) -> bytes:
+        """Return the next line of its output, or what there is when it ends; raises TimedOut."""
+        assert self._popen.stdout is not None
+        fd, line = self._popen.stdout.fileno(), b""
+        deadline = time.monotonic() + timeout
+        with selectors.DefaultSelector() as selector:
+            selector.register(fd, selectors.EVENT_READ)
+            while not line.endswith(b"\n"):
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise TimedOut(f"process {self.pid} said nothing within {timeout:g} s")
+                data = os.read(fd, _CHUNK)
+                if not data:
+                    break
+                line += data
+        return line
+
+    def close(self) -> None:
+        """End it; closing it twice is no error."""
+        for stream in (self._popen.stdin, self._popen.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._popen.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(5.0)
+
+
+def hold(argv: Sequence[str]) -> Holder:
+    """Start a program whose input and output are pipes and that is to end with roostd."""
+    return Holder(_popen(argv, None, None, (), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL))
+
+
 def spawn(
     argv: Sequence[str],
     *,

@@ -1,0 +1,147 @@
+"""Mounts by system call: plain, idmapped and overlay.
+
+It owns no state; the kernel's mount table is the state. Invariants: a call either leaves the finished
+mount or none (an idmapped clone is attached only once its mapping is set); unmounting what is not
+mounted is no error, so every undo may run twice. All mounts are made below a private mount, so none
+spreads into another namespace. After a kill in the middle, `mounts_below` finds what was left.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from roost.model.errors import HostFailure
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_NOATIME = 1024
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+
+# One number on all architectures (asm-generic/unistd.h)
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
+_SYS_MOUNT_SETATTR = 442
+
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_SYMLINK_NOFOLLOW = 0x100
+_OPEN_TREE_CLONE = 1
+_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOUNT_ATTR_RDONLY = 0x00000001
+_MOUNT_ATTR_IDMAP = 0x00100000
+_MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
+_OPTIONS_LIMIT = 4095  # mount(2) takes one page
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def mount(source: str, target: Path, fstype: str, flags: int = 0, options: str = "") -> None:
+    """Mount a file system; raises OSError."""
+    result = _libc.mount(
+        source.encode(), os.fsencode(target), fstype.encode(), ctypes.c_ulong(flags), options.encode() or None
+    )
+    if result:
+        _fail(target)
+
+
+def bind(source: Path, target: Path) -> None:
+    """Show `source` at `target`, which must exist and be of the same kind; raises OSError."""
+    if _libc.mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(MS_BIND), None):
+        _fail(target)
+
+
+def make_private(target: Path) -> None:
+    """Keep mounts below `target` from spreading into other mount namespaces; raises OSError."""
+    if _libc.mount(None, os.fsencode(target), None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None):
+        _fail(target)
+
+
+def unmount(target: Path) -> None:
+    """Take the mounts at `target` away, also while they are used; nothing mounted there is no error."""
+    for _ in range(32):
+        if _libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW):
+            if ctypes.get_errno() in (errno.EINVAL, errno.ENOENT):
+                return
+            _fail(target)
+    raise HostFailure(f"{target} is still a mount point after 32 unmounts")
+
+
+def bind_idmapped(source: Path, target: Path, userns: int, *, read_only: bool = False) -> int:
+    """Show `source` at `target` with its ids mapped by the user namespace open at `userns`.
+
+    Returns a descriptor of the mount (O_PATH), which stays good when the mount is detached; the caller
+    closes it. Raises OSError: EINVAL when the file system can't be idmapped.
+    """
+    fd = _syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC, path=source)
+    try:
+        attributes = _MOUNT_ATTR_IDMAP | (_MOUNT_ATTR_RDONLY if read_only else 0)
+        packed = struct.pack("=QQQQ", attributes, 0, MS_PRIVATE, userns)
+        _syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, packed, len(packed), path=source)
+        _syscall(_SYS_MOVE_MOUNT, fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH, path=target)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def overlay(target: Path, lower: Sequence[int], upper: int, *, upper_name: str, work_name: str) -> None:
+    """Mount an overlay: `lower` are descriptors of directories, lowest first, `upper` one of their writable peer.
+
+    `upper_name` and `work_name` are directories below `upper`. Descriptors in place of paths keep 127
+    layers within the page that mount(2) takes. Raises OSError.
+    """
+    layers = ":".join(f"/proc/self/fd/{fd}" for fd in reversed(lower))
+    base = f"/proc/self/fd/{upper}"
+    options = f"lowerdir={layers},upperdir={base}/{upper_name},workdir={base}/{work_name}"
+    if len(options) > _OPTIONS_LIMIT:
+        raise HostFailure(
+            f"the image has {len(lower)} layers, more than one mount takes", hint="squash the image's layers"
+        )
+    mount("overlay", target, "overlay", 0, options)
+
+
+def mounts_below(*roots: Path) -> list[Path]:
+    """Return the mount points at or below `roots`, innermost and latest first."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        point = Path(_unescape(line.split(" ", 5)[4]))
+        if any(point == root or root in point.parents for root in roots):
+            found.append(point)
+    return found[::-1]
+
+
+def is_mount_point(path: Path) -> bool:
+    """Say whether something is mounted at `path`."""
+    return path.is_mount()
+
+
+def _unescape(text: str) -> str:
+    """Undo the octal escapes of blanks in mountinfo (proc(5))."""
+    for escaped, plain in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(escaped, plain)
+    return text
+
+
+def _syscall(number: int, *arguments: int | bytes, path: Path) -> int:
+    converted = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
+    result = _libc.syscall(ctypes.c_long(number), *converted)
+    if result < 0:
+        _fail(path)
+    return int(result)
+
+
+def _fail(path: Path) -> None:
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number), str(path))
