@@ -1,0 +1,254 @@
+"""Control groups of machines, on version 1, version 2 and the hybrid of both.
+
+State: the kernel's cgroup trees; a machine's group is CLOUD/MACHINE in every hierarchy, made and given
+its limits by crun. Roost itself freezes, thaws, reads, kills and removes by direct writes. Invariants:
+every wait for the kernel is bounded; whatever fails, a group that was frozen to be killed is thawed;
+removing what isn't there is no error. After a kill half-way a group may be left frozen: `thaw` or
+`kill_all` puts that right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from pathlib import Path
+
+from roost.host import mounts
+from roost.model.errors import HostFailure, TimedOut
+
+ROOT = Path("/sys/fs/cgroup")
+_FREEZE_TIMEOUT = 5.0
+_KILL_TIMEOUT = 10.0
+_PAUSES = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01)  # seconds between looks; the last one repeats
+
+
+class Cgroups:
+    """The groups of one cloud. `parent` is relative to each hierarchy's root."""
+
+    def __init__(self, parent: str, root: Path = ROOT) -> None:
+        self._parent = parent
+        self._hierarchies = _hierarchies(root)
+        self.unified = "freezer" not in self._hierarchies and "" in self._hierarchies
+
+    @property
+    def limits_swap(self) -> bool:
+        """Whether memory and swap together can be limited here."""
+        if self.unified:
+            return True
+        return (self._hierarchies.get("memory", ROOT) / "memory.memsw.limit_in_bytes").exists()
+
+    def name(self, machine_id: str) -> str:
+        """Return a machine's group, relative to each hierarchy's root."""
+        return f"{self._parent}/{machine_id}"
+
+    def machines(self) -> list[str]:
+        """Return the machines that have a group."""
+        parent = self._group("freezer", "").parent / self._parent
+        return [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+
+    def freeze(self, machine_id: str) -> None:
+        """Stop all processes of a machine; returns when they stand still. Raises HostFailure, TimedOut."""
+        self._set_frozen(machine_id, True)
+
+    def thaw(self, machine_id: str) -> None:
+        """Let all processes of a machine run; returns when they do. Raises HostFailure, TimedOut."""
+        self._set_frozen(machine_id, False)
+
+    def is_frozen(self, machine_id: str) -> bool:
+        """Say whether a machine stands still; False when it has no group."""
+        group = self._group("freezer", machine_id)
+        if self.unified:
+            return "frozen 1" in _read(group / "cgroup.events")
+        return _read(group / "freezer.state").strip() == "FROZEN"
+
+    def oom_kills(self, machine_id: str) -> int:
+        """Return how many of a machine's processes were killed because it reached its memory limit."""
+        group = self._group("memory", machine_id)
+        return _field(_read(group / ("memory.events" if self.unified else "memory.oom_control")), "oom_kill")
+
+    def processes(self, machine_id: str) -> list[int]:
+        """Return the process ids in a machine's group."""
+        found: list[int] = []
+        group = self._group("freezer", machine_id)
+        for directory in [group, *_descendants(group)]:
+            found += [int(word) for word in _read(directory / "cgroup.procs").split()]
+        return found
+
+    def usage(self, machine_id: str) -> tuple[int, float, int]:
+        """Return (memory in bytes, CPU time in seconds, number of processes)."""
+        memory = self._group("memory", machine_id)
+        if self.unified:
+            used = _number(_read(memory / "memory.current"))
+            cached = _field(_read(memory / "memory.stat"), "inactive_file")
+            seconds = _field(_read(memory / "cpu.stat"), "usage_usec") / 1e6
+        else:
+            used = _number(_read(memory / "memory.usage_in_bytes"))
+            cached = _field(_read(memory / "memory.stat"), "total_inactive_file")
+            seconds = _number(_read(self._group("cpuacct", machine_id) / "cpuacct.usage")) / 1e9
+        pids = _number(_read(self._group("pids", machine_id) / "pids.current"))
+        return max(0, used - cached), seconds, pids
+
+    def kill_all(self, machine_id: str) -> None:
+        """Kill every process of a machine, frozen or not; raises TimedOut when some won't die."""
+        group = self._group("freezer", machine_id)
+        if not group.is_dir():
+            return
+        if self.unified and (group / "cgroup.kill").exists():
+            _write(group / "cgroup.kill", "1")
+            with contextlib.suppress(OSError):  # an older kernel kills frozen processes only once thawed
+                _write(group / "cgroup.freeze", "0")
+        deadline = time.monotonic() + _KILL_TIMEOUT
+        for pause in _pauses(deadline):
+            pids = self.processes(machine_id)
+            if not pids:
+                return
+            self._kill_standing_still(machine_id, pids)
+            time.sleep(pause)
+        raise TimedOut(
+            f"machine {machine_id} has processes that don't die: {self.processes(machine_id)[:5]}",
+            hint="they wait in the kernel, often for a disk: look at /proc/PID/stack",
+        )
+
+    def remove(self, machine_id: str) -> None:
+        """Remove a machine's groups, which hold no process any more; raises HostFailure."""
+        for controller in self._hierarchies:
+            _remove_tree(self._group(controller, machine_id))
+
+    def remove_parent(self) -> None:
+        """Remove the cloud's own groups, once those of its machines are gone."""
+        for root in self._hierarchies.values():
+            _remove_tree(root / self._parent)
+
+    def _kill_standing_still(self, machine_id: str, pids: list[int]) -> None:
+        """Kill all at once: frozen, so that none can make children meanwhile."""
+        try:
+            with contextlib.suppress(TimedOut, HostFailure):
+                if not self.is_frozen(machine_id):
+                    self.freeze(machine_id)
+                pids = self.processes(machine_id)
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        finally:
+            with contextlib.suppress(TimedOut, HostFailure):
+                self.thaw(machine_id)
+
+    def _set_frozen(self, machine_id: str, frozen: bool) -> None:
+        group = self._group("freezer", machine_id)
+        name, value = (
+            ("cgroup.freeze", str(int(frozen))) if self.unified else ("freezer.state", ("THAWED", "FROZEN")[frozen])
+        )
+        verb = "freeze" if frozen else "thaw"
+        for pause in _pauses(time.monotonic() + _FREEZE_TIMEOUT):
+            try:
+                _write(group / name, value)  # version 1 needs the write again when a new process came in between
+            except FileNotFoundError:
+                raise HostFailure(f"can't {verb} machine {machine_id}: it has no process") from None
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.EINTR):
+                    raise HostFailure(f"can't {verb} machine {machine_id}: {error.strerror}") from None
+            if self.is_frozen(machine_id) is frozen:
+                return
+            time.sleep(pause)
+        raise TimedOut(f"machine {machine_id} did not {verb} within {_FREEZE_TIMEOUT:g} s")
+
+    def _group(self, controller: str, machine_id: str) -> Path:
+        root = self._hierarchies.get("" if self.unified else controller)
+        if root is None:
+            raise HostFailure(
+                f"the host has no cgroup controller {controller!r}", hint="`roost doctor` lists what is missing"
+            )
+        return root / self._parent / machine_id
+
+
+def ensure_hierarchies(root: Path = ROOT) -> None:
+    """Put right a hybrid host on which crun can't work: mount the hugetlb hierarchy of version 1 where it is missing.
+
+    crun takes the set of version 1 hierarchies from /proc/cgroups and fails on one that isn't mounted.
+    """
+    listed = _hierarchies(root)
+    if "memory" not in listed or "hugetlb" in listed:
+        return
+    known = [line.split() for line in _read(Path("/proc/cgroups")).splitlines()]
+    if not any(row[0] == "hugetlb" and row[-1] == "1" for row in known if row):
+        return
+    target = root / "hugetlb"
+    try:
+        target.mkdir(exist_ok=True)
+        mounts.mount("cgroup", target, "cgroup", mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC, "hugetlb")
+    except OSError as error:
+        raise HostFailure(f"can't mount the hugetlb cgroup hierarchy: {error.strerror}") from None
+
+
+def _hierarchies(root: Path) -> dict[str, Path]:
+    """Return the mounted hierarchies below `root` by controller; "" is version 2's."""
+    found: dict[str, Path] = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        point, words = Path(fields.split()[4]), rest.split()
+        if point != root and root not in point.parents:
+            continue
+        if words[0] == "cgroup2":
+            found.setdefault("", point)
+        elif words[0] == "cgroup":
+            for option in words[2].split(","):
+                if option not in ("rw", "ro"):
+                    found.setdefault(option, point)
+    return found
+
+
+def _remove_tree(group: Path) -> None:
+    for directory in [*reversed(_descendants(group)), group]:
+        for pause in _pauses(time.monotonic() + _KILL_TIMEOUT):
+            try:
+                directory.rmdir()
+                break
+            except FileNotFoundError:
+                break
+            except OSError as error:  # the last process is still being buried
+                if error.errno != errno.EBUSY:
+                    raise HostFailure(f"can't remove cgroup {directory}: {error.strerror}") from None
+                time.sleep(pause)
+        else:
+            raise HostFailure(f"can't remove cgroup {directory}: it is busy", hint=f"see {directory}/cgroup.procs")
+
+
+def _descendants(group: Path) -> list[Path]:
+    """Return the groups below `group`, outer before inner."""
+    return [Path(path) / name for path, names, _ in os.walk(group) for name in names]
+
+
+def _pauses(deadline: float) -> list[float]:
+    """Return pauses in seconds that reach `deadline`."""
+    left, pauses = deadline - time.monotonic(), list[float]()
+    while left > 0:
+        pauses.append(_PAUSES[min(len(pauses), len(_PAUSES) - 1)])
+        left -= pauses[-1]
+    return pauses
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, OSError):
+        return ""
+
+
+def _write(path: Path, value: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # never creates: a group's file is there or the group is gone
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.strip().isdigit() else 0
+
+
+def _field(text: str, name: str) -> int:
+    rows = (line.split() for line in text.splitlines())
+    return next((int(row[1]) for row in rows if len(row) == 2 and row[0] == name), 0)
