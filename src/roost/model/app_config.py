@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from roost.model.machine_config import Check, Guest, Restart, Service
+from roost.model.machine_config import Check, Guest, Init, Restart, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class BuildSettings:
     image: str = ""  # use this image, build nothing
     dockerfile: str = ""  # path below the source directory
     target: str = ""
+    builtin: str = ""  # detect as this stack (python, node, ...), whatever else is in the directory
     args: dict[str, str] = field(default_factory=dict)
 
 
@@ -43,4 +44,7 @@ class AppConfig:
     checks: dict[str, Check] = field(default_factory=dict)
     guests: dict[str, Guest] = field(default_factory=dict)  # group -> size; "" is the default
     restarts: dict[str, Restart] = field(default_factory=dict)  # likewise
+    init: Init = field(
+        default_factory=Init
+    )  # `[experimental]` cmd, entrypoint, exec: what is started in place of the image's own
     isolation: str = "crun"

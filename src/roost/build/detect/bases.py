@@ -59,7 +59,7 @@ PACKAGES = MappingProxyType(
 )
 
 STATIC_CADDYFILE_PATH = "/etc/roost/static.caddyfile"
-STATIC_CADDYFILE = r"""# Serves the files below $ROOST_SITE on $PORT. Compressed; build output with hashed names is cached for ever.
+STATIC_CADDYFILE = r"""# Serves the files below $ROOST_SITE on $PORT, compressed. Build output with hashed names is cached for ever.
 # $ROOST_SITE_FALLBACK: "/index.html" for a single-page app; unset: the site's own 404.html, status 404.
 {
 	admin off
@@ -146,7 +146,8 @@ MaxSpareServers 4
 MaxRequestWorkers 16
 
 TypesConfig /etc/mime.types
-AddOutputFilterByType DEFLATE text/html text/plain text/css text/xml application/javascript application/json image/svg+xml
+AddOutputFilterByType DEFLATE text/html text/plain text/css text/xml image/svg+xml
+AddOutputFilterByType DEFLATE application/javascript application/json
 SetEnvIf X-Forwarded-Proto "^https$" HTTPS=on
 DocumentRoot "${ROOST_DOCUMENT_ROOT}"
 DirectoryIndex index.php index.html

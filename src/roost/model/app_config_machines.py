@@ -1,0 +1,88 @@
+"""From an app's configuration to the machines it wants, one configuration per process group. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from roost.model.app_config import AppConfig
+from roost.model.errors import BadInput
+from roost.model.machine_config import Guest, Init, MachineConfig, Restart, Service, StopConfig
+
+WEB_GROUP = "app"
+_QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\}|\\.""")
+_COMPOUND = re.compile(r"[;&|\n(){}`]|^\s*(?:exec|if|for|while|case|until|cd|export|set|\.|!)\s")
+_ASSIGNMENT = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_]*=")
+
+
+def shell_argv(command: str) -> tuple[str, ...]:
+    """Return the argument list that runs a shell command so that it gets the signals itself.
+
+    A simple command replaces the shell (`exec`), because a shell as the first process of a machine
+    would keep SIGTERM to itself. A compound one is left as it is.
+    """
+    if _COMPOUND.search(_QUOTED.sub("_", command)):
+        return ("/bin/sh", "-c", command)
+    runner = "exec env" if _ASSIGNMENT.match(command) else "exec"
+    return ("/bin/sh", "-c", f"{runner} {command.strip()}")
+
+
+def machine_configs(
+    config: AppConfig, *, image: str, plan_processes: Mapping[str, str], release: int
+) -> dict[str, MachineConfig]:
+    """Return the machine configuration of every process group.
+
+    `[processes]` replaces what the build plan found. An app with neither has one group, "app", that
+    runs the image's own command. Raises BadInput when a service serves a group that does not exist.
+    """
+    commands = dict(config.processes or plan_processes) or {WEB_GROUP: ""}
+    served = _services_by_group(config, tuple(commands))
+    return {
+        group: _machine_config(config, group, command, served[group], image=image, release=release)
+        for group, command in commands.items()
+    }
+
+
+def _services_by_group(config: AppConfig, groups: tuple[str, ...]) -> dict[str, tuple[Service, ...]]:
+    """Sort the services by the groups they belong to; one that names none belongs to the web group."""
+    served: dict[str, list[Service]] = {group: [] for group in groups}
+    for named, service in config.services:
+        wanted = named or ((WEB_GROUP,) if WEB_GROUP in served else groups[:1])
+        for group in wanted:
+            if group not in served:
+                raise BadInput(
+                    f"a service on port {service.internal_port} is for the process group {group[:40]!r}, "
+                    f"and the app has only {', '.join(groups)}",
+                    hint="correct `processes` of the service, or add the group to [processes]",
+                )
+            served[group].append(service)
+    return {group: tuple(services) for group, services in served.items()}
+
+
+def _machine_config(
+    config: AppConfig, group: str, command: str, services: tuple[Service, ...], *, image: str, release: int
+) -> MachineConfig:
+    env = dict(config.env)
+    if services:
+        env.setdefault("PORT", str(services[0].internal_port))
+    if config.primary_region:
+        env.setdefault("PRIMARY_REGION", config.primary_region)
+    init = config.init
+    if command and not (init.exec or init.cmd):
+        init = Init(entrypoint=init.entrypoint, cmd=shell_argv(command))
+    return MachineConfig(
+        image=image,
+        guest=config.guests.get(group, config.guests.get("", Guest())),
+        env=env,
+        init=init,
+        services=services,
+        checks=dict(config.checks) if services else {},
+        metadata={
+            "fly_platform_version": "v2",
+            "fly_process_group": group,
+            "fly_release_version": str(release),
+        },
+        restart=config.restarts.get(group, config.restarts.get("", Restart())),
+        stop_config=StopConfig(config.kill_signal, config.kill_timeout),
+        isolation=config.isolation,
+    )
