@@ -1,0 +1,94 @@
+"""The API as an ASGI application: everything of `docs/api.md`, put together.
+
+State: what it is given, in `app.state`: control, limits, metrics, the threads for long calls. The
+invariant: route, then token, then body, then control; nothing else decides anything here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from roost.api import console
+from roost.api.errors import Json, on_http_exception, on_roost_error, on_validation_error
+from roost.api.front import Front
+from roost.api.limits import Limits
+from roost.api.long_calls import LongCalls
+from roost.api.metrics import ApiMetrics
+from roost.api.published import publish
+from roost.api.routes import (
+    apps,
+    cloud,
+    deploys,
+    images,
+    logs,
+    machine_actions,
+    machines,
+    operations,
+    public,
+    secrets,
+    sources,
+)
+from roost.control.contract import Control
+from roost.model.errors import RoostError
+
+
+def create_api(
+    control: Control, *, allowed_hosts: Iterable[str] = (), limits: Limits | None = None, version: str = "0.1.0"
+) -> FastAPI:
+    """Return the API over `control`.
+
+    Requests are answered under loopback names and `allowed_hosts` only. `version` is Roost's, for the
+    published OpenAPI document. Serve it on the event loop that control's async methods belong to.
+    """
+    app = FastAPI(
+        title="Roost",
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        redirect_slashes=False,
+        default_response_class=Json,
+    )
+    app.state.control = control
+    app.state.limits = limits or Limits()
+    app.state.long_calls = LongCalls(app.state.limits)
+    app.state.metrics = ApiMetrics(control)
+    app.include_router(public.router)
+    app.include_router(cloud.metrics_router)
+    app.include_router(_v1())
+    _answer_unknown_paths(app)
+    app.add_exception_handler(RoostError, on_roost_error)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_middleware(Front, allowed_hosts=tuple(allowed_hosts), metrics=app.state.metrics)
+    publish(app)
+    return app
+
+
+def _v1() -> APIRouter:
+    v1 = APIRouter(prefix="/v1")
+    for module in (cloud, apps, machines, machine_actions, secrets, logs, sources, deploys, operations, images):
+        v1.include_router(module.router)
+    v1.include_router(sources.upload_router)
+    v1.include_router(console.router)
+    return v1
+
+
+def _answer_unknown_paths(app: FastAPI) -> None:
+    """Answer WebSocket handshakes on unknown paths with the 404 that other requests get."""
+    otherwise: Any = app.router.default
+
+    async def default(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await console.refuse_unknown(WebSocket(scope, receive, send))
+        else:
+            await otherwise(scope, receive, send)
+
+    app.router.default = default

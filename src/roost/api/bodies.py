@@ -1,0 +1,166 @@
+"""Request bodies: what each call takes. A key that is not listed here is refused by name.
+
+Keys that the Fly Machines API has and Roost does not act on are accepted while they ask for nothing
+(null, false, 0, "" or empty), and refused otherwise.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from roost.model.errors import BadInput
+
+_Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+_OptionalLabel = Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")]
+_MachineName = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$")]
+_Words = Annotated[list[str], Field(max_length=1024)]
+Duration = str | int | float  # seconds, or a Go duration such as "10s"
+
+
+class Body(BaseModel):
+    """Base of all bodies: strict types, no unknown keys, no text that can't be stored."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    not_acted_on: ClassVar[tuple[str, ...]] = ()
+    may_hold_nul: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        for key, value in data.items():
+            _check_text(value, str(key), nul=key in cls.may_hold_nul)
+            if key in cls.not_acted_on and value not in (None, False, 0, "", [], {}):
+                raise ValueError(f"{key} is not supported")
+        return {key: value for key, value in data.items() if key not in cls.not_acted_on}
+
+
+def _check_text(value: Any, where: str, *, nul: bool = False) -> None:
+    """Refuse strings that are no text: lone surrogates, and NUL unless `nul`."""
+    if isinstance(value, str):
+        if not nul and "\0" in value:
+            raise ValueError(f"{where} holds a NUL character")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{where} is not valid Unicode") from None
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(key, f"a key in {where}")
+            _check_text(item, where)
+    elif isinstance(value, list):
+        for item in value:
+            _check_text(item, where)
+
+
+class NewApp(Body):
+    """`POST /apps`."""
+
+    not_acted_on = ("enable_subdomains", "app_role_id")
+    name: str | None = None
+    app_name: str | None = None
+    org_slug: _Label = "personal"
+    network: _OptionalLabel = ""
+
+    def chosen_name(self) -> str:
+        """Return the name, from either of its two fields; raises BadInput for none or two different ones."""
+        names = {name for name in (self.name, self.app_name) if name}
+        if not names:
+            raise BadInput("name is missing", hint='send {"name": "my-app"}')
+        if len(names) > 1:
+            raise BadInput("name and app_name differ", hint="send one of them")
+        return names.pop()
+
+
+class NewMachine(Body):
+    """`POST /apps/{app}/machines`. `config` is read by the model, which names the key it can't honour."""
+
+    not_acted_on = ("lease_ttl", "skip_secrets", "skip_service_registration")
+    config: dict[str, Any]
+    name: _MachineName = ""
+    region: _OptionalLabel = ""
+    skip_launch: bool = False
+    min_secrets_version: Annotated[int, Field(ge=0)] | None = None
+
+
+class StopMachine(Body):
+    """`POST .../stop` and `restart`."""
+
+    signal: str | int | None = None
+    timeout: Duration | None = None
+    force_stop: bool = False
+
+
+class SignalMachine(Body):
+    """`POST .../signal`."""
+
+    signal: str | int
+
+
+class ExecCommand(Body):
+    """`POST .../exec`. `cmd` is the older form: one string, split as a shell would split words."""
+
+    not_acted_on = ("container",)
+    may_hold_nul = ("stdin",)
+    command: _Words | None = None
+    cmd: str = ""
+    stdin: str = ""
+    timeout: Duration | None = None
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the words of the command; raises BadInput when there is none."""
+        if self.command and self.cmd:
+            raise BadInput("command and cmd are both given", hint="send command only")
+        try:
+            words = tuple(self.command or shlex.split(self.cmd))
+        except ValueError as error:
+            raise BadInput(f"cmd can't be split into words: {error}", hint="send command, a list of words") from None
+        if not words or not words[0]:
+            raise BadInput("command is missing", hint='send {"command": ["ls", "-l"]}')
+        return words
+
+
+class SecretValues(Body):
+    """`POST /apps/{app}/secrets`: null removes."""
+
+    values: Annotated[dict[str, str | None], Field(max_length=1000)]
+
+
+class SecretValue(Body):
+    """`POST /apps/{app}/secrets/{name}`."""
+
+    value: str
+
+
+class NewPlan(Body):
+    """`POST /sources/{id}/plan`."""
+
+    config: dict[str, Any] | None = None
+    name: str = ""
+
+
+class NewDeploy(Body):
+    """`POST /apps/{app}/deploys`."""
+
+    source: str = ""
+    image: str = ""
+    config: dict[str, Any] | None = None
+    build_args: dict[str, str] = {}
+    build_secrets: dict[str, str] = Field(default={}, repr=False)
+    no_cache: bool = False
+
+
+class NewRollback(Body):
+    """`POST /apps/{app}/rollback`."""
+
+    version: Annotated[int, Field(ge=0, le=2**31)] = 0
+
+
+class ImageReference(Body):
+    """`POST /images/pull` and `refresh`."""
+
+    reference: Annotated[str, Field(min_length=1, max_length=512)]

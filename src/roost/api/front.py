@@ -1,0 +1,124 @@
+"""What happens to every request before any route: its id, the Host check, the log line, the last catch.
+
+State: counters in the metrics it is given. The invariant: every answer carries `fly-request-id`, and
+no exception leaves the app. A request for a host name that is not ours is refused, so that a web page
+whose name was re-bound to 127.0.0.1 can't talk to the API through a browser.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from roost.api.errors import Json, unexpected
+from roost.api.metrics import ApiMetrics
+from roost.model.names import ulid
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_log = structlog.get_logger("roost.api")
+
+
+def host_name(host_header: str) -> str:
+    """Return the name in a Host header: lower case, without port and final dot; IPv6 keeps its brackets."""
+    host = host_header.strip().lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].rstrip(".")
+
+
+class Front:
+    """ASGI middleware around the whole API."""
+
+    def __init__(self, app: ASGIApp, *, allowed_hosts: Iterable[str], metrics: ApiMetrics) -> None:
+        self._app = app
+        self._hosts = LOOPBACK_NAMES | {host_name(host) for host in allowed_hosts}
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; lifespan events pass through."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request_id = ulid(int(time.time() * 1000), os.urandom(10))
+        exchange = _Exchange(send, request_id)
+        began = time.monotonic()
+        try:
+            if host_name(Headers(scope=scope).get("host", "")) in self._hosts:
+                await self._app(scope, receive, exchange.send)
+            else:
+                await self._refuse(scope, receive, exchange)
+        except (ClientDisconnect, ConnectionError):
+            exchange.status = exchange.status or 499  # the client went away first: nobody is left to answer
+        except Exception as error:
+            _log.exception("request failed", request_id=request_id, error_type=type(error).__name__)
+            if not exchange.status:
+                await _answer(unexpected(request_id), scope, receive, exchange)
+        finally:
+            self._record(scope, exchange, time.monotonic() - began)
+
+    async def _refuse(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
+        body = {
+            "error": "this API does not answer under the host name of the request",
+            "status": "misdirected_request",
+            "hint": "use 127.0.0.1 or localhost, or add the name to the API's host names",
+        }
+        await _answer(Json(body, 421), scope, receive, exchange)
+
+    def _record(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
+        template = route_template(scope)
+        method = scope.get("method", "WEBSOCKET")
+        first = exchange.first_byte - exchange.began if exchange.first_byte else seconds
+        self._metrics.observe(method, template, exchange.status, first)
+        principal = scope.get("state", {}).get("principal")
+        _log.info(
+            "request",
+            request_id=exchange.request_id,
+            method=method,
+            route=template,
+            status=exchange.status,
+            milliseconds=round(seconds * 1000, 1),
+            token=getattr(principal, "name", ""),
+        )
+
+
+class _Exchange:
+    """Watches one answer: its status, the time of its first byte; adds the request id to it."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status = 0
+        self.began = time.monotonic()
+        self.first_byte = 0.0
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        kind = message["type"]
+        if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
+            self.status = message.get("status", 101)
+            self.first_byte = time.monotonic()
+            MutableHeaders(scope=message).setdefault("fly-request-id", self.request_id)
+        elif kind == "websocket.close" and not self.status:
+            self.status = 403  # what a server answers to a handshake that was closed
+        await self._send(message)
+
+
+def route_template(scope: Scope) -> str:
+    """Return the path with its parameters' names, so that there are few of them; "unknown" without a route."""
+    route = scope.get("route")
+    path = getattr(route, "path_format", None) or getattr(route, "path", None)
+    return path if isinstance(path, str) else "unknown"
+
+
+async def _answer(response: Response, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        await exchange.send({"type": "websocket.close", "code": 1008, "reason": ""})
+        return
+    await response(scope, receive, exchange.send)

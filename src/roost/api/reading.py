@@ -1,0 +1,100 @@
+"""Reading paths and queries: names, ids, lists, times. Pure, apart from being told the time.
+
+What can't be the name of anything is refused here, so that control and the host never see it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Path
+
+from roost.model.errors import BadInput, NotFound
+from roost.model.machine import MachineState
+from roost.model.machine_config import parse_duration
+from roost.model.names import check_app_name, check_machine_id, check_secret_name
+
+_OPERATION_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+_SOURCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+SETTLED = frozenset({"created", "started", "stopped", "suspended", "failed", "destroyed"})
+
+
+def _app(app: Annotated[str, Path()]) -> str:
+    return check_app_name(app)
+
+
+def _machine(machine_id: Annotated[str, Path()]) -> str:
+    return check_machine_id(machine_id)
+
+
+def _secret(name: Annotated[str, Path()]) -> str:
+    return check_secret_name(name)
+
+
+def _operation(operation_id: Annotated[str, Path()]) -> str:
+    if not _OPERATION_ID.fullmatch(operation_id):
+        raise NotFound("operation not found", hint="`roost operations` lists them")
+    return operation_id
+
+
+def _source(source_id: Annotated[str, Path()]) -> str:
+    return check_source_id(source_id)
+
+
+def check_source_id(source_id: str) -> str:
+    """Return `source_id` if it can be one (it becomes part of a path), else raise NotFound."""
+    if not _SOURCE_ID.fullmatch(source_id):
+        raise NotFound("source not found", hint="upload it again: POST /v1/sources")
+    return source_id
+
+
+AppName = Annotated[str, Depends(_app)]
+MachineId = Annotated[str, Depends(_machine)]
+SecretName = Annotated[str, Depends(_secret)]
+OperationId = Annotated[str, Depends(_operation)]
+SourceId = Annotated[str, Depends(_source)]
+
+
+def states(given: list[str]) -> frozenset[str]:
+    """Return the machine states named by a repeated or comma-separated parameter; `settled` stands for six."""
+    names = {word.strip() for item in given for word in item.split(",") if word.strip()}
+    if "settled" in names:
+        names = (names - {"settled"}) | SETTLED
+    unknown = sorted(names - {str(state) for state in MachineState})
+    if unknown:
+        raise BadInput(
+            f"state: {unknown[0][:40]!r} is not a machine's state", hint=f"use one of {', '.join(MachineState)}"
+        )
+    return frozenset(names)
+
+
+def seconds(value: object, where: str, *, default: float, low: float, high: float) -> float:
+    """Return a duration within bounds; text that is only digits counts seconds. Raises BadInput."""
+    if value is None or value == "":
+        return default
+    if isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+        value = float(value)
+    found = parse_duration(value, where)
+    if not low <= found <= high:
+        raise BadInput(f"{where} must be from {low:g} to {high:g} seconds")
+    return found
+
+
+def moment(text: str, now: float) -> float:
+    """Return a Unix time from a Unix time, an RFC 3339 time, or a duration before `now`; "" gives 0."""
+    if not text:
+        return 0.0
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
+        return float(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return max(0.0, now - parse_duration(text, "since"))
+        except BadInput:
+            raise BadInput(
+                f"since: {text[:40]!r} is not a time", hint="send Unix seconds, an RFC 3339 time, or how long ago: 10m"
+            ) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,48 @@
+"""Deploys and rollbacks: both answer an operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from roost.api.auth import GuardedRoute, TheControl, documented
+from roost.api.bodies import NewDeploy, NewRollback
+from roost.api.reading import AppName, check_source_id
+from roost.api.shapes import operation_to_json
+from roost.control.contract import DeployRequest
+from roost.model.app_config_read import app_config_from_json
+from roost.model.errors import BadInput
+from roost.model.image import parse_image_ref
+from roost.model.names import check_secret_name
+
+router = APIRouter(prefix="/apps/{app}", route_class=GuardedRoute, dependencies=[documented], tags=["deploys"])
+
+
+def deploy_request(body: NewDeploy) -> DeployRequest:
+    """Return what to deploy; raises BadInput unless there is exactly one thing to deploy."""
+    config = None if body.config is None else app_config_from_json(body.config)
+    configured = config.build.image if config else ""
+    if body.source and body.image:
+        raise BadInput("source and image are both given", hint="send one of them")
+    if not (body.source or body.image or configured):
+        raise BadInput("there is nothing to deploy", hint="send source (from POST /v1/sources) or image")
+    if body.source:
+        check_source_id(body.source)
+    if body.image:
+        parse_image_ref(body.image)
+    for name in (*body.build_args, *body.build_secrets):
+        check_secret_name(name)
+    return DeployRequest(body.source, body.image, config, body.build_args, body.build_secrets, body.no_cache)
+
+
+@router.post("/deploys", status_code=202)
+def start_deploy(app: AppName, body: NewDeploy, control: TheControl) -> dict[str, Any]:
+    """Begin a deploy."""
+    return operation_to_json(control.deploys.start(app, deploy_request(body)))
+
+
+@router.post("/rollback", status_code=202)
+def roll_back(app: AppName, control: TheControl, body: NewRollback | None = None) -> dict[str, Any]:
+    """Begin deploying an earlier release again; version 0 is the one before the current."""
+    return operation_to_json(control.deploys.rollback(app, (body or NewRollback()).version))

@@ -1,0 +1,296 @@
+"""Nouns as JSON objects: the wire forms of the Fly Machines API and of what Roost adds. Pure.
+
+Keys that the Fly Machines API has and Roost has no value for are left out, never made up. Times are
+RFC 3339 in UTC, except an event's `timestamp`, which is Unix milliseconds there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from roost.control.contract import (
+    AppStatus,
+    CheckStatus,
+    CloudStatus,
+    LogEntry,
+    Principal,
+    SecretInfo,
+    SourceInfo,
+)
+from roost.host.contract import ExecResult
+from roost.model.app import App, Event, Release
+from roost.model.app_config_write import app_config_to_json
+from roost.model.build_plan import BuildPlan
+from roost.model.errors import BadInput
+from roost.model.image import Image, parse_image_ref
+from roost.model.machine import ExitInfo, Machine, MachineState
+from roost.model.machine_config import machine_config_to_json
+from roost.model.operation import Operation, Progress
+
+Json = dict[str, Any]
+
+
+def time_to_json(at: float) -> str:
+    """Return a Unix time as RFC 3339 in UTC with milliseconds; "" for 0, which means never."""
+    if at <= 0:
+        return ""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def app_to_json(app: App, machine_count: int) -> Json:
+    """Return an app; `status` is `pending` until it has machines, then `deployed`."""
+    return {
+        "id": app.id,
+        "name": app.name,
+        "internal_numeric_id": app.number,
+        "network": app.network,
+        "status": "deployed" if machine_count else "pending",
+        "machine_count": machine_count,
+        "volume_count": 0,
+        "organization": {"name": app.org, "slug": app.org},
+        "secrets_version": app.secrets_version,
+        "created_at": time_to_json(app.created_at),
+    }
+
+
+def app_status_to_json(status: AppStatus) -> Json:
+    """Return an app with its URL, state, the reason for the state, release and machines."""
+    return {
+        "app": app_to_json(status.app, len(status.machines)),
+        "url": status.url,
+        "state": str(status.state),
+        "reason": status.reason,
+        "release": release_to_json(status.release) if status.release else None,
+        "machines": [machine_to_json(machine, summary=True) for machine in status.machines],
+        "last_request_at": time_to_json(status.last_request_at),
+    }
+
+
+def machine_to_json(
+    machine: Machine,
+    *,
+    events: Sequence[Event] = (),
+    checks: Sequence[CheckStatus] = (),
+    summary: bool = False,
+) -> Json:
+    """Return a machine; `summary` drops config, checks and events (reference, section 1.3)."""
+    out: Json = {
+        "id": machine.id,
+        "name": machine.name,
+        "state": str(machine.state),
+        "desired_state": str(machine.desired),
+        "region": machine.region,
+        "instance_id": machine.instance_id,
+        "version": machine.instance_id,
+        "private_ip": machine.private_ip,
+        "private_ipv4": machine.private_ipv4,
+        "image_ref": image_ref_to_json(machine.config.image, machine.image_digest),
+        "process_group": machine.process_group,
+        "release": machine.release,
+        "cordoned": machine.cordoned,
+        "restart_count": machine.restarts,
+        "last_exit": exit_to_json(machine.last_exit) if machine.last_exit else None,
+        "created_at": time_to_json(machine.created_at),
+        "updated_at": time_to_json(machine.updated_at),
+    }
+    if not summary:
+        out["config"] = machine_config_to_json(machine.config)
+        out["events"] = [event_to_json(event) for event in events]
+        out["checks"] = [check_to_json(check) for check in checks]
+        out["host_status"] = "ok"
+    return out
+
+
+def image_ref_to_json(reference: str, digest: str) -> Json:
+    """Return the parts of an image reference, with the digest that it named when the machine was made."""
+    try:
+        ref = parse_image_ref(reference)
+    except BadInput:
+        return {"registry": "", "repository": reference, "tag": "", "digest": digest}
+    return {"registry": ref.registry, "repository": ref.repository, "tag": ref.tag or "", "digest": digest}
+
+
+def exit_to_json(info: ExitInfo) -> Json:
+    """Return how a machine's main process ended."""
+    return {
+        "exit_code": info.exit_code,
+        "guest_exit_code": info.exit_code,
+        "guest_signal": info.signal,
+        "signal": info.signal,
+        "oom_killed": info.oom_killed,
+        "requested_stop": info.requested_stop,
+        "exited_at": time_to_json(info.at),
+        "message": info.describe(),
+    }
+
+
+def event_to_json(event: Event) -> Json:
+    """Return an event; what is known beyond the fixed keys is under `request`."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "status": event.status,
+        "source": event.source,
+        "timestamp": int(event.at * 1000),
+        "request": event.detail,
+    }
+
+
+def check_to_json(check: CheckStatus) -> Json:
+    """Return the latest result of a health check."""
+    return {
+        "name": check.name,
+        "status": check.status,
+        "output": check.output,
+        "updated_at": time_to_json(check.updated_at),
+    }
+
+
+def started_to_json(machine: Machine, previous: MachineState) -> Json:
+    """Return the answer to `start`: the union of what the API's documents and clients name (section 1.7)."""
+    return {
+        "ok": True,
+        "previous_state": str(previous),
+        "state": str(machine.state),
+        "status": "success",
+        "message": f"machine {machine.id} is {machine.state}",
+        "migrated": False,
+        "new_host": "",
+    }
+
+
+def exec_to_json(result: ExecResult) -> Json:
+    """Return what a command gave; bytes that are no UTF-8 show as U+FFFD."""
+    return {
+        "exit_code": result.exit_code,
+        "exit_signal": result.exit_signal,
+        "stdout": result.stdout.decode("utf-8", "replace"),
+        "stderr": result.stderr.decode("utf-8", "replace"),
+    }
+
+
+def release_to_json(release: Release) -> Json:
+    """Return a release with its configuration."""
+    return {
+        "app": release.app,
+        "version": release.version,
+        "image": release.image_reference,
+        "image_digest": release.image_digest,
+        "status": str(release.state),
+        "reason": release.reason,
+        "created_at": time_to_json(release.created_at),
+        "config": app_config_to_json(release.config),
+    }
+
+
+def secret_to_json(secret: SecretInfo) -> Json:
+    """Return a secret's name and digest; the value has no way out."""
+    return {
+        "name": secret.name,
+        "digest": secret.digest,
+        "created_at": time_to_json(secret.created_at),
+        "updated_at": time_to_json(secret.updated_at),
+    }
+
+
+def log_to_json(entry: LogEntry) -> Json:
+    """Return one log line."""
+    return {
+        "timestamp": time_to_json(entry.at),
+        "machine": entry.machine_id,
+        "stream": entry.stream,
+        "message": entry.text,
+        "source": entry.source,
+    }
+
+
+def operation_to_json(operation: Operation) -> Json:
+    """Return an operation."""
+    return asdict(operation) | {
+        "state": str(operation.state),
+        "steps": list(operation.steps),
+        "created_at": time_to_json(operation.created_at),
+        "updated_at": time_to_json(operation.updated_at),
+    }
+
+
+def progress_to_json(progress: Progress) -> Json:
+    """Return one line of an operation's story."""
+    return {
+        "number": progress.number,
+        "kind": progress.kind,
+        "step": progress.step,
+        "text": progress.text,
+        "timestamp": time_to_json(progress.at),
+    }
+
+
+def image_to_json(image: Image) -> Json:
+    """Return an image and how it runs."""
+    return {
+        "digest": image.digest,
+        "reference": image.reference,
+        "size_bytes": image.size_bytes,
+        "layers": list(image.layers),
+        "created_at": time_to_json(image.created_at),
+        "config": {
+            "entrypoint": list(image.config.entrypoint),
+            "cmd": list(image.config.cmd),
+            "workdir": image.config.workdir,
+            "user": image.config.user,
+            "exposed_ports": list(image.config.exposed_ports),
+            "stop_signal": image.config.stop_signal,
+            "labels": dict(image.config.labels),
+        },
+    }
+
+
+def source_to_json(source: SourceInfo) -> Json:
+    """Return a received source."""
+    return {"id": source.id, "bytes": source.bytes, "files": source.files}
+
+
+def build_plan_to_json(plan: BuildPlan) -> Json:
+    """Return what was detected in a source directory."""
+    return asdict(plan)
+
+
+def principal_to_json(principal: Principal) -> Json:
+    """Return the token in use, in the form of `GET /tokens/current`."""
+    return {
+        "token_id": principal.token_id,
+        "org_slug": "personal",
+        "organization": "personal",
+        "apps": None,
+        "user": principal.name,
+        "role": principal.role,
+        "restricted_to_machine": None,
+        "source_machine_id": None,
+    }
+
+
+def cloud_to_json(status: CloudStatus) -> Json:
+    """Return the cloud as a whole."""
+    edge = status.edge
+    return {
+        "id": status.id,
+        "version": status.version,
+        "domain": status.domain,
+        "http_port": status.http_port,
+        "api_port": status.api_port,
+        "pid": status.pid,
+        "started_at": time_to_json(status.started_at),
+        "edge": {
+            "pid": edge.pid,
+            "connected": edge.connected,
+            "routes": edge.routes,
+            "rejected": edge.rejected,
+            "detail": edge.detail,
+        },
+        "pool": {"used_bytes": status.pool_used, "total_bytes": status.pool_total},
+        "apps": status.apps,
+        "machines": dict(status.machines_by_state),
+    }

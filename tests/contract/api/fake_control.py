@@ -1,0 +1,410 @@
+"""A control plane in memory, behind the same Protocols as the real one: for the API's shapes only.
+
+It keeps just enough state that what is made can be listed, and fails the way the contract says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+import pty
+import subprocess
+import tarfile
+import termios
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from roost.control.contract import (
+    AppState,
+    AppStatus,
+    CheckStatus,
+    CloudStatus,
+    DeployRequest,
+    LogEntry,
+    Principal,
+    SecretInfo,
+    SourceInfo,
+)
+from roost.edge.contract import EdgeStatus
+from roost.host.contract import ExecResult
+from roost.model.app import App, Event, Release, ReleaseState
+from roost.model.app_config import AppConfig
+from roost.model.build_plan import BuildPlan
+from roost.model.errors import BadInput, FailedPrecondition, NameTaken, NotFound, TimedOut, Unauthorized
+from roost.model.image import Image, ImageConfig
+from roost.model.machine import Machine, MachineState
+from roost.model.machine_config import MachineConfig
+from roost.model.names import machine_id, ulid
+from roost.model.operation import Operation, OperationState, Progress
+
+ADMIN_TOKEN = "admin-token-of-the-test"
+READER_TOKEN = "reader-token-of-the-test"
+DIGEST = "sha256:" + "ab" * 32
+NOW = 1_700_000_000.5
+
+
+def new_ulid() -> str:
+    return ulid(int(time.time() * 1000), os.urandom(10))
+
+
+@dataclass
+class World:
+    apps: dict[str, App] = field(default_factory=dict)
+    machines: dict[str, Machine] = field(default_factory=dict)
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    releases: dict[str, list[Release]] = field(default_factory=dict)
+    sources: dict[str, SourceInfo] = field(default_factory=dict)
+    deploys: list[DeployRequest] = field(default_factory=list)
+    asked: list[tuple[object, ...]] = field(default_factory=list)  # what reached control, in order
+    open_streams: int = 0
+    consoles: list[FakeConsole] = field(default_factory=list)
+
+    def app(self, name: str) -> App:
+        if name not in self.apps:
+            raise NotFound("app not found", hint="`roost apps` lists them")
+        return self.apps[name]
+
+    def machine(self, app: str, ident: str) -> Machine:
+        self.app(app)
+        found = self.machines.get(ident)
+        if found is None or found.app != app:
+            raise NotFound("machine not found")
+        return found
+
+    def move(self, app: str, ident: str, state: MachineState, kind: str) -> Machine:
+        found = replace(self.machine(app, ident), state=state, desired=state, updated_at=time.time())
+        self.machines[ident] = found
+        self.events.setdefault(ident, []).insert(0, Event(new_ulid(), ident, kind, str(state), "user", {}, time.time()))
+        return found
+
+    def operation(self, kind: str, app: str, state: OperationState = OperationState.SUCCEEDED) -> Operation:
+        made = Operation(
+            new_ulid(), kind, app, state, "release", ("build", "release"), {}, {"version": 1}, "", "", NOW, NOW
+        )
+        self.operations[made.id] = made
+        return made
+
+
+class Apps:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def list(self, org: str | None = None) -> list[App]:
+        return [app for app in self.world.apps.values() if org in (None, app.org)]
+
+    def create(self, name: str, org: str = "personal", network: str = "") -> App:
+        if name in self.world.apps:
+            raise NameTaken(f"Name has already been taken: {name}", hint="choose another")
+        app = App(new_ulid(), name, org, network or org, len(self.world.apps) + 1, 0, NOW)
+        self.world.apps[name] = app
+        return app
+
+    def get(self, name: str) -> App:
+        return self.world.app(name)
+
+    def destroy(self, name: str, *, force: bool) -> None:
+        self.world.app(name)
+        if not force and any(m.app == name and m.state is MachineState.STARTED for m in self.world.machines.values()):
+            raise FailedPrecondition(f"{name} has machines that run", hint="add force=true")
+        del self.world.apps[name]
+
+    def status(self, name: str) -> AppStatus:
+        machines = [m for m in self.world.machines.values() if m.app == name]
+        releases = self.world.releases.get(name, [])
+        return AppStatus(
+            self.world.app(name), f"http://{name}.test", AppState.EMPTY, "nothing was deployed yet",
+            releases[0] if releases else None, machines, 0.0,
+        )  # fmt: skip
+
+    def machine_count(self, name: str) -> int:
+        return len([m for m in self.world.machines.values() if m.app == name])
+
+
+class Machines:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def list(self, app: str) -> list[Machine]:
+        self.world.app(app)
+        return [m for m in self.world.machines.values() if m.app == app]
+
+    def create(
+        self, app: str, config: MachineConfig, *, name: str = "", region: str = "", skip_launch: bool = False
+    ) -> Machine:
+        self.world.app(app)
+        ident = machine_id(os.urandom(7))
+        state = MachineState.CREATED if skip_launch else MachineState.STARTED
+        self.world.machines[ident] = Machine(
+            ident, app, name or f"quiet-{ident[:4]}", state, state, config, new_ulid(), region or "local", DIGEST, 0,
+            "app", 1, "fdaa::2", "10.0.0.2", False, 0, None, NOW, NOW,
+        )  # fmt: skip
+        return self.world.move(app, ident, state, "launch")
+
+    def get(self, app: str, machine_id: str) -> Machine:
+        return self.world.machine(app, machine_id)
+
+    def start(self, app: str, machine_id: str) -> tuple[Machine, MachineState]:
+        before = self.world.machine(app, machine_id).state
+        return self.world.move(app, machine_id, MachineState.STARTED, "start"), before
+
+    def stop(self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None) -> Machine:
+        self.world.asked.append(("stop", signal, timeout))
+        return self.world.move(app, machine_id, MachineState.STOPPED, "stop")
+
+    def restart(
+        self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None, force: bool = False
+    ) -> Machine:
+        self.world.asked.append(("restart", signal, timeout, force))
+        return self.world.move(app, machine_id, MachineState.STARTED, "restart")
+
+    def suspend(self, app: str, machine_id: str) -> Machine:
+        return self.world.move(app, machine_id, MachineState.SUSPENDED, "suspend")
+
+    def signal(self, app: str, machine_id: str, signal: str) -> None:
+        self.world.machine(app, machine_id)
+        self.world.asked.append(("signal", signal))
+
+    def destroy(self, app: str, machine_id: str, *, force: bool) -> None:
+        if self.world.machine(app, machine_id).state is MachineState.STARTED and not force:
+            raise FailedPrecondition("unable to destroy machine, not currently stopped, suspended, failed or created")
+        del self.world.machines[machine_id]
+
+    def execute(
+        self, app: str, machine_id: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
+    ) -> ExecResult:
+        self.world.machine(app, machine_id)
+        self.world.asked.append(("exec", tuple(argv), stdin, timeout))
+        if argv[0] == "sleep":
+            raise TimedOut(f"the command did not end within {timeout:g} s")
+        if argv[0] == "crash":
+            raise RuntimeError("an internal detail that nobody may see")
+        return ExecResult(0, 0, b" ".join(word.encode() for word in argv) + b"\xff", stdin)
+
+    def console(self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int) -> FakeConsole:
+        self.world.machine(app, machine_id)
+        console = FakeConsole(argv or ("/bin/sh",), rows, columns)
+        self.world.consoles.append(console)
+        return console
+
+    def events(self, app: str, machine_id: str, limit: int) -> Sequence[Event]:
+        self.world.machine(app, machine_id)
+        return self.world.events[machine_id][:limit]
+
+    async def wait(
+        self, app: str, machine_id: str, *, states: frozenset[str], instance_id: str = "", timeout: float = 60.0
+    ) -> Machine:
+        found = self.world.machine(app, machine_id)
+        self.world.asked.append(("wait", states, instance_id, timeout))
+        if str(found.state) not in states:
+            raise TimedOut(f"machine failed to reach desired state, {sorted(states)[0]}, currently {found.state}")
+        return found
+
+    def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
+        self.world.machine(app, machine_id)
+        return [CheckStatus("http", "passing", "200 OK", NOW)]
+
+
+class FakeConsole:
+    """A real terminal with a real process of this host, in place of one in a machine."""
+
+    def __init__(self, argv: Sequence[str], rows: int, columns: int) -> None:
+        self.master, slave = pty.openpty()
+        termios.tcsetwinsize(self.master, (rows, columns))
+        self.process = subprocess.Popen(
+            argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, close_fds=True
+        )
+        os.close(slave)
+        self.closed = False
+
+    def fileno(self) -> int:
+        return self.master
+
+    def resize(self, rows: int, columns: int) -> None:
+        termios.tcsetwinsize(self.master, (rows, columns))
+
+    def close(self) -> int:
+        try:
+            self.process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        code = self.process.wait(timeout=5)
+        if not self.closed:
+            os.close(self.master)
+        self.closed = True
+        return code
+
+
+class Secrets:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def list(self, app: str) -> list[SecretInfo]:
+        self.world.app(app)
+        return [
+            SecretInfo(name, hashlib.sha256(value.encode()).hexdigest()[:16], NOW, NOW)
+            for name, value in sorted(self.world.secrets.get(app, {}).items())
+        ]
+
+    def set(self, app: str, values: Mapping[str, str | None]) -> int:
+        found = self.world.app(app)
+        kept = self.world.secrets.setdefault(app, {})
+        for name, value in values.items():
+            if value is None:
+                kept.pop(name, None)
+            else:
+                kept[name] = value
+        self.world.apps[app] = replace(found, secrets_version=found.secrets_version + 1)
+        return found.secrets_version + 1
+
+
+class Logs:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def follow(
+        self, app: str, *, machine: str = "", since: float = 0.0, limit: int = 100, follow: bool = False
+    ) -> AsyncIterator[LogEntry]:
+        self.world.asked.append(("logs", machine, since, limit, follow))
+        self.world.open_streams += 1
+        try:
+            for number in range(3):
+                yield LogEntry(NOW + number, machine or "00000000000001", "stdout", f"line {number}", "app")
+            if app == "breaks":
+                raise RuntimeError("an internal detail that nobody may see")
+            if follow:
+                await asyncio.sleep(600)
+        finally:
+            self.world.open_streams -= 1
+
+
+class Sources:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def receive(self, stream: AsyncIterator[bytes]) -> SourceInfo:
+        data = b"".join([piece async for piece in stream])
+        try:
+            with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
+                files = len(tar.getnames())
+        except (tarfile.TarError, OSError):
+            raise BadInput("the source is not a gzipped tar") from None
+        made = SourceInfo(new_ulid(), len(data), files)
+        self.world.sources[made.id] = made
+        return made
+
+    def plan(self, source_id: str, config: AppConfig | None, name: str) -> tuple[BuildPlan, AppConfig, str]:
+        if source_id not in self.world.sources:
+            raise NotFound("source not found")
+        plan = BuildPlan("python", "flask", ("requirements.txt names flask",))
+        return plan, config or AppConfig(app=name), f'app = "{name}"\n'
+
+
+class Deploys:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def start(self, app: str, request: DeployRequest) -> Operation:
+        self.world.app(app)
+        self.world.deploys.append(request)
+        release = Release(app, 1, DIGEST, request.image, request.config or AppConfig(), ReleaseState.COMPLETE, "", NOW)
+        self.world.releases.setdefault(app, []).insert(0, release)
+        return self.world.operation("deploy", app)
+
+    def rollback(self, app: str, version: int) -> Operation:
+        self.world.app(app)
+        self.world.asked.append(("rollback", version))
+        return self.world.operation("rollback", app)
+
+
+class Releases:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def list(self, app: str) -> list[Release]:
+        self.world.app(app)
+        return self.world.releases.get(app, [])
+
+
+class Operations:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def list(self, app: str | None = None) -> list[Operation]:
+        return [found for found in self.world.operations.values() if app in (None, found.app)]
+
+    def get(self, operation_id: str) -> Operation:
+        if operation_id not in self.world.operations:
+            raise NotFound("operation not found")
+        return self.world.operations[operation_id]
+
+    def cancel(self, operation_id: str) -> Operation:
+        return self.get(operation_id)
+
+    async def follow(self, operation_id: str, after: int = 0) -> AsyncIterator[Progress]:
+        story = [
+            Progress(1, "step", "build", "", NOW),
+            Progress(2, "log", "build", "two\nlines", NOW),
+            Progress(3, "done", "", "succeeded", NOW),
+        ]
+        self.world.open_streams += 1
+        try:
+            for progress in story:
+                if progress.number <= after:
+                    continue
+                if progress.kind == "done" and self.get(operation_id).state is OperationState.RUNNING:
+                    await asyncio.sleep(600)
+                yield progress
+        finally:
+            self.world.open_streams -= 1
+
+
+class Images:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def list(self) -> list[Image]:
+        return [Image(DIGEST, "roost/base:bookworm", ("layer-1",), ImageConfig(cmd=("bash",)), 1000, NOW)]
+
+    def pull(self, reference: str) -> Operation:
+        return self.world.operation("image.pull", "")
+
+    def refresh(self, reference: str) -> Operation:
+        return self.world.operation("image.refresh", "")
+
+    def collect(self) -> int:
+        return 4096
+
+
+class Tokens:
+    def authenticate(self, token: str) -> Principal:
+        if token == ADMIN_TOKEN:
+            return Principal("admin", "admin", "tok_admin")
+        if token == READER_TOKEN:
+            return Principal("reader", "reader", "tok_reader")
+        raise Unauthorized("Authenticate: token validation error")
+
+
+class FakeControl:
+    def __init__(self) -> None:
+        self.world = World()
+        self.apps = Apps(self.world)
+        self.machines = Machines(self.world)
+        self.secrets = Secrets(self.world)
+        self.logs = Logs(self.world)
+        self.sources = Sources(self.world)
+        self.deploys = Deploys(self.world)
+        self.releases = Releases(self.world)
+        self.operations = Operations(self.world)
+        self.images = Images(self.world)
+        self.tokens = Tokens()
+
+    def status(self) -> CloudStatus:
+        edge = EdgeStatus(pid=12, connected=True, routes=1)
+        return CloudStatus(
+            "0011aabb", "0.1.0", "roost.test", 8080, 4280, 11, NOW, edge, 10, 100, len(self.world.apps), {"started": 1}
+        )
