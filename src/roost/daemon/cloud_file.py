@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -26,7 +27,8 @@ DEFAULT_HTTP_PORT = 8080
 DEFAULT_API_PORT = 4280
 DEFAULT_DOMAIN = "localhost"  # RFC 6761: every name below it is this machine
 FILE_NAME = "cloud.json"
-_OURS_BEFORE = {FILE_NAME, "config.toml", "lost+found", "lock"}  # what HOME may hold before it is a home
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_OURS_BEFORE = {FILE_NAME, "cloud.new", "config.toml", "lost+found"}  # what HOME may hold before it is a home
 
 
 def choose_network(cloud_id: str, used: Iterable[IPv4Network]) -> IPv4Network:
@@ -56,6 +58,14 @@ def parse_routes(table: str) -> Iterator[IPv4Network]:
         destination, mask = (IPv4Address(int.from_bytes(bytes.fromhex(words[i]), "little")) for i in (1, 7))
         if int(mask):
             yield IPv4Network(f"{destination}/{mask}", strict=False)
+
+
+def check_domain(name: str) -> str:
+    """Return `name` in lower case if apps can have host names below it; raises BadInput."""
+    domain = name.lower().rstrip(".")
+    if len(domain) <= 180 and re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", domain):
+        return domain
+    raise BadInput(f"{name[:80]!r} can't be the cloud's domain", hint="use a name like apps.example.org")
 
 
 def to_json(cloud: Cloud) -> dict[str, Any]:

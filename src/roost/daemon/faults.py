@@ -16,7 +16,7 @@ from pathlib import Path
 def fault_points(name: str, run: Path) -> Callable[[str], None]:
     """Return the function to call between steps. `name` is the fatal step, "" for none."""
     if not name:
-        return lambda step: None
+        return lambda _step: None
     marker = run / f"fault-{name.replace('/', '_')}"
 
     def fault(step: str) -> None:

@@ -46,7 +46,7 @@ class Settings:
 def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings for `home` (default: ROOST_HOME, else /var/lib/roost); raises BadInput."""
     env = os.environ if environ is None else environ
-    place = (home or Path(env.get("ROOST_HOME") or DEFAULT_HOME)).absolute()
+    place = (home or Path(env.get("ROOST_HOME") or DEFAULT_HOME)).resolve()
     data = _read_file(place / "config.toml")
     pool = data.get("pool", {})
     level = env.get("ROOST_LOG_LEVEL") or data.get("log_level", "info")

@@ -1,0 +1,163 @@
+"""`python -m roost.daemon VERB`: the commands about the cloud itself. `roost VERB` becomes this process.
+
+Exit codes are the command line's: 0 done, 1 failed, 2 bad input, 3 no such cloud, 124 timed out, 130
+interrupted. Errors go to stderr, each with what to do next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from roost.daemon import processes, up
+from roost.daemon.cloud_file import load_cloud
+from roost.daemon.settings import Settings, read_settings
+from roost.model.cloud import Cloud
+from roost.model.errors import BadInput, NotFound, RoostError, TimedOut
+
+_EXIT_CODES: dict[type[RoostError], int] = {BadInput: 2, NotFound: 3, TimedOut: 124}
+
+
+def say(text: str) -> None:
+    """Tell the user about progress, on stderr: stdout holds results only."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_up(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Carry out `up`."""
+    wanted = up.Wanted(arguments.http_port, arguments.api_port, arguments.domain)
+    if arguments.foreground:
+        up.become_roostd(settings, wanted, say)
+    cloud = up.start(settings, wanted, say)
+    print(summary(cloud))
+    token = up.unseen_admin_token(cloud)
+    if token:
+        print(
+            f"\nThe admin token, shown this once; `roost login` on another computer asks for it:\n  {token}", flush=True
+        )
+        up.forget_admin_token(cloud)
+    print(
+        "\nNext:\n"
+        "  roost launch DIR   puts the app in DIR on the internet\n"
+        "  roost status       shows how the cloud is\n"
+        "  roost down         stops it and keeps its state"
+    )
+    return 0
+
+
+def summary(cloud: Cloud) -> str:
+    """Say where everything is."""
+    return "\n".join(
+        (
+            "Roost is up.",
+            f"  apps    {cloud.app_url('APP')}",
+            f"  API     {cloud.api_url} (on this server only; the token is in {cloud.keys / 'cli.token'})",
+            f"  state   {cloud.home}",
+            f"  logs    {cloud.logs}",
+        )
+    )
+
+
+def run_down(settings: Settings, _arguments: argparse.Namespace) -> int:
+    """Carry out `down`."""
+    from roost.daemon import down
+
+    print("Roost is down; its state is kept." if down.stop(settings, say) else "Roost was down already.")
+    return 0
+
+
+def run_status(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Carry out `status`, from files alone."""
+    cloud = load_cloud(settings.home, cache=settings.cache)
+    shown = processes.status(cloud, processes.look(cloud), version=version("roost"))
+    if arguments.json:
+        print(json.dumps(shown, indent=2))
+        return 0
+    for name in ("roostd", "supervisor", "envoy"):
+        part = shown[name]
+        pid = part["pid"] if isinstance(part, dict) else None
+        print(f"{name:<11} {f'pid {pid}' if pid else 'does not run'}")
+    print(f"{'cloud':<11} {shown['state']}, {cloud.home}")
+    print(f"{'apps':<11} {cloud.app_url('APP')}")
+    print(f"{'API':<11} {cloud.api_url}")
+    return 0
+
+
+def run_doctor(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Carry out `doctor`; 1 when something that a cloud can't do without is missing."""
+    from roost.daemon import checks
+
+    findings = checks.findings(settings)
+    if arguments.json:
+        print(json.dumps([checks.as_json(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            print(checks.as_line(finding))
+    return 1 if any(finding.status == "fail" for finding in findings) else 0
+
+
+def run_destroy_cloud(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Carry out `destroy-cloud`."""
+    from roost.daemon import down
+
+    down.destroy(settings, say, confirmed=arguments.yes)
+    print(f"The cloud in {settings.home} is gone.")
+    return 0
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a port: use a number from 1 to 65535")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs."""
+    result = argparse.ArgumentParser(
+        prog="roost", description="Start, stop, check and remove the cloud on this server."
+    )
+    verbs = result.add_subparsers(dest="verb", required=True)
+
+    def verb(name: str, help: str, carry_out: Callable[[Settings, argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help, description=help)
+        added.add_argument("--home", type=Path, help="the cloud's directory (default: ROOST_HOME, else /var/lib/roost)")
+        added.set_defaults(carry_out=carry_out)
+        return added
+
+    added = verb("up", "start the cloud; does nothing when it runs", run_up)
+    added.add_argument("--http-port", type=_port, help="port of the apps (default for a new cloud: 8080)")
+    added.add_argument("--api-port", type=_port, help="port of the API on 127.0.0.1 (default for a new cloud: 4280)")
+    added.add_argument("--domain", help="apps answer on APP.DOMAIN (default for a new cloud: localhost)")
+    added.add_argument("--foreground", action="store_true", help="become roostd instead of starting it, for systemd")
+    verb("down", "stop the cloud and keep its state", run_down)
+    verb("status", "show what runs", run_status).add_argument("--json", action="store_true", help="as JSON")
+    verb("doctor", "check that this host can run a cloud", run_doctor).add_argument(
+        "--json", action="store_true", help="as JSON"
+    )
+    added = verb("destroy-cloud", "remove the cloud with all its data", run_destroy_cloud)
+    added.add_argument("--yes", action="store_true", help="really do it")
+    return result
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Carry out one verb and return the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        carry_out: Callable[[Settings, argparse.Namespace], int] = arguments.carry_out
+        return carry_out(read_settings(arguments.home), arguments)
+    except RoostError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        return _EXIT_CODES.get(type(error), 1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

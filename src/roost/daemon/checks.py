@@ -1,0 +1,57 @@
+"""The host's checks as `roost doctor` and `roost up` use them: the doctor's findings, less what is our own doing."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import asdict
+
+from roost.daemon import cloud_file, processes
+from roost.daemon.settings import Settings
+from roost.host.doctor import Finding, diagnose
+from roost.model.cloud import Cloud
+from roost.model.errors import Conflict, NotFound
+
+_MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """Check the host for the cloud of `settings.home`, or for a new one with the usual ports."""
+    try:
+        cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
+    except NotFound:
+        return diagnose(cloud_file.DEFAULT_HTTP_PORT, cloud_file.DEFAULT_API_PORT, settings.home)
+    found = diagnose(cloud.http_port, cloud.api_port, cloud.home)
+    if processes.look(cloud).nothing_runs:
+        return found
+    return [finding for finding in found if "port" not in finding.name]  # the ports in use are the cloud's own
+
+
+def for_start(cloud: Cloud) -> list[Finding]:
+    """Check the host for a cloud of which nothing runs; raises Conflict when one of its ports is taken."""
+    check_port_is_free(cloud.api_port, "the API")
+    check_port_is_free(cloud.http_port, "the apps")
+    return diagnose(cloud.http_port, cloud.api_port, cloud.home)
+
+
+def check_port_is_free(port: int, what: str) -> None:
+    """Raise Conflict when something listens on `port` already. `what` is "the API" or "the apps"."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104  # looks at every address; nothing listens here
+        except OSError as error:
+            flag = "--api-port" if what == "the API" else "--http-port"
+            raise Conflict(
+                f"port {port} for {what} can't be used: {error.strerror}", hint=f"choose another one with {flag}"
+            ) from None
+
+
+def as_line(finding: Finding) -> str:
+    """Return a finding as the terminal shows it."""
+    fix = f"\n       {finding.fix}" if finding.fix and finding.status != "ok" else ""
+    return f"{_MARKS[finding.status]} {finding.name}: {finding.detail}{fix}"
+
+
+def as_json(finding: Finding) -> dict[str, str]:
+    """Return a finding as JSON."""
+    return {key: str(value) for key, value in asdict(finding).items()}

@@ -1,0 +1,153 @@
+"""`roost down` and `roost destroy-cloud`: what runs ends, in the order that loses nothing.
+
+Down: roostd first (so that it restarts nothing), then Envoy, then each machine with its own stop signal
+and timeout, then what the host holds for them in memory: namespaces, bridges, rules, cgroups, mounts. What
+was desired stays in the store, so `up` brings the same machines back. Destroy goes on to the disks, the
+home and the host's notes, and needs no process alive nor any file complete but `cloud.json`, which goes
+last: killed anywhere, run it again. Both look before they act, so twice is once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from roost.daemon import cloud_file, pid_file, processes
+from roost.daemon.settings import Settings
+from roost.daemon.supervise import STOP_TIMEOUT
+from roost.daemon.up import Say, home_lock, require_root
+from roost.host import mounts
+from roost.host.agent import LocalHost
+from roost.host.contract import Host, Observed, RuntimeState
+from roost.model.cloud import Cloud
+from roost.model.errors import BadInput, FailedPrecondition, HostFailure, RoostError
+from roost.store.store import Store
+
+ENVOY_TIMEOUT = 10.0
+_AT_ONCE = 16
+_RUNS = (RuntimeState.RUNNING, RuntimeState.FROZEN)
+
+
+def stop(settings: Settings, say: Say) -> bool:
+    """Stop the cloud and keep its state; False when nothing ran. Raises NotFound when there is no cloud."""
+    require_root("down")
+    cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
+    with home_lock(settings.home):
+        ran = _end_processes(cloud, say)
+        host = LocalHost(cloud)
+        ran = _stop_machines(cloud, host, say) or ran
+        host.shut_down()
+        _remove_run_directory(cloud)
+    return ran
+
+
+def destroy(settings: Settings, say: Say, *, confirmed: bool) -> None:
+    """Remove the cloud with all its data. Raises BadInput without confirmation, NotFound when there is none."""
+    require_root("destroy-cloud")
+    cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
+    if not confirmed:
+        raise BadInput(
+            f"this deletes the cloud {cloud.id} in {cloud.home}: all apps, disks, images and keys",
+            hint="add --yes to do it",
+        )
+    with home_lock(settings.home):
+        _end_processes(cloud, say)
+        say("removing machines, networks and disks")
+        LocalHost(cloud).destroy_everything()
+        _remove_run_directory(cloud)
+        _remove_home(cloud)
+    cloud_file.forget_cloud(cloud)
+    _remove_if_empty(cloud.run.parent)
+
+
+def _end_processes(cloud: Cloud, say: Say) -> bool:
+    """End the supervisor, roostd and Envoy, in this order; True when any ran."""
+    ran = False
+    for name, path, timeout in (
+        ("roostd", processes.supervisor_pid_file(cloud), STOP_TIMEOUT + 15.0),
+        ("roostd", processes.roostd_pid_file(cloud), STOP_TIMEOUT),
+        ("Envoy", processes.envoy_pid_file(cloud), ENVOY_TIMEOUT),
+    ):
+        if pid_file.read(path) is not None:
+            say(f"stopping {name}")
+            ran = pid_file.end(path, timeout=timeout) or ran
+    return ran
+
+
+def _stop_machines(cloud: Cloud, host: Host, say: Say) -> bool:
+    """Stop all machines that run, several at once; True when any did."""
+    running = [seen for seen in host.observe_all().values() if seen.state in _RUNS]
+    if not running:
+        return False
+    say(f"stopping {len(running)} machine{'s' if len(running) > 1 else ''}")
+    wishes = _stop_wishes(cloud)
+
+    def stop_one(seen: Observed) -> str:
+        signal, timeout = wishes.get(seen.machine_id, ("SIGINT", 5.0))
+        try:
+            host.stop(seen.machine_id, signal=signal, timeout=timeout)
+        except RoostError as error:
+            return f"{seen.machine_id}: {error.message}"
+        return ""
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        failures = [failure for failure in pool.map(stop_one, running) if failure]
+    if failures:
+        raise HostFailure(
+            f"{len(failures)} machines did not stop: {'; '.join(failures)}", hint="run `roost down` again"
+        )
+    return True
+
+
+def _stop_wishes(cloud: Cloud) -> dict[str, tuple[str, float]]:
+    """Return each machine's stop signal and timeout. A machine that the store does not know gets the default."""
+    if not (cloud.home / "state.db").exists():
+        return {}
+    store = Store(cloud.database_url)
+    try:
+        return {
+            machine.id: (machine.config.stop_config.signal or "SIGINT", machine.config.stop_config.timeout)
+            for machine in store.machines.list()
+        }
+    finally:
+        store.close()
+
+
+def _remove_run_directory(cloud: Cloud) -> None:
+    _unmount_all(cloud.run)
+    shutil.rmtree(cloud.run, ignore_errors=True)
+
+
+def _remove_home(cloud: Cloud) -> None:
+    """Delete what is in the home, `cloud.json` last, and the home. An operator's `config.toml` stays."""
+    _unmount_all(cloud.home, itself=False)
+    own = cloud.home / cloud_file.FILE_NAME
+    for path in sorted(cloud.home.iterdir(), key=lambda path: path == own):
+        if path.name == "config.toml":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    _remove_if_empty(cloud.home)
+
+
+def _unmount_all(root: Path, *, itself: bool = True) -> None:
+    """Unmount everything below `root`, so that no deletion can reach into another file system."""
+    for point in mounts.mounts_below(root):
+        if itself or point != root:
+            mounts.unmount(point)
+    left = [point for point in mounts.mounts_below(root) if itself or point != root]
+    if left:
+        raise FailedPrecondition(
+            f"{left[0]} can't be unmounted: something on it is in use",
+            hint=f"see `fuser -vm {left[0]}`, then try again",
+        )
+
+
+def _remove_if_empty(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError:
+        return

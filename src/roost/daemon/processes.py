@@ -1,0 +1,126 @@
+"""The processes of a cloud as its files show them: where the pid files are, and whether the API answers.
+
+Owns nothing; reads the run directory and asks the API on loopback. Works with any part of the cloud dead.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from roost.daemon import pid_file
+from roost.model.cloud import Cloud
+
+PROBE_TIMEOUT = 2.0
+
+
+def roostd_pid_file(cloud: Cloud) -> Path:
+    """Written by whoever starts roostd: the supervisor, or `up --foreground`."""
+    return cloud.run / "roostd.pid"
+
+
+def supervisor_pid_file(cloud: Cloud) -> Path:
+    """Written by the supervisor."""
+    return cloud.run / "supervisor.pid"
+
+
+def foreground_pid_file(cloud: Cloud) -> Path:
+    """Written when roostd runs by `up --foreground`: whoever ran that keeps it running, and no supervisor may."""
+    return cloud.run / "foreground.pid"
+
+
+def supervisor_state_file(cloud: Cloud) -> Path:
+    """What the supervisor last did: `{"starts": N, "last_exit": CODE}`."""
+    return cloud.run / "supervisor.json"
+
+
+def envoy_pid_file(cloud: Cloud) -> Path:
+    """Written by the edge."""
+    return cloud.run / "envoy.pid"
+
+
+def roostd_log(cloud: Cloud) -> Path:
+    """Output of roostd."""
+    return cloud.logs / "roostd.log"
+
+
+def api_answers(port: int, timeout: float = PROBE_TIMEOUT) -> bool:
+    """True when `GET /healthz` on loopback says `{"ok": true}`."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request("GET", "/healthz")
+        response = connection.getresponse()
+        answer = json.loads(response.read(4096))
+        return response.status == 200 and isinstance(answer, dict) and answer.get("ok") is True
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What runs of a cloud. A pid of None: that process does not run."""
+
+    roostd: int | None
+    supervisor: int | None
+    envoy: int | None
+    api: bool
+    foreground: bool = False
+
+    @property
+    def healthy(self) -> bool:
+        """True when this cloud's own roostd serves the API."""
+        return self.roostd is not None and self.api
+
+    @property
+    def kept_running(self) -> bool:
+        """True when something starts roostd again should it end."""
+        return self.supervisor is not None or self.foreground
+
+    @property
+    def nothing_runs(self) -> bool:
+        """True when no process of the control plane or the edge runs."""
+        return self.roostd is None and self.supervisor is None and self.envoy is None
+
+
+def look(cloud: Cloud) -> Seen:
+    """Look at the cloud's processes now."""
+    roostd = pid_file.read(roostd_pid_file(cloud))
+    return Seen(
+        roostd=roostd,
+        supervisor=pid_file.read(supervisor_pid_file(cloud)),
+        envoy=pid_file.read(envoy_pid_file(cloud)),
+        api=roostd is not None and api_answers(cloud.api_port),
+        foreground=roostd is not None and pid_file.read(foreground_pid_file(cloud)) == roostd,
+    )
+
+
+def status(cloud: Cloud, seen: Seen, *, version: str) -> dict[str, object]:
+    """Return the cloud's state as JSON for `status --json`, from files alone."""
+    return {
+        "id": cloud.id,
+        "version": version,
+        "home": str(cloud.home),
+        "domain": cloud.domain,
+        "state": "up" if seen.healthy else "down" if seen.nothing_runs else "degraded",
+        "http_port": cloud.http_port,
+        "api_port": cloud.api_port,
+        "api_url": cloud.api_url,
+        "roostd": {"pid": seen.roostd, "healthy": seen.healthy},
+        "supervisor": {"pid": seen.supervisor},
+        "envoy": {"pid": seen.envoy},
+        "log": str(roostd_log(cloud)),
+    }
+
+
+def last_lines(path: Path, count: int = 20) -> list[str]:
+    """Return the last lines of a log, reading no more than its last 64 KiB."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 65536))
+            return file.read().decode(errors="replace").splitlines()[-count:]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,164 @@
+"""Keeps roostd running where there is no systemd: `python -m roost.daemon.supervise --home DIR`.
+
+State: two pid files and `supervisor.json` below the run directory. Invariant: one supervisor per cloud (a
+lock that dies with its holder), and at most one roostd. Started while a roostd runs whose supervisor was
+killed, it adopts that roostd. SIGTERM and SIGINT end roostd first, then the supervisor; a killed
+supervisor leaves roostd running, and `roost up` starts another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from roost.daemon import pid_file, processes
+from roost.daemon.cloud_file import load_cloud
+from roost.daemon.settings import child_environment, read_settings
+from roost.host.process import Child, spawn
+from roost.model.cloud import Cloud
+
+STOP_TIMEOUT = 30.0  # what roostd has to end its work in
+STEADY_AFTER = 60.0  # a roostd that lived this long had started well
+LOG_LIMIT = 64 << 20  # bytes of roostd.log
+_POLL = 1.0  # how often an adopted roostd and the stop flag are looked at
+
+
+def restart_delay(failures: int) -> float:
+    """Return the seconds to wait before the next start after `failures` short lives in a row.
+
+    The first is quick, since apps that sleep can't wake meanwhile; the back-off ends at 15 s.
+    """
+    return float(min(0.1 * 2 ** min(failures, 10), 15.0))
+
+
+def bound_log(path: Path, limit: int = LOG_LIMIT) -> None:
+    """Keep `path` and one older file `path`.1 below about `limit` bytes each.
+
+    Copies and truncates, since roostd has the file open (for appending, so it goes on at the new end).
+    """
+    try:
+        if path.stat().st_size <= limit:
+            return
+    except FileNotFoundError:
+        return
+    shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+    os.truncate(path, 0)
+
+
+class Supervisor:
+    """One supervisor's run. `stop` may be called from a signal handler."""
+
+    def __init__(self, cloud: Cloud, argv: list[str], environment: dict[str, str]) -> None:
+        self._cloud = cloud
+        self._argv = argv
+        self._environment = environment
+        self._stopping = False
+        self._starts = 0
+        self._last_exit: int | None = None
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def stop(self) -> None:
+        """Ask the run to end."""
+        self._stopping = True
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"x")
+
+    def run(self) -> None:
+        """Keep roostd running until `stop`, then end it."""
+        failures = 0
+        while not self._stopping:
+            began = time.monotonic()
+            child = self._start_or_adopt()
+            self._watch()
+            if self._stopping:
+                break
+            self._last_exit = child.wait(5.0) if child is not None else None
+            failures = 0 if time.monotonic() - began > STEADY_AFTER else failures + 1
+            self._record()
+            self._say(f"roostd ended ({self._last_exit}); starting it again in {restart_delay(failures):g} s")
+            self._sleep(restart_delay(failures))
+        pid_file.end(processes.roostd_pid_file(self._cloud), timeout=STOP_TIMEOUT)
+
+    def _start_or_adopt(self) -> Child | None:
+        path = processes.roostd_pid_file(self._cloud)
+        running = pid_file.read(path)
+        if running is not None:
+            self._say(f"adopting roostd, pid {running}")
+            return None
+        self._starts += 1
+        self._record()
+        child = spawn(self._argv, log=processes.roostd_log(self._cloud), env=self._environment)
+        pid_file.write(path, child.pid)
+        return child
+
+    def _watch(self) -> None:
+        """Return when roostd has ended or a stop was asked for."""
+        pid = pid_file.read(processes.roostd_pid_file(self._cloud))
+        if pid is None:
+            return
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            while not self._stopping and not pid_file.wait_for_end(pidfd, _POLL):
+                bound_log(processes.roostd_log(self._cloud))
+        finally:
+            os.close(pidfd)
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep, or return early when a stop is asked for."""
+        pid_file.wait_for_end(self._wake_read, seconds)
+
+    def _record(self) -> None:
+        path = processes.supervisor_state_file(self._cloud)
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps({"starts": self._starts, "last_exit": self._last_exit}))
+        temporary.rename(path)
+
+    def _say(self, text: str) -> None:
+        print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} supervisor: {text}", flush=True)
+
+
+def roostd_argv(home: Path) -> list[str]:
+    """Return how roostd is started."""
+    return [sys.executable, "-m", "roost.daemon.roostd", "--home", str(home)]
+
+
+def main() -> int:
+    """Run the supervisor of one cloud in the foreground."""
+    parser = argparse.ArgumentParser(prog="roost-supervisor")
+    parser.add_argument("--home", type=Path, required=True)
+    settings = read_settings(parser.parse_args().home)
+    cloud = load_cloud(settings.home, cache=settings.cache)
+    lock = os.open(cloud.run / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another supervisor runs for this cloud", flush=True)
+        return 0
+    supervisor = Supervisor(cloud, roostd_argv(settings.home), child_environment(settings))
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        supervisor.stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    pid_file.write(processes.supervisor_pid_file(cloud), os.getpid())
+    supervisor.run()
+    processes.supervisor_pid_file(cloud).unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

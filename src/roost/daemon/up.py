@@ -1,0 +1,213 @@
+"""`roost up`: from a fresh server to a cloud that answers, and nothing at all when it already does.
+
+Steps, each of which looks before it acts: the cloud's identity (`cloud_file`), the checks of the host
+(`roost.host.doctor`), the run directory in memory, the supervisor, which starts roostd; then it waits until
+the API answers. Killed anywhere, the next `up` goes on from there; failing, it ends what it started and keeps
+all state. A lock on the home serialises `up`, `down` and `destroy-cloud`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from roost.daemon import cloud_file, pid_file, processes
+from roost.daemon.settings import Settings, child_environment
+from roost.daemon.supervise import roostd_argv
+from roost.host.process import Child, run, spawn
+from roost.model.cloud import Cloud
+from roost.model.errors import Conflict, FailedPrecondition, Forbidden, HostFailure, TimedOut
+
+START_TIMEOUT = 120.0
+LOCK_TIMEOUT = 180.0
+_STARTS_BEFORE_GIVING_UP = 3
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the flags of `roost up` ask for. None: as it is, or the default for a new cloud."""
+
+    http_port: int | None = None
+    api_port: int | None = None
+    domain: str | None = None
+
+
+def require_root(verb: str) -> None:
+    """Raise Forbidden unless this is root, who alone can make mounts, namespaces and cgroups."""
+    if os.geteuid() != 0:
+        raise Forbidden(f"`roost {verb}` needs root: it works with mounts, namespaces and cgroups", hint="use sudo")
+
+
+@contextlib.contextmanager
+def home_lock(home: Path) -> Iterator[None]:
+    """Hold the home's lock, so that one of up, down and destroy-cloud runs at a time; raises TimedOut.
+
+    The lock is on the directory itself: it leaves no file behind and dies with its holder.
+    """
+    fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimedOut(f"another roost up, down or destroy-cloud is at work on {home}") from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(fd)
+
+
+def identity(settings: Settings, wanted: Wanted) -> Cloud:
+    """Return the cloud of the home as wanted, making it if there is none.
+
+    Raises Conflict when a flag would change a running cloud.
+    """
+    if not (settings.home / cloud_file.FILE_NAME).exists():
+        return cloud_file.create_cloud(
+            settings.home,
+            cache=settings.cache,
+            http_port=wanted.http_port or cloud_file.DEFAULT_HTTP_PORT,
+            api_port=wanted.api_port or cloud_file.DEFAULT_API_PORT,
+            domain=cloud_file.check_domain(wanted.domain or cloud_file.DEFAULT_DOMAIN),
+        )
+    cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
+    changed = replace(
+        cloud,
+        http_port=wanted.http_port or cloud.http_port,
+        api_port=wanted.api_port or cloud.api_port,
+        domain=cloud_file.check_domain(wanted.domain or cloud.domain),
+    )
+    if changed != cloud:
+        if not processes.look(cloud).nothing_runs:
+            raise Conflict(
+                "the cloud runs with other ports or another domain", hint="run `roost down` first, then `up` again"
+            )
+        cloud_file.save_cloud(changed)
+    return changed
+
+
+def check_host(cloud: Cloud, say: Say) -> None:
+    """Raise FailedPrecondition when the host lacks something roost can't do without."""
+    from roost.daemon import checks  # loads netlink, which the `up` of a healthy cloud does without
+
+    findings = checks.for_start(cloud)
+    for finding in findings:
+        if finding.status == "warn":
+            say(f"warning: {finding.name}: {finding.detail}" + (f" ({finding.fix})" if finding.fix else ""))
+    failed = [finding for finding in findings if finding.status == "fail"]
+    if failed:
+        lines = "; ".join(f"{finding.name}: {finding.detail}" for finding in failed)
+        raise FailedPrecondition(f"this host can't run a cloud yet: {lines}", hint=failed[0].fix or "see roost doctor")
+
+
+def ensure_run_directory(cloud: Cloud) -> None:
+    """Mount a tmpfs on the run directory: sockets, pid files and secrets are in memory only."""
+    cloud.run.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    cloud.run.mkdir(mode=0o700, exist_ok=True)
+    if not cloud.run.is_mount():
+        options = "mode=0700,nosuid,nodev,size=25%"
+        run(["mount", "-t", "tmpfs", "-o", options, f"roost-{cloud.id}", str(cloud.run)], timeout=10)
+    for directory in (cloud.logs, cloud.keys):
+        directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
+    """Bring the cloud up and return it when its API answers; changes nothing when it does already."""
+    require_root("up")
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o755)
+    with home_lock(settings.home):
+        cloud = identity(settings, wanted)
+        seen = processes.look(cloud)
+        if seen.healthy and seen.kept_running:
+            return cloud
+        if seen.nothing_runs:
+            check_host(cloud, say)
+        ensure_run_directory(cloud)
+        if seen.supervisor is None:
+            processes.supervisor_state_file(cloud).unlink(missing_ok=True)
+            say("starting roostd")
+        argv = [sys.executable, "-m", "roost.daemon.supervise", "--home", str(settings.home)]
+        child = spawn(argv, log=cloud.logs / "supervisor.log", env=child_environment(settings))
+        try:
+            _wait_until_healthy(cloud, child)
+        except BaseException:
+            pid_file.end(processes.supervisor_pid_file(cloud), timeout=40.0)
+            raise
+        return cloud
+
+
+def become_roostd(settings: Settings, wanted: Wanted, say: Say) -> None:
+    """`up --foreground`: prepare, then turn this process into roostd. For systemd and containers."""
+    require_root("up")
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o755)
+    with home_lock(settings.home):
+        cloud = identity(settings, wanted)
+        seen = processes.look(cloud)
+        if seen.roostd is not None:
+            raise Conflict(f"roostd runs already, pid {seen.roostd}", hint="`roost down` stops it")
+        if seen.nothing_runs:
+            check_host(cloud, say)
+        ensure_run_directory(cloud)
+        pid_file.write(processes.roostd_pid_file(cloud), os.getpid())
+        pid_file.write(processes.foreground_pid_file(cloud), os.getpid())
+    argv = roostd_argv(settings.home)
+    os.execve(argv[0], argv, child_environment(settings))  # noqa: S606  # the pid stays, and with it the pid file
+
+
+def _wait_until_healthy(cloud: Cloud, supervisor: Child) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if processes.look(cloud).healthy:
+            return
+        ended = supervisor.poll()
+        if ended is not None and pid_file.read(processes.supervisor_pid_file(cloud)) is None:
+            raise _failure(cloud, f"the supervisor ended with code {ended}")
+        if _starts(cloud) >= _STARTS_BEFORE_GIVING_UP:
+            raise _failure(cloud, "roostd ends right after its start")
+        time.sleep(0.05)
+    raise _failure(cloud, f"roostd's API did not answer on port {cloud.api_port} within {START_TIMEOUT:g} s")
+
+
+def _starts(cloud: Cloud) -> int:
+    try:
+        return int(json.loads(processes.supervisor_state_file(cloud).read_text())["starts"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return 0
+
+
+def _failure(cloud: Cloud, what: str) -> HostFailure:
+    log = processes.roostd_log(cloud)
+    lines = processes.last_lines(log) or processes.last_lines(cloud.logs / "supervisor.log")
+    story = "".join(f"\n    {line}" for line in lines)
+    return HostFailure(
+        f"the cloud did not come up: {what}. The last lines of {log}:{story}",
+        hint="`roost doctor` checks the host; when the cause is mended, run `roost up` again",
+    )
+
+
+def unseen_admin_token(cloud: Cloud) -> str:
+    """Return the admin token if it was not shown yet, else ""."""
+    try:
+        return _admin_token_file(cloud).read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def forget_admin_token(cloud: Cloud) -> None:
+    """Delete the token's clear text, after it was shown."""
+    _admin_token_file(cloud).unlink(missing_ok=True)
+
+
+def _admin_token_file(cloud: Cloud) -> Path:
+    return cloud.keys / "admin.token.once"
