@@ -28,8 +28,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2 import IPRoute  # type: ignore[import-untyped]
+from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
 from roost.host import nftables
 from roost.host.network_forwarding import allow_forwarding
@@ -279,8 +279,7 @@ def _delete_link(ip: IPRoute, name: str) -> None:
 def _ipv4_routes(ip: IPRoute) -> Iterator[tuple[IPv4Network, int]]:
     """Yield (destination, index of the link or 0) of the host's main table."""
     for route in ip.get_routes(family=socket.AF_INET, table=254):
-        destination = route.get("dst") or "0.0.0.0"
-        network = ip_network(f"{destination}/{route['dst_len']}", strict=False)
+        network = ip_network((route.get("dst") or 0, route["dst_len"]), strict=False)
         assert isinstance(network, IPv4Network)
         yield network, int(route.get("oif") or 0)
 
