@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
@@ -38,6 +38,8 @@ from roost.api.routes import (
 from roost.control.contract import Control
 from roost.model.errors import RoostError
 
+_ROUTES = (public, cloud, apps, machines, machine_actions, secrets, logs, sources, deploys, operations, images, console)
+
 
 def create_api(
     control: Control, *, allowed_hosts: Iterable[str] = (), limits: Limits | None = None, version: str = "0.1.0"
@@ -60,9 +62,9 @@ def create_api(
     app.state.limits = limits or Limits()
     app.state.long_calls = LongCalls(app.state.limits)
     app.state.metrics = ApiMetrics(control)
-    app.include_router(public.router)
-    app.include_router(cloud.metrics_router)
-    app.include_router(_v1())
+    for module in _ROUTES:
+        app.include_router(module.router)
+    app.include_router(sources.upload_router)
     _answer_unknown_paths(app)
     app.add_exception_handler(RoostError, on_roost_error)
     app.add_exception_handler(HTTPException, on_http_exception)
@@ -70,15 +72,6 @@ def create_api(
     app.add_middleware(Front, allowed_hosts=tuple(allowed_hosts), metrics=app.state.metrics)
     publish(app)
     return app
-
-
-def _v1() -> APIRouter:
-    v1 = APIRouter(prefix="/v1")
-    for module in (cloud, apps, machines, machine_actions, secrets, logs, sources, deploys, operations, images):
-        v1.include_router(module.router)
-    v1.include_router(sources.upload_router)
-    v1.include_router(console.router)
-    return v1
 
 
 def _answer_unknown_paths(app: FastAPI) -> None:

@@ -34,7 +34,7 @@ _CHUNK = 65536
 _FAILED = 1011  # close code: internal error (RFC 6455, section 7.4.1)
 
 
-@router.websocket("/apps/{app}/machines/{machine_id}/console")
+@router.websocket("/v1/apps/{app}/machines/{machine_id}/console")
 async def console(
     websocket: WebSocket,
     app: str,

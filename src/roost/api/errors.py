@@ -7,6 +7,7 @@ the id only.
 from __future__ import annotations
 
 import json
+import traceback
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -69,6 +70,11 @@ def describe_validation(error: RequestValidationError) -> BadInput:
         return BadInput(str(first["msg"]).removeprefix("Value error, "))
     hint = "send JSON, with the header Content-Type: application/json" if field == "the body" else ""
     return BadInput(f"{field}: {first['msg']}", hint=hint)
+
+
+def traceback_text(error: BaseException) -> str:
+    """Return a traceback for the log, as text and without local variables: those may hold tokens and secrets."""
+    return "".join(traceback.format_exception(error))
 
 
 async def on_roost_error(_request: Request, error: Exception) -> Response:

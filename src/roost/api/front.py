@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roost.api.errors import Json, unexpected
+from roost.api.errors import Json, traceback_text, unexpected
 from roost.api.metrics import ApiMetrics
 from roost.model.names import ulid
 
@@ -57,7 +57,7 @@ class Front:
         except (ClientDisconnect, ConnectionError):
             exchange.status = exchange.status or 499  # the client went away first: nobody is left to answer
         except Exception as error:
-            _log.exception("request failed", request_id=request_id, error_type=type(error).__name__)
+            _log.error("request failed", request_id=request_id, traceback=traceback_text(error))
             if not exchange.status:
                 await _answer(unexpected(request_id), scope, receive, exchange)
         finally:

@@ -16,6 +16,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from roost.api.errors import traceback_text
 from roost.model.errors import RoostError
 
 _log = structlog.get_logger("roost.api")
@@ -89,7 +90,7 @@ def failure(error: Exception) -> dict[str, str]:
     """Return how a stream that failed in the middle says so; what is unexpected goes to the log only."""
     if isinstance(error, RoostError):
         return error.to_json()
-    _log.error("stream failed", exc_info=error)
+    _log.error("stream failed", traceback=traceback_text(error))
     return {"error": "something went wrong inside Roost", "status": "unknown", "hint": "look at roostd's log"}
 
 

@@ -14,7 +14,7 @@ from roost.api.reading import AppName
 from roost.api.shapes import app_status_to_json, app_to_json, release_to_json
 from roost.model.names import check_app_name
 
-router = APIRouter(prefix="/apps", route_class=GuardedRoute, dependencies=[documented], tags=["apps"])
+router = APIRouter(prefix="/v1/apps", route_class=GuardedRoute, dependencies=[documented], tags=["apps"])
 
 
 @router.get("")

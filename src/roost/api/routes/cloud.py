@@ -13,22 +13,21 @@ from roost.api.metrics import ApiMetrics
 from roost.api.shapes import cloud_to_json, principal_to_json
 
 router = APIRouter(route_class=GuardedRoute, dependencies=[documented], tags=["cloud"])
-metrics_router = APIRouter(route_class=GuardedRoute, dependencies=[documented], tags=["cloud"])
 
 
-@router.get("/status")
+@router.get("/v1/status")
 def cloud_status(control: TheControl) -> dict[str, Any]:
     """Return the cloud: identity, ports, edge, pool and counts."""
     return cloud_to_json(control.status())
 
 
-@router.get("/tokens/current")
+@router.get("/v1/tokens/current")
 def current_token(principal: ThePrincipal) -> dict[str, Any]:
     """Return the token that the request carries."""
     return {"tokens": [principal_to_json(principal)]}
 
 
-@metrics_router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response)
 def metrics(request: Request) -> Response:
     """Return metrics as Prometheus text."""
     found: ApiMetrics = request.app.state.metrics

@@ -16,7 +16,7 @@ from roost.model.errors import BadInput
 from roost.model.image import parse_image_ref
 from roost.model.names import check_secret_name
 
-router = APIRouter(prefix="/apps/{app}", route_class=GuardedRoute, dependencies=[documented], tags=["deploys"])
+router = APIRouter(prefix="/v1/apps/{app}", route_class=GuardedRoute, dependencies=[documented], tags=["deploys"])
 
 
 def deploy_request(body: NewDeploy) -> DeployRequest:

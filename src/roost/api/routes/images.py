@@ -12,7 +12,7 @@ from roost.api.long_calls import TheLongCalls
 from roost.api.shapes import image_to_json, operation_to_json
 from roost.model.image import parse_image_ref
 
-router = APIRouter(prefix="/images", route_class=GuardedRoute, dependencies=[documented], tags=["images"])
+router = APIRouter(prefix="/v1/images", route_class=GuardedRoute, dependencies=[documented], tags=["images"])
 
 
 @router.get("")

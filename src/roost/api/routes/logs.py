@@ -8,6 +8,7 @@ from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Query
+from starlette.responses import Response
 
 from roost.api.auth import GuardedRoute, TheControl, documented
 from roost.api.reading import AppName, moment
@@ -16,10 +17,10 @@ from roost.api.streams import LiveResponse, closing_source, failure, line
 from roost.control.contract import LogEntry
 from roost.model.names import check_machine_id
 
-router = APIRouter(prefix="/apps/{app}/logs", route_class=GuardedRoute, dependencies=[documented], tags=["logs"])
+router = APIRouter(prefix="/v1/apps/{app}/logs", route_class=GuardedRoute, dependencies=[documented], tags=["logs"])
 
 
-@router.get("", response_class=LiveResponse)
+@router.get("", response_class=Response, responses={200: {"content": {"application/x-ndjson": {}}}})
 async def app_logs(
     app: AppName,
     control: TheControl,

@@ -17,7 +17,10 @@ from roost.model.machine import Machine
 from roost.model.machine_config import read_signal
 
 router = APIRouter(
-    prefix="/apps/{app}/machines/{machine_id}", route_class=GuardedRoute, dependencies=[documented], tags=["machines"]
+    prefix="/v1/apps/{app}/machines/{machine_id}",
+    route_class=GuardedRoute,
+    dependencies=[documented],
+    tags=["machines"],
 )
 
 

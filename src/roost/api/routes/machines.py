@@ -18,7 +18,7 @@ from roost.model.machine import Machine
 from roost.model.machine_config import read_machine_config
 
 router = APIRouter(
-    prefix="/apps/{app}/machines", route_class=GuardedRoute, dependencies=[documented], tags=["machines"]
+    prefix="/v1/apps/{app}/machines", route_class=GuardedRoute, dependencies=[documented], tags=["machines"]
 )
 EVENTS_SHOWN = 20  # in a machine; `GET .../events` gives up to 50
 

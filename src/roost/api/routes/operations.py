@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Query
+from starlette.responses import Response
 
 from roost.api.auth import GuardedRoute, TheControl, TheLimits, documented
 from roost.api.reading import OperationId
@@ -15,7 +16,7 @@ from roost.api.streams import LiveResponse, closing_source, event, failure
 from roost.control.contract import Control
 from roost.model.names import check_app_name
 
-router = APIRouter(prefix="/operations", route_class=GuardedRoute, dependencies=[documented], tags=["operations"])
+router = APIRouter(prefix="/v1/operations", route_class=GuardedRoute, dependencies=[documented], tags=["operations"])
 
 
 @router.get("")
@@ -36,7 +37,7 @@ def cancel_operation(operation_id: OperationId, control: TheControl) -> dict[str
     return operation_to_json(control.operations.cancel(operation_id))
 
 
-@router.get("/{operation_id}/events", response_class=LiveResponse)
+@router.get("/{operation_id}/events", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
 async def follow_operation(
     operation_id: OperationId,
     control: TheControl,

@@ -13,7 +13,9 @@ from roost.api.shapes import secret_to_json
 from roost.model.errors import BadInput
 from roost.model.names import check_secret_name
 
-router = APIRouter(prefix="/apps/{app}/secrets", route_class=GuardedRoute, dependencies=[documented], tags=["secrets"])
+router = APIRouter(
+    prefix="/v1/apps/{app}/secrets", route_class=GuardedRoute, dependencies=[documented], tags=["secrets"]
+)
 
 
 def _version(number: int) -> dict[str, Any]:

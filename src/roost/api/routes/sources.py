@@ -16,9 +16,9 @@ from roost.model.app_config_read import app_config_from_json
 from roost.model.app_config_write import app_config_to_json
 from roost.model.names import check_app_name
 
-router = APIRouter(prefix="/sources", route_class=GuardedRoute, dependencies=[documented], tags=["deploys"])
+router = APIRouter(prefix="/v1/sources", route_class=GuardedRoute, dependencies=[documented], tags=["deploys"])
 upload_router = APIRouter(
-    prefix="/sources", route_class=GuardedStreamRoute, dependencies=[documented], tags=["deploys"]
+    prefix="/v1/sources", route_class=GuardedStreamRoute, dependencies=[documented], tags=["deploys"]
 )
 
 
