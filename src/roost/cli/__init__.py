@@ -1,0 +1,1 @@
+"""`roost`, the command line. It knows the SDK and the nouns, nothing of the cloud's inside."""

@@ -1,0 +1,190 @@
+"""The cloud as a whole: up, down, destroy-cloud, doctor, status.
+
+Making and ending a cloud is the work of `python -m roost.daemon`; this process replaces itself with it,
+so there is no parent that could be killed half-way. `status` asks the API, and the files if it is down.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from roost.cli import context, output, prompts
+
+HttpPort = Annotated[int | None, typer.Option("--http-port", metavar="N", min=1, max=65535, help="Port of the apps.")]
+ApiPort = Annotated[int | None, typer.Option("--api-port", metavar="N", min=1, max=65535, help="Port of the API.")]
+Domain = Annotated[str, typer.Option("--domain", metavar="NAME", help="Apps answer on APP.NAME.")]
+Foreground = Annotated[bool, typer.Option("--foreground", help="Stay in the foreground; Ctrl-C ends it.")]
+
+
+def daemon_arguments(verb: str, options: Mapping[str, object]) -> list[str]:
+    """Return the command line of the daemon's `verb`: flags for what is true, values for what is given. Pure."""
+    argv = [sys.executable, "-m", "roost.daemon", verb]
+    for name, value in options.items():
+        if value is True:
+            argv.append(f"--{name}")
+        elif value not in (None, False, ""):
+            argv += [f"--{name}", str(value)]
+    return argv
+
+
+def _become_daemon(verb: str, options: Mapping[str, object]) -> NoReturn:
+    argv = daemon_arguments(verb, {"home": context.home_directory(), **options})
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(argv[0], argv)  # noqa: S606  (an argument list of ours, no shell)
+
+
+def up(
+    home: context.HomeOption = None,
+    http_port: HttpPort = None,
+    api_port: ApiPort = None,
+    domain: Domain = "",
+    foreground: Foreground = False,
+) -> None:
+    """Start the cloud on this server; makes it at the first time. Does nothing if it runs."""
+    if home is not None:
+        context.set_home(home)
+    ports = {"http-port": http_port, "api-port": api_port}
+    _become_daemon("up", {**ports, "domain": domain, "foreground": foreground})
+
+
+def down(home: context.HomeOption = None) -> None:
+    """Stop the cloud and its machines, and keep everything; `roost up` brings it back."""
+    if home is not None:
+        context.set_home(home)
+    _become_daemon("down", {})
+
+
+def destroy_cloud(home: context.HomeOption = None, yes: context.YesOption = False) -> None:
+    """Remove the cloud from this server: apps, data, machines, everything it made."""
+    if home is not None:
+        context.set_home(home)
+    directory = context.home_directory()
+    prompts.confirm(f"Destroy the cloud in {directory}, with all its apps and their data?", yes=yes)
+    _become_daemon("destroy-cloud", {"yes": True})
+
+
+def doctor(home: context.HomeOption = None, as_json: context.JsonOption = False) -> None:
+    """Check whether this server can run Roost, and say what to do where it can't."""
+    if home is not None:
+        context.set_home(home)
+    _become_daemon("doctor", {"json": as_json})
+
+
+def status(home: context.HomeOption = None, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
+    """Show how the cloud is, or with -a how an app is and why."""
+    from roost.sdk import Unreachable
+
+    if home is not None:
+        context.set_home(home)
+    if app:
+        _app_status(context.app_name(app), as_json)
+        return
+    try:
+        with context.client(patience=0.5) as client:
+            found = cloud_status(client.status(), client.base_url)
+    except Unreachable:
+        if context.variable("ROOST_API_URL") or context.cloud_file() is None:
+            raise
+        _become_daemon("status", {"json": as_json})
+    if as_json:
+        output.say_json(found)
+    else:
+        output.say(render_cloud(found))
+
+
+def cloud_status(answer: Mapping[str, Any], api_url: str) -> dict[str, Any]:
+    """Return the API's status in the form of `roost status --json`, the same that is made from files. Pure."""
+    edge = answer.get("edge") or {}
+    return {
+        **{key: value for key, value in answer.items() if key not in ("pid", "started_at", "edge")},
+        "api_url": api_url,
+        "roostd": {"pid": answer.get("pid"), "running": True, "started_at": answer.get("started_at")},
+        "envoy": {**edge, "running": bool(edge.get("pid"))},
+    }
+
+
+def render_cloud(found: Mapping[str, Any]) -> str:
+    """Return the cloud's status as text. Pure."""
+    roostd, envoy, pool = found["roostd"], found["envoy"], found.get("pool") or {}
+    machines: Mapping[str, int] = found.get("machines") or {}
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(machines.items()) if count)
+    edge = f"pid {envoy['pid']}" if envoy.get("pid") else "not running"
+    if envoy.get("pid") and not envoy.get("connected", True):
+        edge += ", not connected to roostd"
+    return output.fields(
+        (
+            ("cloud", found.get("id")),
+            ("version", found.get("version")),
+            ("apps at", f"http://APP.{found.get('domain')}:{found.get('http_port')}"),
+            ("API", found["api_url"]),
+            ("roostd", f"pid {roostd['pid']}, up since {roostd.get('started_at') or '?'}"),
+            ("envoy", edge + (f" ({envoy['detail']})" if envoy.get("detail") else "")),
+            (
+                "pool",
+                f"{output.size(pool.get('used_bytes'))} of {output.size(pool.get('total_bytes'))}" if pool else "",
+            ),
+            ("apps", str(found.get("apps", 0))),
+            ("machines", counts or "none"),
+        )
+    )
+
+
+def _app_status(name: str, as_json: bool) -> None:
+    with context.client() as client:
+        found = client.apps.status(name)
+    if as_json:
+        output.say_json(found)
+        return
+    release = found.get("release") or {}
+    output.say(
+        output.fields(
+            (
+                ("app", name),
+                ("url", found.get("url")),
+                ("state", found.get("state")),
+                ("why", found.get("reason")),
+                ("release", f"v{release['version']}, {release.get('status', '')}" if release else "none yet"),
+                ("image", release.get("image")),
+                ("last request", output.since(found.get("last_request_at"))),
+            )
+        )
+    )
+    machines: Sequence[Mapping[str, Any]] = found.get("machines") or []
+    if machines:
+        output.say()
+        output.say(machine_table(machines))
+
+
+def machine_table(machines: Sequence[Mapping[str, Any]]) -> str:
+    """Return machines as a table. Pure, but for the present time."""
+    header = ("id", "name", "state", "group", "release", "address", "updated")
+    return output.table(
+        header,
+        (
+            (
+                machine.get("id"),
+                machine.get("name"),
+                machine.get("state"),
+                machine.get("process_group"),
+                f"v{machine['release']}" if machine.get("release") else "",
+                machine.get("private_ip"),
+                output.since(machine.get("updated_at")),
+            )
+            for machine in machines
+        ),
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `roost`."""
+    app.command(epilog="Example: roost up --http-port 80 --domain apps.example.com")(up)
+    app.command(epilog="Example: roost down")(down)
+    app.command("destroy-cloud", epilog="Example: roost destroy-cloud --yes")(destroy_cloud)
+    app.command(epilog="Example: roost doctor")(doctor)
+    app.command(epilog="Example: roost status -a shop")(status)

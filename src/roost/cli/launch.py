@@ -1,0 +1,148 @@
+"""`roost launch`: from a source directory to an app on the internet.
+
+Upload, ask what it is, show that, make the app, write `roost.toml`, deploy. Until the deploy has begun,
+an error or Ctrl-C takes back what this run made (the app and the file); from then on the app stays, and
+`roost deploy` tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roost.cli import config_file, context, output, plan_text, progress, prompts
+from roost.model.errors import BadInput, NameTaken, RoostError, Unprocessable
+from roost.model.names import check_app_name, suggest_app_name
+
+if TYPE_CHECKING:
+    from roost.sdk import Client
+
+Directory = Annotated[Path, typer.Argument(metavar="[DIR]", help="The source directory.", show_default=False)]
+
+
+def launch(
+    directory: Directory = Path(),
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The app's name, if not the directory's.")] = "",
+    yes: context.YesOption = False,
+    no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Make the app, deploy nothing yet.")] = False,
+    region: Annotated[str, typer.Option("--region", metavar="NAME", help="The app's primary region.")] = "",
+) -> None:
+    """Put the app in DIR on the internet: finds out what it is, shows the plan, builds it and starts it."""
+    written = config_file.load(directory)
+    config = dict(written[1]) if written else None
+    if region:
+        config = {**(config or {}), "primary_region": region}
+    app = _choose_name(name, config, directory)
+    with context.client() as client:
+        source = upload(client, directory)
+        answer = client.sources.plan(source, config=config, name=app)
+        _show(client, app, answer, directory, written[0] if written else None)
+        prompts.confirm("Go on?", yes=yes, default=True)
+        url, operation_id = _create(client, app, answer, directory, source, written=written, deploy=not no_deploy)
+        if not operation_id:
+            output.say(f"{app} is made. Deploy it with: roost deploy {directory}")
+            return
+        progress.follow(client, client.operations.get(operation_id))
+    output.say(f"{app} is up:")
+    output.say(url)
+
+
+def _choose_name(flag: str, config: Mapping[str, Any] | None, directory: Path) -> str:
+    if flag:
+        return check_app_name(flag)
+    if config and config.get("app"):
+        return check_app_name(str(config["app"]))
+    return suggest_app_name(directory.resolve().name)
+
+
+def upload(client: Client, directory: Path) -> str:
+    """Send a source directory and return its id; says what was left out on standard error."""
+    from roost.cli.source import pack, scan
+
+    tree = scan(directory)
+    for text in tree.notes:
+        output.note(f"note: {output.printable(text)}")
+    output.note(f"Uploading {directory}: {tree.files} files, {output.size(tree.bytes)}")
+    return client.sources.upload(pack(tree))["id"]
+
+
+def _show(client: Client, app: str, answer: Mapping[str, Any], directory: Path, written: Path | None) -> None:
+    plan, config = answer["plan"], answer.get("config") or {}
+    output.say()
+    output.say("\n".join(plan_text.describe_plan(plan)))
+    if not plan.get("buildable", True):
+        raise Unprocessable(f"{directory} can't be built: {plan.get('obstacle', '')}", hint="a Dockerfile always works")
+    output.say()
+    file = written or directory / "roost.toml"
+    url = app_url(client, app)
+    output.say("\n".join(plan_text.describe_creation(app, url, config, config_file=str(file), writes=written is None)))
+    for text in plan_text.needs_warning(plan):
+        output.note(f"warning: {text}")
+    own = config.get("app") if written else app
+    if own and own != app:
+        output.note(f"warning: {file} says app = {own!r}; name this one with -a {app}")
+    output.say()
+
+
+def app_url(client: Client, app: str) -> str:
+    """Return where `app` answers."""
+    status = client.status()
+    port = status.get("http_port", 80)
+    return f"http://{app}.{status.get('domain', 'localhost')}" + ("" if port == 80 else f":{port}")
+
+
+def _create(
+    client: Client,
+    app: str,
+    answer: Mapping[str, Any],
+    directory: Path,
+    source: str,
+    *,
+    written: tuple[Path, dict[str, Any]] | None,
+    deploy: bool,
+) -> tuple[str, str]:
+    """Make the app and the file and begin the deploy; returns the URL and the operation's id ("" without one)."""
+    with _undone_on_failure(client, app) as undo:
+        try:
+            client.apps.create(app)
+        except NameTaken as error:
+            hint = f"choose another with --name, or deploy to it: roost deploy {directory} -a {app}"
+            raise NameTaken(error.message, hint=hint) from None
+        undo["app"] = True
+        config = dict(answer.get("config") or {}) | {"app": app}
+        if written is None:
+            undo["file"] = config_file.write(directory, {**answer, "config": config})
+        url = app_url(client, app)
+        operation = client.deploys.start(app, source=source, config=config) if deploy else {}
+    return url, operation.get("id", "")
+
+
+@contextmanager
+def _undone_on_failure(client: Client, app: str) -> Iterator[dict[str, Any]]:
+    """Take back the app and the file that the block noted as made, if it ends with an exception."""
+    made: dict[str, Any] = {}
+    try:
+        yield made
+    except BaseException:
+        if "file" in made:
+            made["file"].unlink(missing_ok=True)
+        if "app" in made:
+            with suppress(RoostError):
+                client.apps.destroy(app, force=True)
+        raise
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `roost`."""
+    app.command(epilog="Example: roost launch ./shop --name shop --yes")(launch)
+
+
+def source_directory(directory: Path) -> Path:
+    """Return `directory` if it is one; raises BadInput."""
+    if not directory.is_dir():
+        raise BadInput(f"{directory} is not a directory", hint="name the directory of the app's source code")
+    return directory

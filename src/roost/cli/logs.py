@@ -1,0 +1,57 @@
+"""`roost logs` and `roost open`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from roost.cli import context, output
+from roost.model.machine_config import parse_duration
+
+
+def logs(
+    app: context.AppOption = "",
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines.")] = False,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Only the last TIME, like 10m.")] = "",
+    machine: Annotated[str, typer.Option("--machine", metavar="ID", help="Only this machine.")] = "",
+    limit: Annotated[int, typer.Option("-n", "--limit", metavar="N", min=1, help="How many old lines.")] = 100,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Show what the app's machines wrote."""
+    name = context.app_name(app)
+    after = time.time() - parse_duration(since, "--since") if since else 0.0
+    with context.client() as client:
+        read = client.logs.follow if follow else client.logs.read
+        for line in read(name, machine=machine, since=after, limit=limit):
+            output.say(json.dumps(line) if as_json else render(line))
+
+
+def render(line: Mapping[str, Any]) -> str:
+    """Return a log line as text: time, machine, message; colours that the app wrote are kept. Pure."""
+    at = output.printable(str(line.get("timestamp", "")))
+    where = output.printable(str(line.get("machine") or line.get("source") or ""))
+    return f"{at} {where} {output.printable(str(line.get('message', '')), colours=True)}"
+
+
+def open_app(
+    app: context.AppOption = "",
+    show: Annotated[bool, typer.Option("--print", help="Print the address, open nothing.")] = False,
+) -> None:
+    """Open the app in the browser."""
+    import webbrowser
+
+    with context.client() as client:
+        url = client.apps.status(context.app_name(app))["url"]
+    output.say(url)
+    if not show:
+        webbrowser.open(url)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `roost`."""
+    app.command(epilog="Example: roost logs -a shop -f --since 10m")(logs)
+    app.command("open", epilog="Example: roost open -a shop")(open_app)

@@ -1,0 +1,185 @@
+"""`roost machine`: the single machines of an app."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roost.cli import context, output
+from roost.cli.assignments import split_pair
+from roost.cli.cloud import machine_table
+from roost.model.names import check_machine_id
+
+if TYPE_CHECKING:
+    from roost.sdk import Client
+
+group = typer.Typer(
+    help="Machines: run, start, stop, suspend, look at them.", rich_markup_mode=None, no_args_is_help=True
+)
+MachineId = Annotated[str, typer.Argument(metavar="ID", help="The machine's id.")]
+_PASS_ON = {"allow_interspersed_args": False}
+
+
+@group.command(context_settings=_PASS_ON, epilog="Example: roost machine run -a shop roost/base:bookworm -- sleep 60")
+def run(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")],
+    command: Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="In place of its own.")] = None,
+    app: context.AppOption = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The machine's name.")] = "",
+    env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="K=V", help="Its environment.")] = None,
+    memory: Annotated[int, typer.Option("--memory", metavar="MB", help="Memory limit.")] = 256,
+    cpus: Annotated[int, typer.Option("--cpus", metavar="N", help="Processors.")] = 1,
+    isolation: Annotated[str, typer.Option("--isolation", metavar="NAME", help="crun or gvisor.")] = "crun",
+    remove: Annotated[bool, typer.Option("--rm", help="Destroy it when its process ends.")] = False,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Make a machine from an image and start it. Options come before the image."""
+    config: dict[str, Any] = {
+        "image": image,
+        "guest": {"cpu_kind": "shared", "cpus": cpus, "memory_mb": memory},
+        "env": dict(split_pair(word, "a variable") for word in env or ()),
+        "isolation": isolation,
+        "auto_destroy": remove,
+    }
+    if command:
+        config["init"] = {"cmd": command}
+    with context.client() as client:
+        made = client.machines.create(context.app_name(app), config, name=name)
+    if as_json:
+        output.say_json(made)
+    else:
+        output.say(f"{made['id']} is {made.get('state')}")
+
+
+@group.command("list", epilog="Example: roost machine list -a shop --json")
+def list_machines(
+    app: context.AppOption = "",
+    state: Annotated[str, typer.Option("--state", metavar="STATE", help="Only these, commas between.")] = "",
+    as_json: context.JsonOption = False,
+) -> None:
+    """List the app's machines."""
+    with context.client() as client:
+        found = client.machines.list(context.app_name(app), state=state)
+    if as_json:
+        output.say_json(found)
+    else:
+        output.say(machine_table(found))
+
+
+@group.command(epilog="Example: roost machine status 148e21a9c35d08 -a shop")
+def status(machine_id: MachineId, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
+    """Show one machine: its state, its checks and what happened to it."""
+    with context.client() as client:
+        found = client.machines.get(context.app_name(app), check_machine_id(machine_id))
+    if as_json:
+        output.say_json(found)
+        return
+    config, ref = found.get("config") or {}, found.get("image_ref") or {}
+    guest, last = config.get("guest") or {}, found.get("last_exit") or {}
+    pairs = (
+        ("id", found.get("id")),
+        ("name", found.get("name")),
+        ("state", found.get("state")),
+        ("image", config.get("image")),
+        ("digest", ref.get("digest")),
+        ("size", f"{guest.get('cpus')} {guest.get('cpu_kind')} cpus, {guest.get('memory_mb')} MB" if guest else ""),
+        ("address", found.get("private_ip")),
+        ("last exit", last.get("message")),
+        ("created", output.since(found.get("created_at"))),
+    )
+    output.say(output.fields(pairs))
+    for title, header, rows in (
+        (
+            "checks",
+            ("name", "status", "output"),
+            [(c.get("name"), c.get("status"), c.get("output")) for c in found.get("checks") or ()],
+        ),
+        ("events", ("when", "type", "status", "by"), [_event_row(event) for event in found.get("events") or ()]),
+    ):
+        if rows:
+            output.say(f"\n{title}")
+            output.say(output.table(header, rows))
+
+
+def _event_row(event: dict[str, Any]) -> tuple[object, ...]:
+    from datetime import UTC, datetime
+
+    at = datetime.fromtimestamp(float(event.get("timestamp", 0)) / 1000, UTC).isoformat()
+    return output.since(at), event.get("type"), event.get("status"), event.get("source")
+
+
+def _act(app: str, machine_id: str, act: Callable[[Client, str, str], object], state: str) -> None:
+    name = context.app_name(app)
+    with context.client() as client:
+        act(client, name, check_machine_id(machine_id))
+    output.say(f"{machine_id} is {state}")
+
+
+@group.command(epilog="Example: roost machine start 148e21a9c35d08 -a shop")
+def start(machine_id: MachineId, app: context.AppOption = "") -> None:
+    """Start a machine, or wake a suspended one."""
+    _act(app, machine_id, lambda client, name, key: client.machines.start(name, key), "started")
+
+
+@group.command(epilog="Example: roost machine stop 148e21a9c35d08 -a shop --timeout 30")
+def stop(
+    machine_id: MachineId,
+    app: context.AppOption = "",
+    signal: Annotated[str, typer.Option("--signal", metavar="NAME", help="In place of the configured one.")] = "",
+    timeout: Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="Then it is killed.")] = None,
+) -> None:
+    """Stop a machine: a signal first, then a kill."""
+    _act(
+        app,
+        machine_id,
+        lambda client, name, key: client.machines.stop(name, key, signal=signal, timeout=timeout),
+        "stopped",
+    )
+
+
+@group.command(epilog="Example: roost machine suspend 148e21a9c35d08 -a shop")
+def suspend(machine_id: MachineId, app: context.AppOption = "") -> None:
+    """Freeze a machine: its memory stays, it uses no processor time."""
+    _act(app, machine_id, lambda client, name, key: client.machines.suspend(name, key), "suspended")
+
+
+@group.command(epilog="Example: roost machine restart 148e21a9c35d08 -a shop")
+def restart(machine_id: MachineId, app: context.AppOption = "") -> None:
+    """Stop a machine and start it again."""
+    _act(app, machine_id, lambda client, name, key: client.machines.restart(name, key), "restarted")
+
+
+@group.command(epilog="Example: roost machine destroy 148e21a9c35d08 -a shop --force")
+def destroy(
+    machine_id: MachineId,
+    app: context.AppOption = "",
+    force: Annotated[bool, typer.Option("--force", help="Also if it runs.")] = False,
+) -> None:
+    """Remove a machine and its disk."""
+    _act(app, machine_id, lambda client, name, key: client.machines.destroy(name, key, force=force), "destroyed")
+
+
+@group.command(
+    "exec", context_settings=_PASS_ON, epilog="Example: roost machine exec -a shop 148e21a9c35d08 -- ls /app"
+)
+def execute(
+    machine_id: MachineId,
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
+    app: context.AppOption = "",
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, max=3600)] = 60,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Run a command in a started machine; ends with its exit code. Options come before the id."""
+    with context.client() as client:
+        found = client.machines.exec(context.app_name(app), check_machine_id(machine_id), command, timeout=timeout)
+    if as_json:
+        output.say_json(found)
+    else:
+        sys.stdout.write(found.get("stdout", ""))
+        sys.stdout.flush()
+        sys.stderr.write(found.get("stderr", ""))
+    signal = int(found.get("exit_signal") or 0)
+    raise typer.Exit(128 + signal if signal else int(found.get("exit_code", 0)))

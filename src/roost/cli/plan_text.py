@@ -1,0 +1,62 @@
+"""What `roost launch` says before it does anything: the plan as text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from roost.cli.output import printable
+
+_NAMES = {"python": "Python", "node": "Node.js", "static": "Static site", "go": "Go", "ruby": "Ruby", "php": "PHP"}
+_WIDTH = 10
+
+
+def describe_plan(plan: Mapping[str, Any]) -> list[str]:
+    """Return what was found and why, how it is built and how it is started."""
+    stack = str(plan.get("stack") or "image")
+    title = _NAMES.get(stack, stack.capitalize())
+    if plan.get("framework"):
+        title += f", {plan['framework']}"
+    lines = [printable(title), *(f"  - {printable(str(line))}" for line in plan.get("evidence") or ())]
+    for name, value in _facts(plan):
+        lines.append(f"  {name:<{_WIDTH}} {printable(value)}")
+    lines += [f"  note: {printable(str(line))}" for line in plan.get("notes") or ()]
+    return lines
+
+
+def _facts(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    dependencies = plan.get("dependencies") or {}
+    if plan.get("dockerfile"):
+        yield "build", f"with {plan['dockerfile']}"
+    for command in dependencies.get("commands") or ():
+        yield "install", str(command)
+    for command in plan.get("build_commands") or ():
+        yield "build", str(command)
+    for group, command in (plan.get("processes") or {}).items():
+        yield ("start" if group == "app" else f"start {group}"), str(command)
+    if plan.get("release_command"):
+        yield "release", str(plan["release_command"])
+    if plan.get("port"):
+        yield "port", str(plan["port"])
+
+
+def describe_creation(name: str, url: str, config: Mapping[str, Any], *, config_file: str, writes: bool) -> list[str]:
+    """Return what will be made: the app, its machines, the file."""
+    groups = list(config.get("processes") or {}) or ["app"]
+    machines = "1 machine" if len(groups) == 1 else f"{len(groups)} machines ({', '.join(groups)})"
+    vm: Mapping[str, Any] = next((item for item in config.get("vm") or () if not item.get("processes")), {})
+    size = ", ".join(str(part) for part in (vm.get("memory"), f"{vm['cpus']} cpus" if vm.get("cpus") else "") if part)
+    sleeps = {"suspend": ", frozen when nobody calls", "stop": ", stopped when nobody calls"}
+    stop = sleeps.get(str((config.get("http_service") or {}).get("auto_stop_machines", "")), "")
+    lines = [f"  app        {name}, at {url}", f"  machines   {machines}{f' of {size}' if size else ''}{stop}"]
+    lines.append(f"  file       {config_file} {'will be written' if writes else 'is used as it is'}")
+    return lines
+
+
+def needs_warning(plan: Mapping[str, Any]) -> list[str]:
+    """Return a line per service that the code seems to use, since launch doesn't make them."""
+    variables = {"postgres": "DATABASE_URL", "mysql": "DATABASE_URL", "redis": "REDIS_URL", "bucket": "BUCKET_NAME"}
+    return [
+        f"the code seems to use {need}: give its address with `roost secrets set {variables.get(need, 'NAME')}=...`"
+        for need in plan.get("needs") or ()
+    ]

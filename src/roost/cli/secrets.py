@@ -1,0 +1,64 @@
+"""`roost secrets`: environment variables of an app that nobody can read back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from roost.cli import context, output
+from roost.cli.assignments import parse_dotenv, read_values
+from roost.model.errors import BadInput
+from roost.model.names import check_secret_name
+
+group = typer.Typer(help="Secrets: set, list, unset, import.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@group.command("set", epilog="Example: roost secrets set -a shop API_KEY=@key.txt SMTP_PASSWORD=-")
+def set_secrets(
+    pairs: Annotated[list[str], typer.Argument(metavar="K=V...", help="K=V, K=@FILE, or K=- for stdin.")],
+    app: context.AppOption = "",
+) -> None:
+    """Set secrets. K=@FILE and K=- keep the value out of the shell's history and the process list."""
+    _send(app, read_values(pairs, "secret"))
+
+
+@group.command(epilog="Example: roost secrets unset -a shop API_KEY")
+def unset(
+    names: Annotated[list[str], typer.Argument(metavar="K...", help="Their names.")], app: context.AppOption = ""
+) -> None:
+    """Remove secrets."""
+    _send(app, dict.fromkeys(names))
+
+
+@group.command("import", epilog="Example: roost secrets import -a shop < .env")
+def import_secrets(app: context.AppOption = "") -> None:
+    """Set the secrets that standard input holds as KEY=value lines (a dotenv file)."""
+    values = parse_dotenv(sys.stdin.read())
+    if not values:
+        raise BadInput("standard input holds no KEY=value line", hint="roost secrets import < .env")
+    _send(app, values)
+
+
+@group.command("list", epilog="Example: roost secrets list -a shop --json")
+def list_secrets(app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
+    """List names and digests; values never come back."""
+    with context.client() as client:
+        found = client.secrets.list(context.app_name(app))
+    if as_json:
+        output.say_json(found)
+        return
+    rows = ((item.get("name"), item.get("digest"), output.since(item.get("updated_at"))) for item in found)
+    output.say(output.table(("name", "digest", "set"), rows))
+
+
+def _send(app: str, values: Mapping[str, str | None]) -> None:
+    for name in values:
+        check_secret_name(name)
+    name = context.app_name(app)
+    with context.client() as client:
+        version = client.secrets.set(name, values)
+    verb = "removed" if None in values.values() else "set"
+    output.say(f"{verb} {', '.join(values)} (secrets version {version} of {name})")
