@@ -147,7 +147,10 @@ class Host(Protocol):
         """Let a frozen machine run on. Returns when it runs."""
 
     def destroy(self, machine_id: str) -> None:
-        """Kill what runs and remove all that the machine had, its log included."""
+        """Kill what runs and remove all that the machine had, except its log."""
+
+    def forget_log(self, machine_id: str) -> None:
+        """Remove the log of a machine that is gone."""
 
     def execute(
         self, machine_id: str, argv: tuple[str, ...], *, stdin: bytes = b"", timeout: float = 60.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from roost.model.app import Event
@@ -71,11 +71,12 @@ class Machines:
             raise NotFound("machine not found", hint=f"`roost machine list -a {app}` shows the machines")
         return machine
 
-    def add(self, machine: Machine) -> None:
-        """Add a machine; raises NameTaken when the app has one of that name."""
+    def add(self, machine: Machine, event: Event) -> None:
+        """Add a machine and its first event; raises NameTaken when the app has one of that name."""
         with self._db.write() as connection:
             try:
                 connection.execute(insert(machines).values(**_values(machine)))
+                insert_event(connection, event, machine.app)
             except IntegrityError:
                 raise NameTaken(
                     f"machine name {machine.name!r} is taken in app {machine.app}",
@@ -101,10 +102,12 @@ class Machines:
             )
         return int(slot)
 
-    def save(self, machine: Machine) -> None:
-        """Write all of a machine's row."""
+    def save(self, machine: Machine, event: Event | None = None) -> None:
+        """Write all of a machine's row, and the event that changed it, in one transaction."""
         with self._db.write() as connection:
             connection.execute(update(machines).where(machines.c.id == machine.id).values(**_values(machine)))
+            if event is not None:
+                insert_event(connection, event, machine.app)
 
     def remove(self, machine_id: str) -> None:
         """Remove the row. Its events stay until the app goes."""
@@ -136,29 +139,9 @@ class Events:
         self._db = database
 
     def add(self, event: Event, app: str) -> None:
-        """Add an event, and drop the machine's oldest beyond EVENTS_KEPT."""
+        """Add an event that changes no row."""
         with self._db.write() as connection:
-            connection.execute(
-                insert(events).values(
-                    id=event.id,
-                    machine_id=event.machine_id,
-                    app=app,
-                    type=event.type,
-                    status=event.status,
-                    source=event.source,
-                    detail=event.detail,
-                    at=event.at,
-                )
-            )
-            kept = (
-                select(events.c.id)
-                .where(events.c.machine_id == event.machine_id)
-                .order_by(events.c.id.desc())
-                .offset(EVENTS_KEPT)
-                .limit(1)
-                .scalar_subquery()
-            )
-            connection.execute(delete(events).where(events.c.machine_id == event.machine_id, events.c.id <= kept))
+            insert_event(connection, event, app)
 
     def list(self, machine_id: str, limit: int) -> list[Event]:
         """Return a machine's events, newest first."""
@@ -183,3 +166,17 @@ def _event(row: Row[tuple[object, ...]]) -> Event:
     data: dict[str, Any] = dict(row._mapping)
     data.pop("app")
     return Event(**data)
+
+
+def insert_event(connection: Connection, event: Event, app: str) -> None:
+    """Add an event, and drop the machine's oldest beyond EVENTS_KEPT."""
+    connection.execute(insert(events).values(app=app, **{name: getattr(event, name) for name in event.__slots__}))
+    kept = (
+        select(events.c.id)
+        .where(events.c.machine_id == event.machine_id)
+        .order_by(events.c.id.desc())
+        .offset(EVENTS_KEPT)
+        .limit(1)
+        .scalar_subquery()
+    )
+    connection.execute(delete(events).where(events.c.machine_id == event.machine_id, events.c.id <= kept))

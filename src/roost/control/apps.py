@@ -1,0 +1,102 @@
+"""The verbs on apps."""
+
+from __future__ import annotations
+
+import os
+
+from roost.control.contract import AppState, AppStatus
+from roost.control.core import Core
+from roost.control.lifecycle import Lifecycle
+from roost.model.app import App, Release, ReleaseState
+from roost.model.errors import FailedPrecondition
+from roost.model.machine import Machine, MachineState
+from roost.model.names import check_app_name
+
+_UP = (MachineState.STARTED, MachineState.STARTING, MachineState.SUSPENDING)
+_DOWN = (MachineState.SUSPENDED, MachineState.STOPPED, MachineState.CREATED, MachineState.STOPPING)
+
+
+class Apps:
+    """Apps: named sets of machines."""
+
+    def __init__(self, core: Core, lifecycle: Lifecycle) -> None:
+        self._core = core
+        self._lifecycle = lifecycle
+
+    def list(self, org: str | None = None) -> list[App]:
+        """Return the apps of an org, or all, by name."""
+        return self._core.store.apps.list(org)
+
+    def create(self, name: str, org: str = "personal", network: str = "") -> App:
+        """Make an app; raises NameTaken."""
+        check_app_name(name)
+        return self._core.store.apps.create(
+            name=name, app_id=os.urandom(8).hex(), org=org, network=network or f"{org}-default", now=self._core.now()
+        )
+
+    def get(self, name: str) -> App:
+        """Return an app; raises NotFound."""
+        return self._core.store.apps.get(name)
+
+    def machine_count(self, name: str) -> int:
+        """Return how many machines the app has, whatever their state."""
+        return self._core.store.machines.counts_by_app().get(name, 0)
+
+    def destroy(self, name: str, *, force: bool) -> None:
+        """Remove an app and all it has; without `force` raises FailedPrecondition while machines run."""
+        self.get(name)
+        machines = self._core.store.machines.list(name)
+        running = [m.id for m in machines if m.state in _UP]
+        if running and not force:
+            raise FailedPrecondition(
+                f"failed_precondition: {name} has {len(running)} running machines",
+                hint="stop them first, or add --force",
+            )
+        known = self._core.store.events.machines_of(name, 10_000)
+        for machine in machines:
+            self._lifecycle.destroy(machine.id)
+        for machine_id in known:
+            self._core.host.forget_log(machine_id)
+        self._core.store.apps.remove(name)
+
+    def status(self, name: str) -> AppStatus:
+        """Return how an app is, and why."""
+        app = self.get(name)
+        machines = self._core.store.machines.list(name)
+        releases = self._core.store.releases.list(name)
+        current = next((r for r in releases if r.state is ReleaseState.COMPLETE), None)
+        deploying = bool(self._core.store.operations.list(name, running=True))
+        state, reason = describe(machines, releases, deploying=deploying)
+        return AppStatus(
+            app=app,
+            url=self._core.cloud.app_url(name),
+            state=state,
+            reason=reason,
+            release=current,
+            machines=machines,
+            last_request_at=self._core.edge.traffic(name).last_request_at,
+        )
+
+
+def describe(machines: list[Machine], releases: list[Release], *, deploying: bool) -> tuple[AppState, str]:
+    """Say what state an app is in, and why, from its machines and releases."""
+    if deploying:
+        return AppState.DEPLOYING, "a deploy is under way"
+    failed = [m for m in machines if m.state is MachineState.FAILED]
+    if any(m.state in _UP for m in machines):
+        return AppState.AWAKE, f"{sum(1 for m in machines if m.state in _UP)} of {len(machines)} machines run"
+    if failed:
+        how = failed[0].last_exit.describe() if failed[0].last_exit else "could not be started"
+        return AppState.BROKEN, f"machine {failed[0].id} {how}"
+    if not machines:
+        if releases and releases[0].state is ReleaseState.FAILED:
+            return AppState.BROKEN, releases[0].reason
+        return AppState.EMPTY, "nothing was deployed yet"
+    wakes = any(s.autostart for m in machines for s in m.config.services[:1])
+    if wakes:
+        suspended = sum(1 for m in machines if m.state is MachineState.SUSPENDED)
+        return (
+            AppState.ASLEEP,
+            f"{suspended} machines are suspended, {len(machines) - suspended} stopped; a request wakes it",
+        )
+    return AppState.STOPPED, "its machines are stopped, and no request starts them"

@@ -1,0 +1,147 @@
+"""One cloud's control plane: all verbs, and the loops that keep what is observed equal to what is desired."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from roost import __version__
+from roost.build.sources import SourceStore
+from roost.control.apps import Apps
+from roost.control.contract import CloudStatus
+from roost.control.core import Core, log
+from roost.control.deploys import Deploys
+from roost.control.followers import Followers
+from roost.control.images import Images
+from roost.control.lifecycle import Lifecycle
+from roost.control.logs import Logs
+from roost.control.machines import Machines
+from roost.control.operations import Operations
+from roost.control.releases import Releases
+from roost.control.rollout import Rollout
+from roost.control.secrets import Secrets
+from roost.control.sleeping import Sleeping
+from roost.control.sources import Sources
+from roost.control.tokens import Tokens
+from roost.control.waking import Waking
+from roost.host.contract import Observed, RuntimeState
+from roost.model.errors import RoostError
+from roost.model.machine import Machine, MachineState
+
+RECOVERIES = 8  # machines brought back at the same time
+_RESTING = (MachineState.STOPPED, MachineState.FAILED)
+
+
+class Control:
+    """Implements `contract.Control`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._started_at = core.now()
+        self.secrets = Secrets(core)
+        self._lifecycle = Lifecycle(core, self.secrets)
+        self._followers = Followers(core, self._lifecycle)
+        self._lifecycle.attach(self._followers)
+        readiness, routing = self._followers.readiness, self._followers.routing
+        self.apps = Apps(core, self._lifecycle)
+        self.machines = Machines(core, self._lifecycle, readiness)
+        self.operations = Operations(core)
+        self.releases = Releases(core)
+        self.logs = Logs(core)
+        self.images = Images(core, self.operations)
+        self.sources = Sources(SourceStore(core.cloud.home), core.cloud.home / "spool")
+        rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing)
+        self.deploys = Deploys(core, self.operations, self.sources, rollout)
+        self.tokens = Tokens(core.store, core.now)
+        self.waking = Waking(core, self._lifecycle, readiness, routing)
+        self._sleeping = Sleeping(core, self._lifecycle, routing)
+        self._loops: list[asyncio.Task[Any]] = []
+
+    async def start(self) -> None:
+        """Bring what is observed in line with what is desired, then keep it so."""
+        loop = asyncio.get_running_loop()
+        self._core.bind(loop)
+        self._followers.bind(loop)
+        observed = await asyncio.to_thread(self._core.host.observe_all)
+        rows = {machine.id: machine for machine in await asyncio.to_thread(self._unsettled, set(observed))}
+        await self._adopt(rows, observed)
+        await self._core.edge.start()
+        await self._followers.routing.sync_all()
+        self._loops = [
+            loop.create_task(self._recover(rows, observed)),
+            loop.create_task(self._followers.sweep()),
+            loop.create_task(self._sleeping.run()),
+        ]
+
+    def _unsettled(self, present: set[str]) -> list[Machine]:
+        """Return the machines that may need something: all but those that rest and have nothing on the host."""
+        resting = [MachineState.STOPPED, MachineState.FAILED, MachineState.CREATED]
+        active = self._core.store.machines.in_states(*(s for s in MachineState if s not in resting))
+        rest = self._core.store.machines.in_states(*resting)
+        return active + [m for m in rest if m.id in present or m.desired is not MachineState.STOPPED]
+
+    async def _adopt(self, rows: dict[str, Machine], observed: dict[str, Observed]) -> None:
+        """Take the machines that serve as they are, before the edge's table is set: no request is lost."""
+        for machine_id, seen in observed.items():
+            machine = rows.get(machine_id)
+            if machine and machine.state is MachineState.STARTED and seen.state is RuntimeState.RUNNING:
+                self._followers.adopted(machine, seen.pid)
+        await asyncio.sleep(0)
+
+    async def _recover(self, rows: dict[str, Machine], observed: dict[str, Observed]) -> None:
+        """Put right what a kill or a reboot left, then go on with interrupted operations."""
+        with ThreadPoolExecutor(RECOVERIES, thread_name_prefix="recover") as pool:
+            loop = asyncio.get_running_loop()
+            orphans = [machine_id for machine_id in observed if self._core.store.machines.find(machine_id) is None]
+            works = [loop.run_in_executor(pool, self._remove_orphan, machine_id) for machine_id in orphans]
+            for machine in rows.values():
+                seen = observed.get(machine.id, Observed(machine.id, RuntimeState.ABSENT))
+                works.append(loop.run_in_executor(pool, self._recover_one, machine, seen))
+            await asyncio.gather(*works)
+        for app in {machine.app for machine in rows.values()}:
+            await self._followers.routing.sync(app)
+        await asyncio.to_thread(self.operations.resume)
+        log.info("ready", machines=len(rows), orphans=len(orphans))
+
+    def _remove_orphan(self, machine_id: str) -> None:
+        log.info("removing a machine that nothing knows", machine=machine_id)
+        try:
+            self._core.host.destroy(machine_id)
+        except RoostError as error:
+            log.warning("could not remove an orphan", machine=machine_id, error=error.message)
+
+    def _recover_one(self, machine: Machine, seen: Observed) -> None:
+        try:
+            self._lifecycle.recover(machine, seen)
+        except RoostError as error:
+            log.warning("recovery failed", machine=machine.id, error=error.message, hint=error.hint)
+        except Exception:
+            log.exception("recovery failed", machine=machine.id)
+
+    async def stop(self, *, envoy_too: bool = False) -> None:
+        """End the loops. Machines run on, and Envoy too unless asked."""
+        for task in self._loops:
+            task.cancel()
+        self._followers.close()
+        await self._core.edge.stop(envoy_too=envoy_too)
+
+    def status(self) -> CloudStatus:
+        """Return how the cloud is."""
+        core = self._core
+        used, total = core.host.disk_usage()
+        return CloudStatus(
+            id=core.cloud.id,
+            version=__version__,
+            domain=core.cloud.domain,
+            http_port=core.cloud.http_port,
+            api_port=core.cloud.api_port,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            edge=core.edge.status(),
+            pool_used=used,
+            pool_total=total,
+            apps=core.store.apps.count(),
+            machines_by_state=core.store.machines.counts(),
+        )

@@ -1,0 +1,317 @@
+"""One machine's life: every change of its state goes through here, under its lock.
+
+State owned: none but timers of restarts under way; the rows are the store's. Each verb writes what is
+desired before it acts and what was observed after it acted, so that a kill in between is put right by
+`recover`, and asking twice ends the same. A machine leaves the edge before it stops answering.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from roost.control.core import Core, log
+from roost.control.machine_spec import machine_spec, stop_signal
+from roost.control.secrets import Secrets
+from roost.host.contract import Observed, RuntimeState
+from roost.model.app import Event
+from roost.model.errors import FailedPrecondition, NotFound, RoostError
+from roost.model.machine import ExitInfo, Machine, MachineState, check_transition
+from roost.plan.recovery import Recovery, recover
+from roost.plan.restart import AfterExit, after_exit
+
+_S = MachineState
+_UP = (RuntimeState.RUNNING, RuntimeState.FROZEN)
+
+
+class Observer(Protocol):
+    """Who must know of a machine's changes: the edge's table and the watch on its process."""
+
+    def came_up(self, machine: Machine, pid: int) -> None:
+        """It runs; called after the row says so. Must not block."""
+
+    def going_down(self, machine: Machine) -> None:
+        """It will stop answering; returns when no new request reaches it and those under way have ended."""
+
+    def went_down(self, machine: Machine) -> None:
+        """It does not run any more. Must not block."""
+
+    def later(self, delay: float, work: Callable[[], object]) -> None:
+        """Run `work` in a thread after `delay` seconds."""
+
+
+class Lifecycle:
+    """Changes of machines' states."""
+
+    def __init__(self, core: Core, secrets: Secrets) -> None:
+        self._core = core
+        self._secrets = secrets
+        self._observer: Observer | None = None
+
+    def attach(self, observer: Observer) -> None:
+        """Say who follows the changes."""
+        self._observer = observer
+
+    def bring_up(self, machine_id: str, *, source: str = "user") -> Machine:
+        """Start, resume or leave running. Raises what the host raises; the machine is FAILED then."""
+        with self._core.locks.holding(machine_id):
+            machine = self._present(machine_id)
+            observed = self._core.host.observe(machine_id)
+            if observed.state is RuntimeState.RUNNING and machine.state is _S.STARTED:
+                return machine
+            if observed.state in _UP:
+                return self._resume(machine, observed, source)
+            return self._start(machine, source)
+
+    def _resume(self, machine: Machine, observed: Observed, source: str) -> Machine:
+        if observed.state is RuntimeState.FROZEN:
+            self._core.host.thaw(machine.id)
+            self._core.fault("machine.resume.thawed")
+        machine = self._record(machine, _S.STARTED, "start", source, desired=_S.STARTED)
+        self._up(machine, observed.pid)
+        return machine
+
+    def _start(self, machine: Machine, source: str) -> Machine:
+        core = self._core
+        if machine.state in (_S.STOPPING, _S.SUSPENDED, _S.SUSPENDING, _S.STARTED):
+            machine = self._record(machine, _S.STOPPED, "exit", "flyd", detail={"reason": "its process is gone"})
+        if machine.state is not _S.STARTING:
+            machine = self._record(machine, _S.STARTING, "start", source, desired=_S.STARTED)
+        core.fault("machine.start.recorded")
+        try:
+            app = core.store.apps.get(machine.app)
+            image = core.images.get(machine.image_digest)
+            spec = machine_spec(app, machine, image, core.images.layer_paths(image), self._secrets.open(machine.app))
+            observed = core.host.start(spec)
+        except RoostError as error:
+            with contextlib.suppress(RoostError):
+                core.host.stop(machine.id, signal="SIGKILL", timeout=0)
+            self._record(machine, _S.FAILED, "start", "flyd", desired=_S.STOPPED, detail={"error": error.message})
+            raise
+        core.fault("machine.start.started")
+        machine = self._record(machine, _S.STARTED, "start", "flyd")
+        self._up(machine, observed.pid)
+        return machine
+
+    def suspend(self, machine_id: str, *, source: str = "user", only_if: Callable[[], bool] | None = None) -> Machine:
+        """Freeze a started machine; `only_if` is asked at the last moment. Raises FailedPrecondition when it is down."""
+        with self._core.locks.holding(machine_id):
+            machine = self._present(machine_id)
+            if machine.state is _S.SUSPENDED or (only_if is not None and not only_if()):
+                return machine
+            if machine.state is not _S.STARTED:
+                raise FailedPrecondition(
+                    f"failed_precondition: unable to suspend machine from current state: '{machine.state}'",
+                    hint="only a started machine can be suspended",
+                )
+            machine = self._record(machine, _S.SUSPENDING, "suspend", source, desired=_S.SUSPENDED)
+            self._core.fault("machine.suspend.recorded")
+            self._leave_edge(machine)
+            if only_if is not None and not only_if():
+                return self._record(machine, _S.STARTED, "start", "proxy", desired=_S.STARTED)
+            self._core.host.freeze(machine_id)
+            self._core.fault("machine.suspend.frozen")
+            return self._record(machine, _S.SUSPENDED, "suspend", "flyd")
+
+    def stop(
+        self,
+        machine_id: str,
+        *,
+        signal: str = "",
+        timeout: float | None = None,
+        source: str = "user",
+        only_if: Callable[[], bool] | None = None,
+    ) -> Machine:
+        """Stop it and release all it has on the host but its log."""
+        with self._core.locks.holding(machine_id):
+            machine = self._present(machine_id)
+            if only_if is not None and not only_if():
+                return machine
+            if machine.state in (_S.STOPPED, _S.CREATED, _S.FAILED):
+                return machine if machine.desired is _S.STOPPED else self._save(replace(machine, desired=_S.STOPPED))
+            if machine.state is not _S.STOPPING:
+                machine = self._record(machine, _S.STOPPING, "stop", source, desired=_S.STOPPED)
+            self._core.fault("machine.stop.recorded")
+            self._leave_edge(machine)
+            if only_if is not None and not only_if():
+                self._save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
+                return self._present(machine_id)
+            image = self._core.images.get(machine.image_digest)
+            observed = self._core.host.stop(
+                machine_id,
+                signal=signal or stop_signal(machine, image),
+                timeout=machine.config.stop_config.timeout if timeout is None else timeout,
+            )
+            self._core.fault("machine.stop.stopped")
+            machine = self._record(
+                machine, _S.STOPPED, "exit", "flyd", last_exit=_requested(observed.last_exit), restarts=0
+            )
+            self._down(machine)
+            return machine
+
+    def destroy(self, machine_id: str, *, source: str = "user") -> None:
+        """Remove it from the edge, the host and the store. Its log stays until the app goes."""
+        with self._core.locks.holding(machine_id):
+            machine = self._core.store.machines.find(machine_id)
+            if machine is None:
+                return
+            was_up = machine.state in (_S.STARTED, _S.STARTING)
+            if machine.state is not _S.DESTROYING:
+                machine = self._record(machine, _S.DESTROYING, "destroy", source, desired=_S.DESTROYED)
+            self._core.fault("machine.destroy.recorded")
+            if was_up:
+                self._leave_edge(machine)
+                image = self._core.images.get(machine.image_digest)
+                self._core.host.stop(
+                    machine_id, signal=stop_signal(machine, image), timeout=machine.config.stop_config.timeout
+                )
+            self._core.host.destroy(machine_id)
+            self._core.fault("machine.destroy.destroyed")
+            self._core.store.events.add(self._event(machine, "destroy", "destroyed", "flyd", {}), machine.app)
+            self._core.store.machines.remove(machine_id)
+            self._core.changes.notify(f"machine:{machine_id}")
+            self._down(machine)
+
+    def exited(self, machine_id: str) -> None:
+        """Look whether its process has ended, and do what its restart policy says. Harmless when it runs."""
+        with self._core.locks.holding(machine_id):
+            machine = self._core.store.machines.find(machine_id)
+            if machine is None or machine.state not in (_S.STARTED, _S.STARTING, _S.SUSPENDED, _S.SUSPENDING):
+                return
+            observed = self._core.host.observe(machine_id)
+            if observed.state in _UP:
+                return
+            self._after_exit(machine, observed)
+
+    def _after_exit(self, machine: Machine, observed: Observed) -> None:
+        core = self._core
+        info = observed.last_exit or ExitInfo(255, 0, False, False, core.now())
+        core.host.stop(machine.id, signal="SIGKILL", timeout=0)
+        ran_for = info.at - (observed.started_at or machine.updated_at)
+        decision = after_exit(machine.config.restart, info, restarts=machine.restarts, ran_for=ran_for)
+        again = decision.action is AfterExit.RESTART
+        machine = self._record(
+            machine,
+            _S.FAILED if decision.action is AfterExit.FAIL else _S.STOPPED,
+            "exit",
+            "flyd",
+            desired=_S.STARTED if again else _S.STOPPED,
+            last_exit=info,
+            restarts=decision.restarts,
+            detail={
+                "exit_event": {
+                    "exit_code": info.exit_code,
+                    "guest_signal": info.signal,
+                    "oom_killed": info.oom_killed,
+                    "requested_stop": info.requested_stop,
+                    "restarting": again,
+                    "exited_at": info.at,
+                },
+                "restart_count": decision.restarts,
+                "reason": decision.reason,
+            },
+        )
+        self._down(machine)
+        if again and self._observer is not None:
+            self._observer.later(decision.delay, lambda: self._restart_due(machine.id))
+        elif machine.config.auto_destroy:
+            self.destroy(machine.id, source="flyd")
+
+    def _restart_due(self, machine_id: str) -> None:
+        with self._core.locks.holding(machine_id):
+            machine = self._core.store.machines.find(machine_id)
+            if machine is None or machine.state is not _S.STOPPED or machine.desired is not _S.STARTED:
+                return
+            try:
+                self._start(machine, "flyd")
+            except RoostError as error:
+                log.warning("restart failed", machine=machine_id, error=error.message)
+
+    def recover(self, machine: Machine, observed: Observed) -> None:
+        """Bring one machine back in line after roostd or the host was away."""
+        with self._core.locks.holding(machine.id):
+            step = recover(
+                machine,
+                running=observed.state is RuntimeState.RUNNING,
+                frozen=observed.state is RuntimeState.FROZEN,
+                present=observed.state is not RuntimeState.ABSENT,
+            )
+            if step is not Recovery.NONE:
+                log.info(
+                    "recovering", machine=machine.id, step=step.value, state=machine.state, desired=machine.desired
+                )
+            self._carry_out(step, machine, observed)
+
+    def _carry_out(self, step: Recovery, machine: Machine, observed: Observed) -> None:
+        match step:
+            case Recovery.ADOPT:
+                if machine.state is not _S.STARTED or machine.desired is not _S.STARTED:
+                    machine = self._save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
+                self._up(machine, observed.pid)
+            case Recovery.THAW:
+                self._resume(machine, observed, "flyd")
+            case Recovery.KEEP_FROZEN:
+                self._save(replace(machine, state=_S.SUSPENDED))
+            case Recovery.START:
+                self._core.host.stop(machine.id, signal="SIGKILL", timeout=0)
+                self._start(self._save(replace(machine, state=_S.STOPPED)), "flyd")
+            case Recovery.STOP:
+                self._save(replace(machine, state=_S.STOPPING))
+                self.stop(machine.id, source="flyd")
+            case Recovery.EXITED:
+                self._after_exit(machine, observed)
+            case Recovery.MARK_STOPPED:
+                self._core.host.stop(machine.id, signal="SIGKILL", timeout=0)
+                self._save(replace(machine, state=_S.STOPPED, desired=_S.STOPPED))
+            case Recovery.DESTROY:
+                self.destroy(machine.id, source="flyd")
+            case Recovery.NONE:
+                pass
+
+    def _present(self, machine_id: str) -> Machine:
+        machine = self._core.store.machines.find(machine_id)
+        if machine is None or machine.state is _S.DESTROYING:
+            raise NotFound("machine not found", hint="`roost machine list` shows the machines")
+        return machine
+
+    def _save(self, machine: Machine, event: Event | None = None) -> Machine:
+        machine = replace(machine, updated_at=self._core.now())
+        self._core.store.machines.save(machine, event)
+        self._core.changes.notify(f"machine:{machine.id}")
+        return machine
+
+    def _record(
+        self,
+        machine: Machine,
+        state: MachineState,
+        event: str,
+        source: str,
+        *,
+        detail: dict[str, object] | None = None,
+        **changes: object,
+    ) -> Machine:
+        """Write a new state with the event that tells of it."""
+        check_transition(machine.id, machine.state, state)
+        changed = replace(machine, state=state, **changes)  # type: ignore[arg-type]
+        return self._save(changed, self._event(machine, event, state.value, source, detail or {}))
+
+    def _event(self, machine: Machine, kind: str, status: str, source: str, detail: dict[str, object]) -> Event:
+        return Event(self._core.new_ulid(), machine.id, kind, status, source, detail, self._core.now())
+
+    def _up(self, machine: Machine, pid: int) -> None:
+        if self._observer is not None:
+            self._observer.came_up(machine, pid)
+
+    def _leave_edge(self, machine: Machine) -> None:
+        if self._observer is not None:
+            self._observer.going_down(machine)
+
+    def _down(self, machine: Machine) -> None:
+        if self._observer is not None:
+            self._observer.went_down(machine)
+
+
+def _requested(info: ExitInfo | None) -> ExitInfo | None:
+    return replace(info, requested_stop=True) if info else None

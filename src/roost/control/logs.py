@@ -1,0 +1,56 @@
+"""Logs of an app: those of its machines, merged by time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from roost.control.contract import LogEntry
+from roost.control.core import Core
+from roost.host.contract import LogLine
+
+POLL = 0.3  # seconds between two looks for new lines
+MACHINES = 50  # an app's latest machines whose logs are shown
+CHUNK = 500
+
+
+class Logs:
+    """Reads and follows."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def follow(
+        self, app: str, *, machine: str = "", since: float = 0.0, limit: int = 100, follow: bool = False
+    ) -> AsyncIterator[LogEntry]:
+        """Yield log lines, oldest first: the last `limit` since `since`, then, with `follow`, new ones."""
+        self._core.store.apps.get(app)
+        offsets: dict[str, int] = {}
+        lines: list[LogLine] = []
+        for machine_id in await asyncio.to_thread(self._machines, app, machine):
+            tail = await asyncio.to_thread(self._core.host.logs, machine_id, since=since, offset=-1, limit=limit)
+            lines += tail
+            offsets[machine_id] = tail[-1].offset if tail else 0
+        lines.sort(key=lambda line: line.at)
+        for line in lines[-limit:] if limit else []:
+            yield _entry(line)
+        while follow:
+            await asyncio.sleep(POLL)
+            fresh: list[LogLine] = []
+            for machine_id in await asyncio.to_thread(self._machines, app, machine):
+                new = await asyncio.to_thread(
+                    self._core.host.logs, machine_id, since=since, offset=offsets.get(machine_id, 0), limit=CHUNK
+                )
+                if new:
+                    offsets[machine_id] = new[-1].offset
+                    fresh += new
+            for line in sorted(fresh, key=lambda line: line.at):
+                yield _entry(line)
+
+    def _machines(self, app: str, machine: str) -> list[str]:
+        of_app = self._core.store.events.machines_of(app, MACHINES)
+        return [m for m in of_app if not machine or m == machine]
+
+
+def _entry(line: LogLine) -> LogEntry:
+    return LogEntry(line.at, line.machine_id, line.stream, line.text, "app")

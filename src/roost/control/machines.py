@@ -1,0 +1,210 @@
+"""The verbs on machines: find the machine, check what is asked, let the lifecycle do it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from roost.control.contract import CheckStatus
+from roost.control.core import Core
+from roost.control.lifecycle import Lifecycle
+from roost.control.readiness import Readiness
+from roost.host.contract import Console, ExecResult
+from roost.model.app import Event
+from roost.model.errors import FailedPrecondition, NotFound, RoostError, TimedOut
+from roost.model.image import parse_image_ref
+from roost.model.machine import Machine, MachineState
+from roost.model.machine_config import MachineConfig
+from roost.plan.addresses import MAX_SLOT, ipv4_of, ipv6_of
+
+_SHELLS = ("/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash -l; else exec sh -l; fi")
+_AT_REST = (MachineState.STOPPED, MachineState.SUSPENDED, MachineState.FAILED, MachineState.CREATED)
+_NEVER = threading.Event()
+
+
+def _no_report(_line: str) -> None:
+    return
+
+
+class Machines:
+    """Machines of an app."""
+
+    def __init__(self, core: Core, lifecycle: Lifecycle, readiness: Readiness) -> None:
+        self._core = core
+        self._lifecycle = lifecycle
+        self._readiness = readiness
+        self._adding = threading.Lock()
+
+    def list(self, app: str) -> list[Machine]:
+        """Return the machines that are not destroyed, oldest first."""
+        self._core.store.apps.get(app)
+        return self._core.store.machines.list(app)
+
+    def get(self, app: str, machine_id: str) -> Machine:
+        """Return a machine; raises NotFound, also when it belongs to another app."""
+        return self._core.store.machines.get(app, machine_id)
+
+    def create(
+        self, app: str, config: MachineConfig, *, name: str = "", region: str = "", skip_launch: bool = False
+    ) -> Machine:
+        """Make a machine and, unless `skip_launch`, start it. One that can't start is not left behind."""
+        self._core.store.apps.get(app)
+        image = self._core.images.ensure(parse_image_ref(config.image), _no_report, _NEVER)
+        machine = self.add(app, config, image_digest=image.digest, name=name, region=region, launch=not skip_launch)
+        if skip_launch:
+            return machine
+        try:
+            return self._lifecycle.bring_up(machine.id)
+        except RoostError:
+            self._lifecycle.destroy(machine.id)
+            raise
+
+    def add(
+        self,
+        app: str,
+        config: MachineConfig,
+        *,
+        image_digest: str,
+        name: str = "",
+        region: str = "",
+        release: int = 0,
+        group: str = "app",
+        launch: bool = True,
+    ) -> Machine:
+        """Add the row of a machine, with a slot of its own. `launch` says whether it is meant to run."""
+        core, now = self._core, self._core.now()
+        with self._adding:
+            slot = core.store.machines.free_slot(MAX_SLOT)
+            machine_id = core.new_machine_id()
+            machine = Machine(
+                id=machine_id,
+                app=app,
+                name=name or f"{group}-{machine_id[:6]}",
+                state=MachineState.CREATED,
+                desired=MachineState.STARTED if launch else MachineState.STOPPED,
+                config=config,
+                instance_id=core.new_ulid(),
+                region=region or core.region,
+                image_digest=image_digest,
+                release=release,
+                process_group=group,
+                slot=slot,
+                private_ip=str(ipv6_of(core.cloud, slot)),
+                private_ipv4=str(ipv4_of(core.cloud, slot)),
+                cordoned=False,
+                restarts=0,
+                last_exit=None,
+                created_at=now,
+                updated_at=now,
+            )
+            event = Event(core.new_ulid(), machine_id, "launch", MachineState.CREATED.value, "user", {}, now)
+            core.store.machines.add(machine, event)
+        core.fault("machine.create.added")
+        return machine
+
+    def start(self, app: str, machine_id: str) -> tuple[Machine, MachineState]:
+        """Start or resume it; returns it and the state it was in."""
+        before = self.get(app, machine_id).state
+        return self._lifecycle.bring_up(machine_id), before
+
+    def stop(self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None) -> Machine:
+        """Stop it: `signal` ("": the configured one), then kill after `timeout` seconds (None: as configured)."""
+        self.get(app, machine_id)
+        return self._lifecycle.stop(machine_id, signal=signal, timeout=timeout)
+
+    def restart(
+        self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None, force: bool = False
+    ) -> Machine:
+        """Stop and start it; `force` kills at once."""
+        self.get(app, machine_id)
+        with self._core.locks.holding(machine_id):
+            if force:
+                self._lifecycle.stop(machine_id, signal="SIGKILL", timeout=0)
+            else:
+                self._lifecycle.stop(machine_id, signal=signal, timeout=timeout)
+            return self._lifecycle.bring_up(machine_id)
+
+    def suspend(self, app: str, machine_id: str) -> Machine:
+        """Freeze it: memory stays, processor time is zero."""
+        self.get(app, machine_id)
+        return self._lifecycle.suspend(machine_id)
+
+    def signal(self, app: str, machine_id: str, signal: str) -> None:
+        """Send a signal (a name like SIGHUP) to its main process."""
+        self._started(app, machine_id)
+        self._core.host.signal(machine_id, signal)
+
+    def destroy(self, app: str, machine_id: str, *, force: bool) -> None:
+        """Remove it; without `force` raises FailedPrecondition while it runs."""
+        machine = self.get(app, machine_id)
+        if not force and machine.state not in _AT_REST:
+            raise FailedPrecondition(
+                "failed_precondition: unable to destroy machine, not currently stopped, suspended, failed or created",
+                hint="stop it first, or add --force",
+            )
+        self._lifecycle.destroy(machine_id)
+
+    def execute(
+        self, app: str, machine_id: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
+    ) -> ExecResult:
+        """Run a command in a started machine; raises TimedOut after `timeout` seconds."""
+        self._started(app, machine_id)
+        return self._core.host.execute(machine_id, tuple(argv), stdin=stdin, timeout=timeout)
+
+    def console(self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int) -> Console:
+        """Run a command with a terminal; an empty `argv` means the best shell the image has."""
+        self._started(app, machine_id)
+        return self._core.host.console(machine_id, tuple(argv) or _SHELLS, rows=rows, columns=columns)
+
+    def events(self, app: str, machine_id: str, limit: int) -> Sequence[Event]:
+        """Return the latest events, newest first."""
+        self.get(app, machine_id)
+        return self._core.store.events.list(machine_id, limit)
+
+    async def wait(
+        self, app: str, machine_id: str, *, states: frozenset[str], instance_id: str = "", timeout: float = 60.0
+    ) -> Machine:
+        """Return once it is in one of `states`; raises TimedOut after `timeout` seconds."""
+        deadline = self._core.now() + timeout
+        last = self.get(app, machine_id)
+        with self._core.changes.watching(f"machine:{machine_id}") as news:
+            while True:
+                found = self._core.store.machines.find(machine_id)
+                if found is None:
+                    if "destroyed" in states:
+                        return last
+                    raise NotFound("machine not found", hint="it was destroyed meanwhile")
+                last = found
+                if instance_id and found.instance_id != instance_id:
+                    raise FailedPrecondition(
+                        f"failed_precondition: machine {machine_id} has version {found.instance_id}, not {instance_id}",
+                        hint="it was updated meanwhile: wait for the new version",
+                    )
+                if found.state.value in states or (
+                    "settled" in states and found.state in (MachineState.STARTED, *_AT_REST)
+                ):
+                    return found
+                left = deadline - self._core.now()
+                if left <= 0:
+                    wanted = ", ".join(sorted(states))
+                    raise TimedOut(
+                        f"deadline_exceeded: machine failed to reach desired state, {wanted}, currently {found.state}",
+                        hint=f"see why: roost logs -a {app} --machine {machine_id}",
+                    )
+                await news(min(left, 1.0))
+
+    def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
+        """Return the latest result of each of its health checks."""
+        self.get(app, machine_id)
+        return self._readiness.checks(machine_id)
+
+    def _started(self, app: str, machine_id: str) -> Machine:
+        machine = self.get(app, machine_id)
+        if machine.state is MachineState.SUSPENDED:
+            return self._lifecycle.bring_up(machine_id)
+        if machine.state is not MachineState.STARTED:
+            raise FailedPrecondition(
+                f"failed_precondition: machine {machine_id} is {machine.state}, not started",
+                hint=f"start it: roost machine start {machine_id} -a {app}",
+            )
+        return machine

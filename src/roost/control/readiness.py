@@ -1,0 +1,215 @@
+"""Which running machines answer: ports that accept connections, and health checks.
+
+State owned: in memory only, by machine: whether its port was seen open, the latest result of each check, and
+the tasks that look. Runs on the event loop. After a restart of roostd, machines that were serving count as
+listening until a check says otherwise, so that adoption takes nobody out of the edge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from roost.control.contract import CheckStatus
+from roost.control.core import Core
+from roost.edge.contract import Refusal
+from roost.host.health import HealthState, check, listens_on_loopback_only, wait_port
+from roost.model.machine import Machine, MachineState
+from roost.model.machine_config import Check
+from roost.plan.idle import web_service
+
+LOOK = 0.25  # seconds between two looks at the machine's row while its port is closed
+LOOPBACK_AFTER = 3.0  # seconds an app may listen on loopback only before it is told
+WORKER_GRACE = 1.0  # seconds a machine without ports and checks must live to count as healthy
+EXITS_FORGIVEN = 2  # an app may need its database first
+
+
+@dataclass
+class _Watched:
+    machine: Machine
+    pid: int
+    listening: bool = False
+    checks: dict[str, HealthState] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class Readiness:
+    """Looks at the machines that run."""
+
+    def __init__(self, core: Core, on_change: Callable[[str], None]) -> None:
+        """`on_change` is told the app's name, on the loop, when one of its machines became ready or unready."""
+        self._core = core
+        self._on_change = on_change
+        self._watched: dict[str, _Watched] = {}
+
+    def came_up(self, machine: Machine, pid: int, *, adopted: bool = False) -> None:
+        """Begin to look at a machine; on the loop."""
+        before = self._watched.get(machine.id)
+        same_run = before is not None and before.pid == pid
+        self.went_down(machine.id, forget=False)
+        watched = _Watched(machine, pid)
+        if before is not None and same_run:
+            watched.listening, watched.checks = before.listening, before.checks
+        watched.listening = watched.listening or adopted
+        self._watched[machine.id] = watched
+        if web_service(machine) is not None and not watched.listening:
+            self._spawn(watched, self._until_open(watched))
+        for name, spec in _checks_of(machine).items():
+            watched.checks.setdefault(name, HealthState(spec, started_at=self._core.now()))
+            self._spawn(watched, self._keep_checking(watched, name, spec))
+        if watched.listening:
+            self._on_change(machine.app)
+
+    def went_down(self, machine_id: str, *, forget: bool = True) -> None:
+        """Look no more; on the loop. A suspended machine is not forgotten: its port opens with it."""
+        watched = self._watched.get(machine_id)
+        if watched is None:
+            return
+        for task in watched.tasks:
+            task.cancel()
+        watched.tasks.clear()
+        if forget:
+            del self._watched[machine_id]
+
+    def is_ready(self, machine: Machine) -> bool:
+        """True when its port accepts connections and no check is critical."""
+        watched = self._watched.get(machine.id)
+        if watched is None:
+            return False
+        return watched.listening and not any(state.status == "critical" for state in watched.checks.values())
+
+    def checks(self, machine_id: str) -> list[CheckStatus]:
+        """Return the latest result of each check."""
+        watched = self._watched.get(machine_id)
+        states = watched.checks if watched else {}
+        return [CheckStatus(name, s.status, s.output, s.updated_at) for name, s in states.items()]
+
+    async def until_listening(self, machine: Machine, timeout: float) -> Refusal | None:
+        """Wait until its port accepts connections; return why not when it exits, or at the deadline."""
+        return await self._until(machine, timeout, lambda w: w.listening, cancelled=lambda: False, exits=0)
+
+    async def until_healthy(self, machine: Machine, timeout: float, *, cancelled: Callable[[], bool]) -> Refusal | None:
+        """Wait until it listens and every check passed once; return why not."""
+
+        def healthy(watched: _Watched) -> bool:
+            if web_service(watched.machine) is None and not watched.checks:
+                return self._core.now() - watched.machine.updated_at >= WORKER_GRACE
+            listening = watched.listening or web_service(watched.machine) is None
+            return listening and all(state.status == "passing" for state in watched.checks.values())
+
+        return await self._until(machine, timeout, healthy, cancelled=cancelled, exits=EXITS_FORGIVEN)
+
+    async def _until(
+        self,
+        machine: Machine,
+        timeout: float,
+        reached: Callable[[_Watched], bool],
+        *,
+        cancelled: Callable[[], bool],
+        exits: int,
+    ) -> Refusal | None:
+        began = self._core.now()
+        loopback_since = 0.0
+        with self._core.changes.watching(f"machine:{machine.id}") as news:
+            while not cancelled():
+                watched = self._watched.get(machine.id)
+                if watched is not None and reached(watched):
+                    return None
+                row = self._core.store.machines.find(machine.id)
+                if row is None or row.state in (MachineState.DESTROYING, MachineState.STOPPING):
+                    return Refusal(503, "app", "stopped", f"{machine.app} was stopped meanwhile.")
+                if row.state is MachineState.FAILED or (row.last_exit and row.restarts > exits):
+                    return _exited(row)
+                if row.state is MachineState.STOPPED and row.desired is not MachineState.STARTED:
+                    return _exited(row)
+                now = self._core.now()
+                loopback = watched is not None and not watched.listening and await self._only_loopback(watched)
+                loopback_since = (loopback_since or now) if loopback else 0.0
+                if loopback and now - loopback_since > LOOPBACK_AFTER:
+                    return _loopback(row)
+                if now - began > timeout:
+                    return _not_listening(row, watched, timeout)
+                await news(LOOK)
+        return Refusal(503, "none", "cancelled", "The wait was cancelled.")
+
+    @staticmethod
+    async def _only_loopback(watched: _Watched) -> bool:
+        service = web_service(watched.machine)
+        if service is None or not watched.pid:
+            return False
+        return await asyncio.to_thread(listens_on_loopback_only, watched.pid, service.internal_port)
+
+    async def _until_open(self, watched: _Watched) -> None:
+        machine = watched.machine
+        service = web_service(machine)
+        if service is None:
+            return
+        while not await wait_port(machine.private_ipv4, service.internal_port, timeout=10.0):
+            pass
+        watched.listening = True
+        self._core.changes.notify(f"machine:{machine.id}")
+        self._on_change(machine.app)
+
+    async def _keep_checking(self, watched: _Watched, name: str, spec: Check) -> None:
+        state = watched.checks[name]
+        pause = min(spec.interval, 0.2)
+        while True:
+            before = state.status
+            result = await check(spec, watched.machine.private_ipv4)
+            state.update(result, now=self._core.now())
+            if state.status != before:
+                self._core.changes.notify(f"machine:{watched.machine.id}")
+                self._on_change(watched.machine.app)
+            pause = spec.interval if state.status == "passing" else min(pause * 1.5, spec.interval)
+            await asyncio.sleep(pause)
+
+    def _spawn(self, watched: _Watched, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        watched.tasks.add(task)
+        task.add_done_callback(watched.tasks.discard)
+
+
+def _checks_of(machine: Machine) -> dict[str, Check]:
+    """Return all checks by name: those of services gate routing as those of the machine do."""
+    checks = dict(machine.config.checks)
+    for service in machine.config.services:
+        for index, spec in enumerate(service.checks):
+            checks[f"servicecheck-{index:02d}-{spec.type}-{spec.port}"] = spec
+    return checks
+
+
+def _exited(machine: Machine) -> Refusal:
+    how = machine.last_exit.describe() if machine.last_exit else "could not be started"
+    return Refusal(
+        502, "app", "app_exited", f"{machine.app} {how}.", f"See its last words: roost logs -a {machine.app}"
+    )
+
+
+def _loopback(machine: Machine) -> Refusal:
+    service = web_service(machine)
+    port = service.internal_port if service else 0
+    return Refusal(
+        502,
+        "app",
+        "app_listens_on_loopback",
+        f"{machine.app} listens on 127.0.0.1:{port} only, where nobody outside the machine can reach it.",
+        f"Let it listen on 0.0.0.0:{port} (the port is in $PORT).",
+    )
+
+
+def _not_listening(machine: Machine, watched: _Watched | None, timeout: float) -> Refusal:
+    service = web_service(machine)
+    failing = [f"{n}: {s.output}" for n, s in watched.checks.items() if s.status != "passing"] if watched else []
+    if watched is not None and watched.listening and failing:
+        return Refusal(
+            502, "app", "app_check_failing", f"{machine.app} fails its check {failing[0]}.", "Fix the check or the app."
+        )
+    port = service.internal_port if service else 0
+    return Refusal(
+        502,
+        "app",
+        "app_not_listening",
+        f"{machine.app} runs, but has not listened on port {port} within {timeout:g} s.",
+        f"Let it listen on 0.0.0.0:$PORT, or set internal_port in roost.toml. Its log: roost logs -a {machine.app}",
+    )

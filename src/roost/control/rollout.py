@@ -1,0 +1,159 @@
+"""Carries a rollout out: `plan.rollout` says the next step, this does it and looks again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from roost.control.core import Core
+from roost.control.lifecycle import Lifecycle
+from roost.control.machines import Machines
+from roost.control.operations import Job
+from roost.control.readiness import Readiness
+from roost.control.routing import Routing
+from roost.model.app import Release
+from roost.model.app_config_read import machine_configs
+from roost.model.errors import RoostError, Unprocessable
+from roost.model.machine import Machine, MachineState
+from roost.model.machine_config import Init, MachineConfig, Restart
+from roost.plan.rollout import Bring, Retire, rollout_step, wanted_counts
+
+LAST_LINES = 20
+RELEASE_GROUP = "fly_app_release_command"  # reserved process group (reference, section 1.4)
+
+
+class Rollout:
+    """Brings an app's machines to a release."""
+
+    def __init__(
+        self, core: Core, machines: Machines, lifecycle: Lifecycle, readiness: Readiness, routing: Routing
+    ) -> None:
+        self._core = core
+        self._machines = machines
+        self._lifecycle = lifecycle
+        self._readiness = readiness
+        self._routing = routing
+
+    def to(self, release: Release, job: Job) -> None:
+        """Roll out; raises Unprocessable, with the last log lines, when a new machine does not become healthy."""
+        configs = self._configs(release)
+        if "wanted" not in job.result:
+            job.keep(wanted=wanted_counts(self._of(release.app), configs))
+        recorded = job.result["wanted"]
+        wanted = {group: int(recorded[group]) for group in configs} if isinstance(recorded, dict) else {}
+        known_healthy: set[str] = set()
+        while True:
+            job.check()
+            for machine in self._of(release.app):
+                if machine.release == release.version and machine.id not in known_healthy:
+                    self._make_healthy(machine, release, job)
+                    known_healthy.add(machine.id)
+            step = rollout_step(self._of(release.app), wanted, release.version)
+            match step:
+                case None:
+                    return
+                case Bring(group):
+                    machine = self._add(release, group, configs[group])
+                    job.report(f"machine {machine.id} ({group})")
+                case Retire(machine_id):
+                    self._core.fault("deploy.rollout.retire")
+                    job.report(f"machine {machine_id} goes")
+                    self._lifecycle.destroy(machine_id, source="flyd")
+
+    def back_to(self, release: Release, job: Job) -> None:
+        """Bring back an earlier release, without asking whether it is healthy."""
+        configs = self._configs(release)
+        recorded = job.result.get("wanted")
+        counts = recorded if isinstance(recorded, dict) else wanted_counts(self._of(release.app), configs)
+        wanted = {group: int(counts.get(group, 1)) for group in configs}
+        while (step := rollout_step(self._of(release.app), wanted, release.version)) is not None:
+            if isinstance(step, Retire):
+                self._lifecycle.destroy(step.machine_id, source="flyd")
+            else:
+                machine = self._add(release, step.group, configs[step.group])
+                self._lifecycle.bring_up(machine.id, source="flyd")
+
+    def remove(self, app: str, version: int) -> None:
+        """Remove all machines of a release."""
+        for machine in self._core.store.machines.list(app):
+            if machine.release == version:
+                self._lifecycle.destroy(machine.id, source="flyd")
+
+    def release_command(self, job: Job, release: Release) -> None:
+        """Run the release command in a machine of its own; raises Unprocessable when it fails."""
+        command = release.config.deploy.release_command
+        job.report(f"$ {command}")
+        web = next(iter(self._configs(release).values()))
+        config = replace(
+            web,
+            services=(),
+            checks={},
+            env={**web.env, "RELEASE_COMMAND": "1"},
+            init=Init(exec=("/bin/sh", "-c", command), workdir=web.init.workdir, user=web.init.user),
+            restart=Restart("no"),
+        )
+        self.remove_group(release.app, RELEASE_GROUP)
+        machine = self._add(release, RELEASE_GROUP, config)
+        try:
+            self._lifecycle.bring_up(machine.id, source="flyd")
+            ended = self._core.on_loop(
+                self._machines.wait(
+                    release.app,
+                    machine.id,
+                    states=frozenset({"stopped", "failed"}),
+                    timeout=release.config.deploy.release_command_timeout,
+                ),
+                release.config.deploy.release_command_timeout + 10,
+            )
+            lines = self._last_lines(machine.id)
+            for line in lines:
+                job.report(line)
+            if ended.last_exit is None or ended.last_exit.exit_code or ended.last_exit.signal:
+                how = ended.last_exit.describe() if ended.last_exit else "did not end properly"
+                raise Unprocessable(f"the release command {how}: {command}", hint="fix it and deploy again")
+        finally:
+            self._lifecycle.destroy(machine.id, source="flyd")
+
+    def remove_group(self, app: str, group: str) -> None:
+        """Remove an app's machines of one process group."""
+        for machine in self._core.store.machines.list(app):
+            if machine.process_group == group:
+                self._lifecycle.destroy(machine.id, source="flyd")
+
+    def _make_healthy(self, machine: Machine, release: Release, job: Job) -> None:
+        self._core.fault("deploy.rollout.bring")
+        timeout = release.config.deploy.wait_timeout
+        try:
+            if machine.state is not MachineState.STARTED:
+                machine = self._lifecycle.bring_up(machine.id, source="flyd")
+            problem = self._core.on_loop(
+                self._readiness.until_healthy(machine, timeout, cancelled=job.cancelled.is_set), timeout + 30
+            )
+        except RoostError as error:
+            raise Unprocessable(
+                f"release v{release.version} could not start: {error.message}", hint=error.hint
+            ) from error
+        job.check()
+        if problem is not None:
+            for line in self._last_lines(machine.id):
+                job.report(line)
+            raise Unprocessable(
+                f"release v{release.version} did not become healthy: {problem.message}", hint=problem.hint
+            )
+        self._core.on_loop(self._routing.sync(release.app))
+        job.report(f"machine {machine.id} is healthy")
+
+    def _last_lines(self, machine_id: str) -> list[str]:
+        return [line.text for line in self._core.host.logs(machine_id, offset=-1, limit=LAST_LINES)]
+
+    def _add(self, release: Release, group: str, config: MachineConfig) -> Machine:
+        return self._machines.add(
+            release.app, config, image_digest=release.image_digest, release=release.version, group=group
+        )
+
+    def _of(self, app: str) -> list[Machine]:
+        """Return the app's machines that releases made, oldest first."""
+        return [m for m in self._core.store.machines.list(app) if m.release and m.process_group != RELEASE_GROUP]
+
+    def _configs(self, release: Release) -> dict[str, MachineConfig]:
+        image = release.image_reference or release.image_digest
+        return machine_configs(release.config, image=image, plan_processes=release.processes, release=release.version)

@@ -1,0 +1,87 @@
+"""Keeps the edge's table equal to what the machines are: the one place that puts and removes routes.
+
+State owned: which machines are drowsy (about to sleep: out of the table, still running). Invariant: an app
+is routed when at least one of its machines is started, ready, neither cordoned nor drowsy. Everything here
+runs on the event loop. A sync that fails is tried again by the sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+
+from roost.control.core import Core
+from roost.control.readiness import Readiness
+from roost.edge.contract import Endpoint, Route
+from roost.model.machine import Machine, MachineState
+from roost.plan.idle import web_service
+
+
+class Routing:
+    """The edge's table, by app."""
+
+    def __init__(self, core: Core, readiness: Readiness) -> None:
+        self._core = core
+        self._readiness = readiness
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._routed: dict[str, Route] = {}
+        self.drowsy: set[str] = set()
+
+    def app_of(self, host: str) -> str | None:
+        """Return the app that answers on a host name (any case, with or without port), or None."""
+        name = host.lower().rsplit(":", 1)[0] if not host.endswith("]") else host
+        suffix = f".{self._core.cloud.domain}"
+        if not name.endswith(suffix):
+            return None
+        app = name[: -len(suffix)]
+        return app if self._core.store.apps.find(app) else None
+
+    def route_of(self, app: str, machines: Iterable[Machine]) -> Route | None:
+        """Return what the edge should serve for an app now; None: nothing."""
+        endpoints: list[Endpoint] = []
+        first = None
+        for machine in machines:
+            service = web_service(machine)
+            if service is None or machine.state is not MachineState.STARTED or machine.cordoned:
+                continue
+            if machine.id in self.drowsy or not self._readiness.is_ready(machine):
+                continue
+            first = first or service
+            endpoints.append(Endpoint(machine.id, machine.private_ipv4, service.internal_port))
+        if first is None:
+            return None
+        return Route(
+            app=app,
+            hosts=(self._core.cloud.app_host(app),),
+            endpoints=tuple(endpoints),
+            region=self._core.region,
+            force_https=any(port.force_https for port in first.ports),
+            hard_limit=first.hard_limit,
+        )
+
+    async def sync(self, app: str) -> None:
+        """Make the edge serve the app as its machines are now; returns when Envoy has acknowledged it."""
+        async with self._turns[app]:
+            route = self.route_of(app, self._core.store.machines.list(app))
+            if route == self._routed.get(app):
+                return
+            if route is None:
+                self._routed.pop(app, None)
+                await self._core.edge.remove(app)
+            else:
+                self._routed[app] = route
+                await self._core.edge.put(route)
+
+    async def sync_all(self) -> None:
+        """Set the whole table, at the start."""
+        machines: dict[str, list[Machine]] = defaultdict(list)
+        for machine in self._core.store.machines.in_states(MachineState.STARTED):
+            machines[machine.app].append(machine)
+        routes = {app: route for app, of_app in machines.items() if (route := self.route_of(app, of_app))}
+        self._routed = dict(routes)
+        await self._core.edge.replace_all(list(routes.values()))
+
+    def is_routed(self, app: str) -> bool:
+        """True when the edge was told to serve the app."""
+        return app in self._routed

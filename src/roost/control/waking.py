@@ -1,0 +1,102 @@
+"""Answers the edge: which machine serves a request that Envoy has no route for.
+
+State owned: the wakes under way, one per app; requests for the same app join. A wake that fails is not
+remembered: the next request asks again (`plan.wake` bounds how often a broken app is tried).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from roost.control.core import Core, log
+from roost.control.lifecycle import Lifecycle
+from roost.control.readiness import Readiness
+from roost.control.routing import Routing
+from roost.edge.contract import Endpoint, Refusal, WakeResult
+from roost.model.app import ReleaseState
+from roost.model.errors import BadInput, RoostError
+from roost.model.machine import Machine, MachineState
+from roost.plan.idle import web_service
+from roost.plan.wake import Refuse, whom_to_wake
+
+WAKE_DEADLINE = 60.0  # seconds from the request to the first accepted connection
+
+
+class Waking:
+    """Brings apps up for requests. Implements the edge's `Waker`."""
+
+    def __init__(self, core: Core, lifecycle: Lifecycle, readiness: Readiness, routing: Routing) -> None:
+        self._core = core
+        self._lifecycle = lifecycle
+        self._readiness = readiness
+        self._routing = routing
+        self._under_way: dict[str, asyncio.Task[WakeResult]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def wake(self, host: str) -> WakeResult:
+        """Bring the app behind `host` to where one of its machines accepts connections."""
+        app = self._routing.app_of(host)
+        if app is None:
+            return _refuse(
+                404, "none", "no_such_app", f"There is no app at {host[:200]}.", "`roost apps list` shows the apps."
+            )
+        task = self._under_way.get(app)
+        if task is None:
+            task = asyncio.create_task(self._bounded(app))
+            self._under_way[app] = task
+            task.add_done_callback(lambda _task: self._under_way.pop(app, None))
+        return await asyncio.shield(task)
+
+    async def _bounded(self, app: str) -> WakeResult:
+        try:
+            async with asyncio.timeout(WAKE_DEADLINE):
+                return await self._wake(app)
+        except TimeoutError:
+            return _refuse(
+                503,
+                "cloud",
+                "wake_timeout",
+                f"{app} could not be woken within {WAKE_DEADLINE:.0f} s.",
+                f"roost logs -a {app}",
+            )
+        except BadInput as error:
+            return _refuse(502, "app", "app_cannot_start", error.message, error.hint)
+        except RoostError as error:
+            return _refuse(503, "cloud", "wake_failed", error.message, error.hint)
+        except Exception:
+            log.exception("wake failed", app=app)
+            return _refuse(
+                503, "cloud", "wake_failed", f"Waking {app} failed.", "See HOME/log/roostd.log on the server."
+            )
+
+    async def _wake(self, app: str) -> WakeResult:
+        machines = self._core.store.machines.list(app)
+        choice = whom_to_wake(app, machines, release_failure=self._release_failure(app, machines), now=self._core.now())
+        if isinstance(choice, Refuse):
+            return _refuse(choice.status, choice.fault, choice.code, choice.message, choice.hint)
+        machine = choice.machine
+        self._routing.drowsy.discard(machine.id)
+        if machine.state is not MachineState.STARTED or not self._readiness.is_ready(machine):
+            machine = await asyncio.to_thread(self._lifecycle.bring_up, machine.id, source="proxy")
+            problem = await self._readiness.until_listening(machine, WAKE_DEADLINE)
+            if problem is not None:
+                return WakeResult(refusal=problem)
+        self._in_background(app)
+        service = web_service(machine)
+        port = service.internal_port if service else 0
+        return WakeResult(endpoint=Endpoint(machine.id, machine.private_ipv4, port))
+
+    def _in_background(self, app: str) -> None:
+        task = asyncio.create_task(self._routing.sync(app))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _release_failure(self, app: str, machines: list[Machine]) -> str:
+        if machines:
+            return ""
+        releases = self._core.store.releases.list(app)
+        return releases[0].reason if releases and releases[0].state is ReleaseState.FAILED else ""
+
+
+def _refuse(status: int, fault: str, code: str, message: str, hint: str) -> WakeResult:
+    return WakeResult(refusal=Refusal(status, fault, code, message, hint))

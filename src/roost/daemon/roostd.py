@@ -1,0 +1,150 @@
+"""roostd: the control plane, host agent, activator and xDS server of one server, in one process.
+
+The composition root: builds every part from the settings and hands them to each other; nothing else does.
+Killed at any moment, it leaves machines and Envoy running; started again, it adopts them. SIGTERM ends it
+the same way, in order. What it was asked to do lives in the store, never here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from roost.api.app import create_api
+from roost.build.builder import MachineBuilder
+from roost.build.store import LocalImageStore
+from roost.control.control import Control
+from roost.control.core import Core
+from roost.control.sealing import load_vault
+from roost.daemon.cloud_file import load_cloud
+from roost.daemon.faults import fault_points
+from roost.daemon.settings import Settings, read_settings
+from roost.edge.contract import WakeResult
+from roost.edge.edge import EnvoyEdge
+from roost.host.agent import LocalHost
+from roost.host.process import run, spawn
+from roost.model.cloud import Cloud
+from roost.model.errors import RoostError
+from roost.plan.addresses import BUILD_SLOTS, ipv4_of, ipv6_of
+from roost.store.store import Store
+
+log = structlog.get_logger("roostd")
+
+
+class _LateWaker:
+    """The edge needs a waker before control, which needs the edge, can be built."""
+
+    control: Control | None = None
+
+    async def wake(self, host: str) -> WakeResult:
+        if self.control is None:
+            raise RuntimeError("the edge was started before control")
+        return await self.control.waking.wake(host)
+
+
+def _spawn(argv: Sequence[str], log_file: Path) -> int:
+    return spawn(argv, log=log_file).pid
+
+
+def build(cloud: Cloud, settings: Settings) -> Control:
+    """Build the control plane of a cloud; nothing runs yet but the host's pool and network are there."""
+    fault = fault_points(settings.fault, cloud.run)
+    host = LocalHost(cloud, fault)
+    host.prepare(pool_gb=settings.pool_gb)
+    images = LocalImageStore(cloud, run, settings.registry)
+    slots = itertools.cycle(BUILD_SLOTS)
+
+    def address() -> tuple[int, object, object]:
+        slot = next(slots)
+        return slot, ipv4_of(cloud, slot), ipv6_of(cloud, slot)
+
+    waker = _LateWaker()
+    core = Core(
+        cloud=cloud,
+        store=Store(cloud.database_url),
+        host=host,
+        edge=EnvoyEdge(cloud, waker, _spawn),
+        images=images,
+        builder=MachineBuilder(cloud, images, host, run, address),
+        vault=load_vault(cloud.keys / "secrets.key"),
+        fault=fault,
+    )
+    waker.control = Control(core)
+    return waker.control
+
+
+def provide_tokens(control: Control, cloud: Cloud) -> None:
+    """At the first start, make the admin token (shown once by `roost up`) and the local command line's own."""
+    for name, file in (("admin", "admin.token.once"), ("command line on the server", "cli.token")):
+        if (cloud.keys / "cli.token").exists() and file != "cli.token":
+            continue
+        path = cloud.keys / file
+        if path.exists():
+            continue
+        partial = path.with_suffix(".partial")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(control.tokens.create(name) + "\n")
+        partial.rename(path)
+
+
+async def serve(cloud: Cloud, settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    control = build(cloud, settings)
+    provide_tokens(control, cloud)
+    await control.start()
+    api = create_api(control)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            api,
+            host="127.0.0.1",
+            port=cloud.api_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=3,
+            ws="websockets-sansio",
+        )
+    )
+    try:
+        await server.serve()
+    finally:
+        await control.stop()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run roostd for `--home`; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="roostd", description="Roost's control plane, in the foreground.")
+    parser.add_argument("--home", type=Path, required=True)
+    home: Path = parser.parse_args(arguments).home
+    settings = read_settings(home)
+    level = getattr(logging, settings.log_level.upper())
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    try:
+        asyncio.run(serve(load_cloud(home, cache=settings.cache), settings))
+    except RoostError as error:
+        log.error("roostd can't run", error=error.message, hint=error.hint)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

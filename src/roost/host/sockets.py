@@ -1,0 +1,23 @@
+"""Which connections the host has open to a machine, as the kernel sees them."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+
+_ESTABLISHED = "01"  # include/net/tcp_states.h
+
+
+def connections_to(address: str, port: int, *, table: Path = Path("/proc/net/tcp")) -> int:
+    """Count established TCP connections from this host to an IPv4 address and port."""
+    (number,) = struct.unpack("<I", socket.inet_aton(address))  # the kernel prints it in host byte order
+    remote = f"{number:08X}:{port:04X}"
+    count = 0
+    with table.open() as lines:
+        next(lines)
+        for line in lines:
+            fields = line.split(maxsplit=4)
+            if fields[2] == remote and fields[3] == _ESTABLISHED:
+                count += 1
+    return count

@@ -1,0 +1,21 @@
+"""Where machines are in the address and uid space of a host: everything follows from the slot."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+from roost.model.cloud import Cloud
+
+FIRST = 256  # the addresses below belong to the host: the gateway is the network's first
+BUILD_SLOTS = range(60_000, 60_256)  # build machines come and go: they are not rows in the store
+MAX_SLOT = BUILD_SLOTS.start  # machines have the slots 1 .. MAX_SLOT - 1
+
+
+def ipv4_of(cloud: Cloud, slot: int) -> IPv4Address:
+    """Return the private IPv4 address of a slot."""
+    return cloud.ipv4_network.network_address + FIRST + slot
+
+
+def ipv6_of(cloud: Cloud, slot: int) -> IPv6Address:
+    """Return the 6PN address of a slot."""
+    return cloud.ipv6_network.network_address + (FIRST + slot)

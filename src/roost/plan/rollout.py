@@ -1,0 +1,47 @@
+"""How a release replaces the one before: one machine at a time, the new one healthy before the old one goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from roost.model.machine import Machine
+from roost.model.machine_config import MachineConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Bring:
+    """Make a machine of the new release in a process group and wait until it is healthy."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Take a machine of an earlier release out of the routes, let its requests end, and destroy it."""
+
+    machine_id: str
+
+
+def wanted_counts(machines: Sequence[Machine], configs: Mapping[str, MachineConfig]) -> dict[str, int]:
+    """Return how many machines each group will have: as many as it has now, and at least one."""
+    return {group: max(1, sum(1 for m in machines if m.process_group == group)) for group in configs}
+
+
+def rollout_step(machines: Sequence[Machine], wanted: Mapping[str, int], release: int) -> Bring | Retire | None:
+    """Return the next step towards `release`, or None when it is reached. Looks only at what is there.
+
+    `wanted` was counted before the first step. An old machine goes as soon as a new one is in its place,
+    so that a group is never smaller than it was; groups that the release doesn't have go last.
+    """
+    for group, count in wanted.items():
+        old = [m for m in machines if m.process_group == group and m.release != release]
+        new = [m for m in machines if m.process_group == group and m.release == release]
+        if old and len(old) + len(new) > count:
+            return Retire(old[0].id)
+        if len(new) < count:
+            return Bring(group)
+        if old:
+            return Retire(old[0].id)
+    stray = [m for m in machines if m.process_group not in wanted and m.release not in (0, release)]
+    return Retire(stray[0].id) if stray else None

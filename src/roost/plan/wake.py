@@ -1,0 +1,80 @@
+"""What a request finds: which machine to bring up for it, or why it can't be served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from roost.model.machine import Machine, MachineState
+from roost.plan.idle import web_service
+
+RETRY_FAILED_AFTER = 10.0  # seconds: a broken app is tried again by a request, but not by each one
+
+
+@dataclass(frozen=True, slots=True)
+class Rouse:
+    """Bring this machine up (it may be up already)."""
+
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Why nothing can be brought up: whose fault, a machine-readable code, one sentence, the next step."""
+
+    status: int
+    fault: str
+    code: str
+    message: str
+    hint: str
+
+
+_ORDER = {
+    MachineState.STARTED: 0,
+    MachineState.SUSPENDED: 1,
+    MachineState.SUSPENDING: 1,
+    MachineState.STARTING: 2,
+    MachineState.STOPPED: 3,
+    MachineState.CREATED: 3,
+    MachineState.STOPPING: 4,
+    MachineState.FAILED: 5,
+}
+
+
+def whom_to_wake(app: str, machines: Sequence[Machine], *, release_failure: str, now: float) -> Rouse | Refuse:
+    """Choose the machine that answers soonest: running, then suspended, then stopped."""
+    serving = [m for m in machines if web_service(m) is not None and not m.cordoned and m.state in _ORDER]
+    if not machines:
+        if release_failure:
+            return Refuse(
+                503,
+                "app",
+                "release_failed",
+                f"The latest release of {app} failed: {release_failure}",
+                "roost logs -a " + app,
+            )
+        return Refuse(503, "app", "no_release", f"{app} has no release yet.", f"Deploy one: roost deploy -a {app}")
+    if not serving:
+        return Refuse(
+            503,
+            "app",
+            "no_service",
+            f"No machine of {app} serves a port.",
+            "Add [http_service] to its roost.toml and deploy.",
+        )
+    best = min(serving, key=lambda m: (_ORDER[m.state], m.created_at))
+    service = web_service(best)
+    if best.state in (MachineState.STARTED, MachineState.STARTING):
+        return Rouse(best)
+    if service is not None and not service.autostart:
+        return Refuse(
+            503,
+            "app",
+            "stopped",
+            f"{app} is stopped, and auto_start_machines is off.",
+            f"roost machine start {best.id} -a {app}",
+        )
+    if best.state is MachineState.FAILED and now - best.updated_at < RETRY_FAILED_AFTER:
+        how = best.last_exit.describe() if best.last_exit else "could not be started"
+        return Refuse(502, "app", "app_exited", f"{app} {how}, again and again.", f"See why: roost logs -a {app}")
+    return Rouse(best)
