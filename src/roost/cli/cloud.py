@@ -103,6 +103,7 @@ def cloud_status(answer: Mapping[str, Any], api_url: str) -> dict[str, Any]:
     edge = answer.get("edge") or {}
     return {
         **{key: value for key, value in answer.items() if key not in ("pid", "started_at", "edge")},
+        "state": "up",
         "api_url": api_url,
         "roostd": {"pid": answer.get("pid"), "running": True, "started_at": answer.get("started_at")},
         "envoy": {**edge, "running": bool(edge.get("pid"))},

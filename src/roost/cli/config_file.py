@@ -18,7 +18,8 @@ def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | Non
 
     Warnings (keys that have no effect) go to standard error. Raises BadInput with the file and the key.
     """
-    from roost.model.app_config_read import app_config_to_json, read_app_config
+    from roost.model.app_config_read import read_app_config
+    from roost.model.app_config_write import app_config_to_json
 
     path = find_config(directory)
     if path is None:

@@ -29,13 +29,10 @@ def launch(
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The app's name, if not the directory's.")] = "",
     yes: context.YesOption = False,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Make the app, deploy nothing yet.")] = False,
-    region: Annotated[str, typer.Option("--region", metavar="NAME", help="The app's primary region.")] = "",
 ) -> None:
     """Put the app in DIR on the internet: finds out what it is, shows the plan, builds it and starts it."""
     written = config_file.load(directory)
     config = dict(written[1]) if written else None
-    if region:
-        config = {**(config or {}), "primary_region": region}
     app = _choose_name(name, config, directory)
     with context.client() as client:
         source = upload(client, directory)

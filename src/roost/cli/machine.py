@@ -20,10 +20,9 @@ group = typer.Typer(
     help="Machines: run, start, stop, suspend, look at them.", rich_markup_mode=None, no_args_is_help=True
 )
 MachineId = Annotated[str, typer.Argument(metavar="ID", help="The machine's id.")]
-_PASS_ON = {"allow_interspersed_args": False}
 
 
-@group.command(context_settings=_PASS_ON, epilog="Example: roost machine run -a shop roost/base:bookworm -- sleep 60")
+@group.command(epilog="Example: roost machine run roost/base:bookworm -a shop -- sleep 60")
 def run(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")],
     command: Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="In place of its own.")] = None,
@@ -36,7 +35,7 @@ def run(
     remove: Annotated[bool, typer.Option("--rm", help="Destroy it when its process ends.")] = False,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Make a machine from an image and start it. Options come before the image."""
+    """Make a machine from an image and start it."""
     config: dict[str, Any] = {
         "image": image,
         "guest": {"cpu_kind": "shared", "cpus": cpus, "memory_mb": memory},
@@ -162,9 +161,7 @@ def destroy(
     _act(app, machine_id, lambda client, name, key: client.machines.destroy(name, key, force=force), "destroyed")
 
 
-@group.command(
-    "exec", context_settings=_PASS_ON, epilog="Example: roost machine exec -a shop 148e21a9c35d08 -- ls /app"
-)
+@group.command("exec", epilog="Example: roost machine exec 148e21a9c35d08 -a shop -- ls -l /app")
 def execute(
     machine_id: MachineId,
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
@@ -172,7 +169,7 @@ def execute(
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, max=3600)] = 60,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Run a command in a started machine; ends with its exit code. Options come before the id."""
+    """Run a command in a started machine; ends with its exit code."""
     with context.client() as client:
         found = client.machines.exec(context.app_name(app), check_machine_id(machine_id), command, timeout=timeout)
     if as_json:

@@ -40,7 +40,7 @@ class RoostGroup(TyperGroup):
             note("interrupted")
             return INTERRUPTED
         except BrokenPipeError:  # the reader (`| head`) has seen enough
-            sys.stdout = None  # type: ignore[assignment]
+            sys.stdout = None
             return FAILED
         return code if isinstance(code, int) else OK
 

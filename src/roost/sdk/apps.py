@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import cast
 
 from roost.model.errors import TimedOut
-from roost.sdk.errors import Unreachable
+from roost.sdk.errors import Unreachable, error_from_answer
 from roost.sdk.shapes import App, AppStatus, LogLine, Operation, Release, Secret
 from roost.sdk.transport import Query, Transport, join
 
@@ -120,5 +120,9 @@ class Logs:
         path = join("apps", app, "logs")
         with self._http.stream(path, query=query, silence=silence, accept="application/x-ndjson") as answer:
             for text in answer.iter_lines():
-                if text.strip() and len(text) <= _LINE_LIMIT:
-                    yield cast("LogLine", json.loads(text))
+                if not text.strip() or len(text) > _LINE_LIMIT:
+                    continue
+                line = json.loads(text)
+                if "error" in line:
+                    raise error_from_answer(500, text.encode(), {}, request=f"GET {path}")
+                yield cast("LogLine", line)

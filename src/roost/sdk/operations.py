@@ -11,7 +11,7 @@ import httpx2
 
 from roost.model.errors import TimedOut
 from roost.model.operation import OperationState, Progress
-from roost.sdk.errors import Unreachable
+from roost.sdk.errors import Unreachable, error_from_answer
 from roost.sdk.shapes import Image, Operation, Source
 from roost.sdk.transport import Transport, join
 
@@ -66,6 +66,8 @@ class Operations:
         query = {"after": after}
         with self._http.stream(path, query=query, silence=_SILENCE, accept="text/event-stream") as answer:
             for event in httpx2.EventSource(answer):
+                if event.event == "error":  # following failed, not the operation
+                    raise Unreachable(error_from_answer(500, event.data.encode(), {}, request=f"GET {path}").message)
                 if event.event in ("step", "log", "done") and event.data:
                     progress = _progress(event)
                     if progress.number > after:
