@@ -1,0 +1,53 @@
+"""Simulates rollouts: whatever the start, the walk ends at the release and never drops below what there was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roost.model.machine import Machine
+from roost.plan.rollout import Bring, Retire, rollout_step, wanted_counts
+from tests.unit.factory import WEB, machine
+
+
+def walk(machines: list[Machine], wanted: dict[str, int], release: int) -> list[list[Machine]]:
+    history = [machines]
+    for number in range(200):
+        step = rollout_step(machines, wanted, release)
+        if step is None:
+            return history
+        if isinstance(step, Bring):
+            new = replace(machine(), id=f"{number:014x}", release=release, process_group=step.group)
+            machines = [*machines, new]
+        else:
+            assert isinstance(step, Retire)
+            machines = [m for m in machines if m.id != step.machine_id]
+        history.append(machines)
+    raise AssertionError("the rollout does not end")
+
+
+groups = st.lists(st.sampled_from(["app", "worker", "gone"]), max_size=6)
+
+
+@given(groups, st.integers(0, 6))
+def test_a_rollout_ends_and_never_leaves_a_group_smaller(names: list[str], cut: int) -> None:
+    start = [machine(id=f"f{i:013x}", process_group=name, release=1) for i, name in enumerate(names)]
+    configs = {"app": WEB, "worker": WEB}
+    wanted = wanted_counts(start, configs)
+    history = walk(start, wanted, 2)
+    for machines in history:
+        for group in configs:
+            assert sum(m.process_group == group for m in machines) >= sum(m.process_group == group for m in start)
+    assert all(m.release == 2 for m in history[-1])
+    assert {g: sum(m.process_group == g for m in history[-1]) for g in configs} == wanted
+    # and back again from anywhere in the middle, as after a release that fails
+    back = walk(history[min(cut, len(history) - 1)], wanted, 1)
+    assert all(m.release == 1 for m in back[-1])
+    assert {g: sum(m.process_group == g for m in back[-1]) for g in configs} == wanted
+
+
+def test_a_machine_made_by_hand_is_left_alone() -> None:
+    by_hand = machine(release=0, process_group="tool")
+    assert walk([by_hand], {"app": 1}, 2)[-1][0] == by_hand

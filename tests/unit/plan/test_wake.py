@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from roost.model.machine import MachineState
+from roost.plan.wake import Refuse, Rouse, whom_to_wake
+from tests.unit.factory import exited, machine, service
+
+S = MachineState
+
+
+def choose(*machines: object, failure: str = "", now: float = 2000.0) -> Rouse | Refuse:
+    return whom_to_wake("shop", machines, release_failure=failure, now=now)  # type: ignore[arg-type]
+
+
+def test_the_machine_that_answers_soonest_is_chosen() -> None:
+    stopped = machine(id="a" * 14, state=S.STOPPED)
+    suspended = machine(id="b" * 14, state=S.SUSPENDED)
+    started = machine(id="c" * 14, state=S.STARTED)
+    assert choose(stopped, suspended) == Rouse(suspended)
+    assert choose(stopped, suspended, started) == Rouse(started)
+
+
+@pytest.mark.parametrize(
+    ("machines", "failure", "code"),
+    [
+        ((), "", "no_release"),
+        ((), "exited with code 3", "release_failed"),
+        ((machine(cordoned=True),), "", "no_service"),
+        ((machine(state=S.STOPPED, config=service(autostart=False)),), "", "stopped"),
+        ((machine(state=S.FAILED, updated_at=1995.0, last_exit=exited(7)),), "", "app_exited"),
+    ],
+)
+def test_a_refusal_says_whose_fault_it_is(machines: tuple[object, ...], failure: str, code: str) -> None:
+    refusal = choose(*machines, failure=failure)
+    assert isinstance(refusal, Refuse)
+    assert (refusal.code, refusal.fault) == (code, "app")
+    assert refusal.hint
+
+
+def test_a_broken_machine_is_tried_again_after_a_while() -> None:
+    broken = machine(state=S.FAILED, updated_at=1000.0, last_exit=exited(7))
+    assert choose(broken, now=1005.0).code == "app_exited"  # type: ignore[union-attr]
+    assert choose(broken, now=1011.0) == Rouse(broken)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from roost.model.app import Event, ReleaseState
+from roost.model.app_config import AppConfig
+from roost.model.errors import InsufficientCapacity, NameTaken, NotFound
+from roost.model.machine import MachineState
+from roost.model.operation import Operation, OperationState
+from roost.store.machines import EVENTS_KEPT
+from roost.store.schema import metadata
+from roost.store.store import Store
+from tests.unit.factory import exited, machine
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(f"sqlite:///{tmp_path}/state.db")
+    yield opened
+    opened.close()
+
+
+def event(number: int = 0, machine_id: str = "0123456789abcd") -> Event:
+    return Event(f"01J{number:023d}", machine_id, "start", "started", "user", {"n": number}, 1000.0 + number)
+
+
+def test_the_migrations_make_the_schema(store: Store) -> None:
+    with store.database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_opening_again_keeps_everything(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    first = Store(url)
+    first.apps.create(name="shop", app_id="1", org="personal", network="n", now=1.0)
+    first.close()
+    second = Store(url)
+    assert second.apps.get("shop").number == 1
+    second.close()
+
+
+def test_app_names_are_unique(store: Store) -> None:
+    store.apps.create(name="shop", app_id="1", org="personal", network="n", now=1.0)
+    with pytest.raises(NameTaken, match="already been taken"):
+        store.apps.create(name="shop", app_id="2", org="other", network="n", now=1.0)
+    assert [app.org for app in store.apps.list()] == ["personal"]
+
+
+def test_a_machine_comes_back_as_it_was_written(store: Store) -> None:
+    written = machine(last_exit=exited(3, oom_killed=True), state=MachineState.STOPPED, cordoned=True)
+    store.machines.add(written, event())
+    assert store.machines.get("shop", written.id) == written
+    with pytest.raises(NotFound):
+        store.machines.get("another-app", written.id)
+    changed = replace(written, state=MachineState.STARTING, restarts=4)
+    store.machines.save(changed, event(1))
+    assert store.machines.find(written.id) == changed
+    assert [e.detail["n"] for e in store.events.list(written.id, 10)] == [1, 0]
+
+
+def test_slots_are_the_lowest_free_ones_and_end(store: Store) -> None:
+    for slot in (1, 2, 3):
+        assert store.machines.free_slot(5) == slot
+        store.machines.add(machine(id=f"{slot:014x}", name=str(slot), slot=slot), event(slot))
+    store.machines.remove(f"{2:014x}")
+    assert store.machines.free_slot(5) == 2
+    store.machines.remove(f"{1:014x}")
+    assert store.machines.free_slot(5) == 1
+    for slot in (1, 2, 4):
+        store.machines.add(machine(id=f"{slot + 100:014x}", name=f"x{slot}", slot=slot), event(100 + slot))
+    with pytest.raises(InsufficientCapacity):
+        store.machines.free_slot(5)
+
+
+def test_only_the_latest_events_of_a_machine_are_kept(store: Store) -> None:
+    for number in range(EVENTS_KEPT + 20):
+        store.events.add(event(number), "shop")
+    kept = store.events.list("0123456789abcd", 1000)
+    assert len(kept) == EVENTS_KEPT
+    assert kept[0].detail["n"] == EVENTS_KEPT + 19
+
+
+def test_releases_count_up_and_secrets_are_replaced(store: Store) -> None:
+    store.apps.create(name="shop", app_id="1", org="personal", network="n", now=1.0)
+    for _ in range(2):
+        release = store.releases.add(
+            "shop",
+            image_digest="d",
+            image_reference="r",
+            config=AppConfig(app="shop"),
+            processes={"app": "run"},
+            reason="",
+            now=1.0,
+        )
+    store.releases.set_state("shop", 2, ReleaseState.FAILED, "it exited")
+    assert release.version == 2
+    assert [(r.version, r.state, r.reason) for r in store.releases.list("shop")][0] == (
+        2,
+        ReleaseState.FAILED,
+        "it exited",
+    )
+    assert store.secrets.set("shop", {"A": (b"1", "x"), "B": (b"2", "y")}, 5.0) == 1
+    assert store.secrets.set("shop", {"A": None, "B": (b"3", "z")}, 9.0) == 2
+    (left,) = store.secrets.list("shop")
+    assert (left.name, left.sealed, left.created_at, left.updated_at) == ("B", b"3", 5.0, 9.0)
+    store.apps.remove("shop")
+    assert store.releases.list("shop") == []
+    assert store.secrets.list("shop") == []
+
+
+def test_secret_arguments_of_an_operation_go_when_it_ends(store: Store) -> None:
+    operation = Operation("01J", "deploy", "shop", OperationState.RUNNING, "", ("a",), {"x": 1}, {}, "", "", 1.0, 1.0)
+    store.operations.add(operation, b"sealed")
+    assert store.operations.sealed("01J") == b"sealed"
+    store.operations.report("01J", [("log", "a", "one", 1.0), ("log", "a", "two", 1.0)])
+    store.operations.report("01J", [("done", "a", "done", 2.0)])
+    assert [(p.number, p.text) for p in store.operations.progress("01J", 1)] == [(2, "two"), (3, "done")]
+    store.operations.save(replace(operation, state=OperationState.SUCCEEDED, updated_at=2.0))
+    assert store.operations.sealed("01J") is None
+    assert store.operations.list("shop", running=True) == []
+    store.operations.forget_before(3.0)
+    assert store.operations.list("shop") == []
