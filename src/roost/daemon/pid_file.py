@@ -8,6 +8,7 @@ reader sees a whole one or none; a stale or torn file reads as "no process".
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -33,15 +34,16 @@ def write(path: Path, pid: int) -> None:
     if started is None:
         return
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(f"{pid} {started}\n")
+    temporary.write_text(json.dumps({"pid": pid, "start": started}))
     temporary.rename(path)
 
 
 def read(path: Path) -> int | None:
     """Return the pid that `path` records if that very process still runs."""
     try:
-        pid, started = (int(word) for word in path.read_text().split())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        saved = json.loads(path.read_text())
+        pid, started = int(saved["pid"]), int(saved["start"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
     return pid if pid > 1 and start_time(pid) == started else None
 

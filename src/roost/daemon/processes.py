@@ -109,9 +109,9 @@ def status(cloud: Cloud, seen: Seen, *, version: str) -> dict[str, object]:
         "http_port": cloud.http_port,
         "api_port": cloud.api_port,
         "api_url": cloud.api_url,
-        "roostd": {"pid": seen.roostd, "healthy": seen.healthy},
-        "supervisor": {"pid": seen.supervisor},
-        "envoy": {"pid": seen.envoy},
+        "roostd": {"pid": seen.roostd, "running": seen.roostd is not None, "healthy": seen.healthy},
+        "supervisor": {"pid": seen.supervisor, "running": seen.supervisor is not None},
+        "envoy": {"pid": seen.envoy, "running": seen.envoy is not None},
         "log": str(roostd_log(cloud)),
     }
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,13 +30,16 @@ def test_reads_what_was_written(tmp_path: Path, sleeper: subprocess.Popen[bytes]
 def test_a_reused_pid_is_not_taken_for_the_old_process(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     started = pid_file.start_time(sleeper.pid)
     assert started is not None
-    (tmp_path / "pid").write_text(f"{sleeper.pid} {started - 1}\n")
+    (tmp_path / "pid").write_text(json.dumps({"pid": sleeper.pid, "start": started - 1}))
     assert pid_file.read(tmp_path / "pid") is None
     assert not pid_file.end(tmp_path / "pid", timeout=1)
     assert sleeper.poll() is None
 
 
-@pytest.mark.parametrize("content", ["", "12", "abc def", "1 1", "-1 0", "99999999 5"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "12", "[1, 2]", "{}", '{"pid": 1, "start": 1}', '{"pid": -1, "start": 0}', '{"pid": 99999999, "start": 5}'],
+)
 def test_a_torn_or_stale_file_names_no_process(tmp_path: Path, content: str) -> None:
     (tmp_path / "pid").write_text(content)
     assert pid_file.read(tmp_path / "pid") is None
