@@ -57,6 +57,7 @@ class WakeResult:
 
     endpoint: Endpoint | None = None
     refusal: Refusal | None = None
+    app: str = ""  # whose endpoint it is: the request counts as this app's traffic
 
 
 class Waker(Protocol):

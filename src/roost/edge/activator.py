@@ -1,0 +1,229 @@
+"""The activator: receives the requests of apps that are not in Envoy, has them woken, and splices.
+
+It reads the head of one request per connection, asks the `Waker` for an endpoint, and from then on
+only moves bytes in both directions, so uploads, streams and WebSockets work. It owns no state beyond
+its connections. Bounds: `MAX_WAITING` requests wait for a wake-up at once, `MAX_WAITING_PER_HOST` for
+one host; a client that goes away cancels its wait. If roostd dies its connections break, and Envoy
+tells the clients that the control plane is restarting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
+from roost.edge.head import END, MAX_HEAD, BadHead, Head, parse_head
+from roost.edge.pages import Page, negotiate, reason
+from roost.edge.replies import MARK
+
+HEAD_TIMEOUT = 10.0
+CONNECT_TIMEOUT = 5.0
+REFUSED_PATIENCE = 1.0  # seconds to go on trying a port that refuses, although the waker saw it accept
+LINGER = 1.0  # seconds to swallow an upload that was refused, so that the client reads the answer
+MAX_WAITING = 4096
+MAX_WAITING_PER_HOST = 1024
+EARLY_BODY = 64 * 1024  # bytes of the body that are taken while the app wakes
+CHUNK = 256 * 1024
+
+Count = Callable[[str, int], None]  # app, +1 or -1
+
+_BAD_HEAD = Refusal(400, "none", "bad_request", "The request can't be read.", "Send one Host header and up to 64 KiB.")
+_CROWDED = Refusal(503, "cloud", "too_many_waiting", "Too many requests wait for this app to wake up.", "Try again.")
+_BROKEN = Refusal(503, "cloud", "wake_failed", "The cloud could not wake this app.", "Try again; see roostd's log.")
+
+
+class Activator:
+    """A server on a unix socket. `count` is told when an app's request begins and ends to be spliced."""
+
+    def __init__(self, path: Path, waker: Waker, count: Count, report: Callable[[BaseException], None]) -> None:
+        self._path, self._waker, self._count, self._report = path, waker, count, report
+        self._waiting: Counter[str] = Counter()
+        self._total = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a wake-up now."""
+        return self._total
+
+    async def start(self) -> None:
+        """Listen; replaces a socket that an earlier roostd left behind."""
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._accept, self._path, limit=MAX_HEAD, backlog=4096)
+        self._path.chmod(0o600)
+
+    async def stop(self) -> None:
+        """Stop listening and break what is under way."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5.0)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the other side went away
+        except Exception as error:
+            self._report(error)
+        except asyncio.CancelledError:
+            pass  # stop()
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(HEAD_TIMEOUT):
+                head = parse_head(await reader.readuntil(END), drop=MARK.encode())
+        except (BadHead, asyncio.LimitOverrunError, TimeoutError):
+            await _refuse(Head("GET", "", "", b""), _BAD_HEAD, reader, writer)
+            return
+        if self._total >= MAX_WAITING or self._waiting[head.host] >= MAX_WAITING_PER_HOST:
+            await _refuse(head, _CROWDED, reader, writer)
+            return
+        body = bytearray()
+        result = await self._wake(head.host, reader, body)
+        if result is None:
+            return
+        if result.endpoint is None:
+            await _refuse(head, result.refusal or _BROKEN, reader, writer)
+            return
+        self._count(result.app, 1)
+        try:
+            refusal = await _splice(head.raw + bytes(body), result.endpoint, reader, writer)
+            if refusal is not None:
+                await _refuse(head, refusal, reader, writer)
+        finally:
+            self._count(result.app, -1)
+
+    async def _wake(self, host: str, reader: asyncio.StreamReader, body: bytearray) -> WakeResult | None:
+        """Wait for the waker; None when the client went away meanwhile. `body` takes what the client sends."""
+        self._waiting[host] += 1
+        self._total += 1
+        wake = asyncio.ensure_future(self._waker.wake(host))
+        gone = asyncio.ensure_future(_collect(reader, body))
+        try:
+            await asyncio.wait((wake, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not wake.done():
+                if gone.result():
+                    return None
+                await asyncio.wait((wake,))
+            return wake.result()
+        except Exception as error:
+            self._report(error)
+            return WakeResult(refusal=_BROKEN)
+        finally:
+            wake.cancel()
+            gone.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError):
+                await gone
+            self._total -= 1
+            self._waiting[host] -= 1
+            if not self._waiting[host]:
+                del self._waiting[host]
+
+
+async def _collect(reader: asyncio.StreamReader, body: bytearray) -> bool:
+    """Take in the body's beginning; True when the client went away, False when there is enough of it."""
+    while len(body) < EARLY_BODY:
+        data = await reader.read(EARLY_BODY)
+        if not data:
+            return True
+        body += data
+    return False
+
+
+async def _splice(
+    first: bytes, endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Refusal | None:
+    """Send `first` to the app and move bytes until either side ends; a Refusal if it can't be reached."""
+    try:
+        from_app, to_app = await _connect(endpoint)
+    except (OSError, TimeoutError):
+        return Refusal(
+            502, "app", "app_not_listening",
+            f"The app does not accept connections on port {endpoint.port}.",
+            "It must listen on 0.0.0.0 and the internal_port of its service. `roost logs` shows what it said.",
+        )  # fmt: skip
+    try:
+        to_app.write(first)
+        # Envoy closes the connection when the response is complete or the client went away, and takes
+        # an end from the app as the end of the response: the first end is the end of both.
+        ways = [asyncio.ensure_future(_move(reader, to_app)), asyncio.ensure_future(_move(from_app, writer))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+        with contextlib.suppress(OSError):
+            await _flush(writer)
+    finally:
+        to_app.transport.abort()
+    return None
+
+
+async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    deadline = time.monotonic() + REFUSED_PATIENCE
+    while True:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                return await asyncio.open_connection(
+                    endpoint.address, endpoint.port, limit=CHUNK, family=socket.AF_INET
+                )
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.02)
+
+
+async def _move(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    while data := await source.read(CHUNK):
+        target.write(data)
+        await target.drain()
+
+
+async def _flush(writer: asyncio.StreamWriter) -> None:
+    """Hand all that was written to the kernel, then end our side."""
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        writer.close()
+        await writer.wait_closed()
+
+
+async def _refuse(head: Head, refusal: Refusal, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer with a page, and swallow some of an upload so that the client gets to read it."""
+    page = Page(refusal.status, refusal.fault, refusal.code, refusal.message, refusal.hint)
+    content_type, body = negotiate(page, head.accept)
+    lines = [
+        f"HTTP/1.1 {refusal.status} {reason(refusal.status)}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+        f"Roost-Error: {refusal.code}",
+        f"Roost-Fault: {refusal.fault}",
+    ]
+    if refusal.status == 503:
+        lines.append("Retry-After: 2")
+    text = "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines)
+    writer.write(text.encode("latin-1", "replace") + END + (b"" if head.method == "HEAD" else body))
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(LINGER):
+            await writer.drain()
+            writer.write_eof()
+            while await reader.read(CHUNK):
+                pass

@@ -1,0 +1,78 @@
+"""Questions to Envoy's admin interface, on its unix socket. Owns no state; each call has a deadline."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import struct
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from roost.edge.snapshot import APP_PREFIX
+from roost.model.errors import HostFailure
+
+_ACTIVE = r"^(cluster\.app/.*\.upstream_rq_(pending_)?active)$"
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; spares loading the host's certificates each time
+
+
+class Admin:
+    """A client of one Envoy's admin socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def node(self, timeout: float = 2.0) -> str:
+        """Return the node id of the Envoy that listens, "" if none answers."""
+        try:
+            info: dict[str, Any] = json.loads(await self._ask("GET", "/server_info", timeout=timeout))
+        except (HostFailure, ValueError):
+            return ""
+        return str(info.get("node", {}).get("id", ""))
+
+    async def active_requests(self, app: str = "", timeout: float = 2.0) -> dict[str, int]:
+        """Return the requests under way, waiting for a connection included, of one app or of all that have some.
+
+        Raises HostFailure when Envoy does not answer.
+        """
+        pattern = _ACTIVE if not app else rf"^cluster\.app/{app}\.upstream_rq_(pending_)?active$"
+        text = await self._ask("GET", "/stats", {"filter": pattern, "usedonly": ""}, timeout=timeout)
+        active: dict[str, int] = {}
+        for line in text.splitlines():
+            name, _, value = line.rpartition(": ")
+            if value.isdigit() and name.startswith(f"cluster.{APP_PREFIX}"):
+                found = name.removeprefix(f"cluster.{APP_PREFIX}").rpartition(".")[0]
+                active[found] = active.get(found, 0) + int(value)
+        return {found: count for found, count in active.items() if count}
+
+    async def downstream_active(self, timeout: float = 2.0) -> int:
+        """Return the requests of all clients under way."""
+        text = await self._ask("GET", "/stats", {"filter": r"^http\.edge\.downstream_rq_active$"}, timeout=timeout)
+        return int(text.rpartition(": ")[2] or 0)
+
+    async def drain(self, timeout: float = 2.0) -> None:
+        """Ask Envoy to take no new connections and to close those that are idle."""
+        await self._ask("POST", "/drain_listeners", {"graceful": ""}, timeout=timeout)
+
+    def listener_pid(self) -> int:
+        """Return the pid of the process that listens on the admin socket, 0 if none does."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(1.0)
+                connection.connect(str(self._path))
+                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        except OSError:
+            return 0
+        return int(struct.unpack("3i", credentials)[0])
+
+    async def _ask(self, method: str, path: str, query: dict[str, str] | None = None, *, timeout: float) -> str:
+        transport = httpx2.AsyncHTTPTransport(uds=str(self._path), verify=_NO_TLS)
+        try:
+            async with httpx2.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as client:
+                response = await client.request(method, f"http://envoy{path}", params=query)
+                response.raise_for_status()
+                return response.text
+        except (httpx2.HTTPError, OSError) as error:
+            raise HostFailure(f"Envoy's admin interface did not answer {path}: {type(error).__name__}") from None

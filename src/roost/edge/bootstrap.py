@@ -1,0 +1,157 @@
+"""What Envoy is started with: its name, its admin socket, and where roostd's xDS is. Pure.
+
+All the rest comes by ADS, so this file changes only with a new version of Roost. Envoy keeps the
+statistics that Roost reads and no others: the full set would cost some 50 KB for every awake app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roost.edge.listener import ACCESS_LOG
+
+XDS = "roostd"
+MAX_CONNECTIONS = 20_000  # of clients
+HEAP_BYTES = 1 << 30  # at 90 % Envoy gives memory back, at 98 % it refuses requests
+WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeFiles:
+    """The edge's files below a cloud's run directory."""
+
+    directory: Path
+
+    @property
+    def xds(self) -> Path:
+        """Socket of roostd's xDS server and access log sink."""
+        return self.directory / "xds.sock"
+
+    @property
+    def activator(self) -> Path:
+        """Socket of the activator."""
+        return self.directory / "activator.sock"
+
+    @property
+    def admin(self) -> Path:
+        """Socket of Envoy's admin interface."""
+        return self.directory / "admin.sock"
+
+    @property
+    def bootstrap(self) -> Path:
+        """Envoy's configuration file."""
+        return self.directory / "envoy.json"
+
+    @property
+    def pid(self) -> Path:
+        """Envoy's pid and start time."""
+        return self.directory / "envoy.pid"
+
+
+def command(binary: Path, files: EdgeFiles) -> Sequence[str]:
+    """Return Envoy's argument list. Without hot restart it takes no base id, so clouds do not meet."""
+    return (
+        str(binary),
+        "--config-path", str(files.bootstrap),
+        "--disable-hot-restart",
+        "--concurrency", str(WORKERS),
+        "--log-level", "warning",
+        "--drain-time-s", "5",
+        "--parent-shutdown-time-s", "10",
+    )  # fmt: skip
+
+
+def bootstrap(node: str, files: EdgeFiles) -> dict[str, Any]:
+    """Return Envoy's bootstrap configuration in JSON form."""
+    return {
+        "node": {"id": node, "cluster": "roost"},
+        "admin": {"address": {"pipe": {"path": str(files.admin), "mode": 0o600}}},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [
+                    {
+                        "envoy_grpc": {
+                            "cluster_name": XDS,
+                            "retry_policy": {
+                                "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"},
+                            },
+                        }
+                    }
+                ],
+            },
+            "cds_config": {"ads": {}, "resource_api_version": "V3"},
+            "lds_config": {"ads": {}, "resource_api_version": "V3"},
+        },
+        "static_resources": {"clusters": [_grpc_cluster(XDS, files.xds), _grpc_cluster(ACCESS_LOG, files.xds)]},
+        "deferred_stat_options": {"enable_deferred_creation_stats": True},
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _kept_stats()}}},
+        "overload_manager": _overload(),
+    }
+
+
+def _grpc_cluster(name: str, socket: Path) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
+    keepalive = {"interval": "30s", "timeout": "10s"}
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {"connection_keepalive": keepalive}},
+            }
+        },
+    }
+
+
+def _kept_stats() -> list[dict[str, Any]]:
+    suffixes = ("upstream_rq_active", "upstream_rq_pending_active", "upstream_rq_total", "upstream_cx_active")
+    return [
+        *({"suffix": f".{suffix}"} for suffix in suffixes),
+        {"prefix": "http.edge."},
+        {"prefix": "server."},
+        {"prefix": "overload."},
+        {"prefix": "control_plane."},
+        {"prefix": "cluster_manager."},
+        {"prefix": "listener_manager."},
+        {"prefix": "access_logs."},
+    ]
+
+
+def _overload() -> dict[str, Any]:
+    monitors = "type.googleapis.com/envoy.extensions.resource_monitors."
+    heap = "envoy.resource_monitors.fixed_heap"
+    return {
+        "refresh_interval": "0.5s",
+        "resource_monitors": [
+            {
+                "name": heap,
+                "typed_config": {
+                    "@type": f"{monitors}fixed_heap.v3.FixedHeapConfig",
+                    "max_heap_size_bytes": HEAP_BYTES,
+                },
+            },
+            {
+                "name": "envoy.resource_monitors.global_downstream_max_connections",
+                "typed_config": {
+                    "@type": f"{monitors}downstream_connections.v3.DownstreamConnectionsConfig",
+                    "max_active_downstream_connections": MAX_CONNECTIONS,
+                },
+            },
+        ],
+        "actions": [
+            {
+                "name": f"envoy.overload_actions.{action}",
+                "triggers": [{"name": heap, "threshold": {"value": value}}],
+            }
+            for action, value in (("shrink_heap", 0.9), ("stop_accepting_requests", 0.98))
+        ],
+    }

@@ -1,0 +1,205 @@
+"""The parts of Envoy's configuration that do not depend on apps: listener, default route, activator. Pure.
+
+The listener speaks HTTP/1.1 and h2c on all addresses, throws away what a client may not say (reserved
+headers, underscores, more than 64 KiB of headers), and says to the app what the reference asks for
+(Fly-Client-IP and so on). A host that has no virtual host of its own goes to the activator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
+from roost.edge.replies import MARK, local_reply_config
+from roost.edge.snapshot import ROUTES_NAME
+
+LISTENER_NAME = "http"
+ACTIVATOR = "activator"
+ACCESS_LOG = "access-log"  # static cluster in bootstrap.py
+MAX_HEADERS_KIB = 64
+MAX_ACTIVATED = 8192  # requests at once through the activator
+LOG_FLUSH = "0.05s"  # how long the edge may hold back what it saw
+_EXTENSIONS = "type.googleapis.com/envoy.extensions."
+_ADS = {"ads": {}, "resource_api_version": "V3"}
+# SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT: a client that vanished is noticed after two minutes,
+# also on a stream that may be silent for ever.
+_KEEPALIVE = ((1, 9, 1), (6, 4, 60), (6, 5, 15), (6, 6, 4))
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePlace:
+    """Where this edge is, as requests and Envoy see it."""
+
+    port: int
+    region: str
+    activator: Path  # socket
+
+
+def listener(place: EdgePlace) -> Any:
+    """Return the listener resource."""
+    filters = {"filters": [{"name": "http", "typed_config": _connection_manager()}]}
+    options = [
+        {"level": level, "name": name, "int_value": value, "state": "STATE_PREBIND"}
+        for level, name, value in _KEEPALIVE
+    ]
+    message = parse(
+        LISTENER,
+        {
+            "name": LISTENER_NAME,
+            "address": {"socket_address": {"address": "0.0.0.0", "port_value": place.port}},  # noqa: S104
+            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "socket_options": options,
+            "filter_chains": [filters],
+        },
+    )
+    return resource(LISTENER_NAME, message)
+
+
+def route_configuration(place: EdgePlace) -> Any:
+    """Return the route configuration: apps come by VHDS, everything else goes to the activator."""
+    default = {
+        "name": ACTIVATOR,
+        "domains": ["*"],
+        "routes": [
+            {
+                "name": ACTIVATOR,
+                "match": {"prefix": "/"},
+                "route": {"cluster": ACTIVATOR, "timeout": "0s", "idle_timeout": "0s"},
+                "request_headers_to_add": [_header(MARK, "1")],
+            }
+        ],
+    }
+    message = parse(
+        ROUTES,
+        {
+            "name": ROUTES_NAME,
+            "virtual_hosts": [default],
+            "vhds": {"config_source": _ADS},
+            "ignore_port_in_host_matching": True,
+            "request_headers_to_add": _request_headers(place),
+            "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
+            "response_headers_to_add": [_header(f"{p}-request-id", "%REQ(X-REQUEST-ID)%") for p in ("fly", "roost")],
+        },
+    )
+    return resource(ROUTES_NAME, message)
+
+
+def activator_cluster(place: EdgePlace) -> Any:
+    """Return the activator's cluster. A connection carries one request: the activator splices, it does not parse."""
+    protocol = {
+        "@type": f"{_EXTENSIONS}upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http_protocol_options": {}},
+        "common_http_protocol_options": {"max_requests_per_connection": 1},
+    }
+    limits = {
+        "max_connections": MAX_ACTIVATED,
+        "max_pending_requests": MAX_ACTIVATED,
+        "max_requests": MAX_ACTIVATED,
+    }
+    pipe = {"endpoint": {"address": {"pipe": {"path": str(place.activator)}}}}
+    message = parse(
+        CLUSTER,
+        {
+            "name": ACTIVATOR,
+            "type": "STATIC",
+            "connect_timeout": "2s",
+            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "load_assignment": {"cluster_name": ACTIVATOR, "endpoints": [{"lb_endpoints": [pipe]}]},
+            "circuit_breakers": {"thresholds": [limits]},
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
+        },
+    )
+    return resource(ACTIVATOR, message)
+
+
+def _connection_manager() -> dict[str, Any]:
+    router = {"@type": f"{_EXTENSIONS}filters.http.router.v3.Router", "suppress_envoy_headers": True}
+    return {
+        "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "edge",
+        "codec_type": "AUTO",
+        "rds": {"route_config_name": ROUTES_NAME, "config_source": _ADS},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "server_name": "roost",
+        "via": "1.1 roost",
+        "use_remote_address": True,  # the peer is the client; X-Forwarded-For is appended to, never believed
+        "skip_xff_append": True,  # done below: Envoy would write its own address for a client on this host
+        # No address may set Envoy's own control headers. An empty list would mean all private ones.
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
+        "generate_request_id": True,
+        "normalize_path": True,
+        "merge_slashes": False,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "strip_trailing_host_dot": True,
+        "max_request_headers_kb": MAX_HEADERS_KIB,
+        "request_headers_timeout": "10s",
+        "stream_idle_timeout": "300s",  # until a route is known; then the route's own holds
+        "delayed_close_timeout": "1s",
+        "drain_timeout": "5s",
+        "common_http_protocol_options": {
+            "idle_timeout": "300s",
+            "max_headers_count": 100,
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "unknown.invalid"},
+        "http2_protocol_options": {
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": 256 * 1024,
+            "initial_connection_window_size": 1024 * 1024,
+        },
+        "early_header_mutation_extensions": [_without_reserved_headers()],
+        "local_reply_config": local_reply_config(),
+        "access_log": [_access_log()],
+        "access_log_options": {"flush_access_log_on_new_request": True},
+    }
+
+
+def _without_reserved_headers() -> dict[str, Any]:
+    """Names that only the edge may set are dropped before anything looks at them."""
+    drop = [
+        {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
+        for prefix in ("fly-", "roost-", "x-envoy-")
+    ]
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": f"{_EXTENSIONS}http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": drop,
+        },
+    }
+
+
+def _request_headers(place: EdgePlace) -> list[dict[str, Any]]:
+    own = {
+        "client-ip": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "forwarded-port": str(place.port),
+        "region": place.region.replace("%", ""),
+        "request-id": "%REQ(X-REQUEST-ID)%",
+    }
+    twins = [_header(f"{prefix}-{key}", value) for key, value in own.items() for prefix in ("fly", "roost")]
+    port = _header("x-forwarded-port", str(place.port)) | {"append_action": "ADD_IF_ABSENT"}
+    peer = _header("x-forwarded-for", own["client-ip"]) | {"append_action": "APPEND_IF_EXISTS_OR_ADD"}
+    return [*twins, peer, port, _header("x-forwarded-ssl", "off")]
+
+
+def _access_log() -> dict[str, Any]:
+    return {
+        "name": "envoy.access_loggers.http_grpc",
+        "typed_config": {
+            "@type": f"{_EXTENSIONS}access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+            "common_config": {
+                "log_name": "edge",
+                "transport_api_version": "V3",
+                "grpc_service": {"envoy_grpc": {"cluster_name": ACCESS_LOG}},
+                "buffer_flush_interval": LOG_FLUSH,
+                "buffer_size_bytes": 16384,
+            },
+        },
+    }
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -1,0 +1,102 @@
+"""Envoy's API as protobuf: the one place that imports the generated messages and the gRPC library.
+
+It owns no state. The generated code carries no types, so every message is `Any` to the type checker;
+the modules that use it keep messages inside and hand out values of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+from envoy.config.cluster.v3.cluster_pb2 import Cluster  # type: ignore[import-untyped]
+from envoy.config.listener.v3.listener_pb2 import Listener  # type: ignore[import-untyped]
+from envoy.config.route.v3.route_components_pb2 import VirtualHost  # type: ignore[import-untyped]
+from envoy.config.route.v3.route_pb2 import RouteConfiguration  # type: ignore[import-untyped]
+from envoy.data.accesslog.v3.accesslog_pb2 import (  # type: ignore[import-untyped]
+    DownstreamEnd,
+    DownstreamStart,
+    HTTPAccessLogEntry,
+)
+from envoy.extensions.access_loggers.grpc.v3 import als_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.http.router.v3 import router_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.network.http_connection_manager.v3 import (  # type: ignore[import-untyped]
+    http_connection_manager_pb2,  # noqa: F401
+)
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (  # type: ignore[import-untyped]
+    header_mutation_pb2,  # noqa: F401
+)
+from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import (  # type: ignore[import-untyped]
+    HttpProtocolOptions,
+)
+from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsResponse  # type: ignore[import-untyped]
+from envoy.service.accesslog.v3.als_pb2_grpc import (  # type: ignore[import-untyped]
+    AccessLogServiceServicer,
+    add_AccessLogServiceServicer_to_server,
+)
+from envoy.service.discovery.v3.ads_pb2_grpc import (  # type: ignore[import-untyped]
+    AggregatedDiscoveryServiceServicer,
+    AggregatedDiscoveryServiceStub,
+    add_AggregatedDiscoveryServiceServicer_to_server,
+)
+from envoy.service.discovery.v3.discovery_pb2 import (  # type: ignore[import-untyped]
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    Resource,
+)
+from google.protobuf import any_pb2, json_format
+
+__all__ = [
+    "CLUSTER",
+    "LISTENER",
+    "ROUTES",
+    "VIRTUAL_HOST",
+    "AccessLogServiceServicer",
+    "AggregatedDiscoveryServiceServicer",
+    "AggregatedDiscoveryServiceStub",
+    "Cluster",
+    "DeltaDiscoveryRequest",
+    "DeltaDiscoveryResponse",
+    "DownstreamEnd",
+    "DownstreamStart",
+    "HTTPAccessLogEntry",
+    "HttpProtocolOptions",
+    "Resource",
+    "StreamAccessLogsResponse",
+    "VirtualHost",
+    "add_AccessLogServiceServicer_to_server",
+    "add_AggregatedDiscoveryServiceServicer_to_server",
+    "any_of",
+    "grpc",
+    "parse",
+    "resource",
+]
+
+_PREFIX = "type.googleapis.com/"
+CLUSTER = _PREFIX + Cluster.DESCRIPTOR.full_name
+LISTENER = _PREFIX + Listener.DESCRIPTOR.full_name
+ROUTES = _PREFIX + RouteConfiguration.DESCRIPTOR.full_name
+VIRTUAL_HOST = _PREFIX + VirtualHost.DESCRIPTOR.full_name
+_MESSAGES = {CLUSTER: Cluster, LISTENER: Listener, ROUTES: RouteConfiguration, VIRTUAL_HOST: VirtualHost}
+
+
+def parse(type_url: str, value: dict[str, Any]) -> Any:
+    """Return the message of one of the four types above that `value`, in protobuf's JSON form, spells."""
+    return json_format.ParseDict(value, _MESSAGES[type_url]())
+
+
+def any_of(message: Any) -> Any:
+    """Wrap a message so that the same content always gives the same bytes."""
+    wrapped = any_pb2.Any()
+    wrapped.type_url = _PREFIX + message.DESCRIPTOR.full_name
+    wrapped.value = message.SerializeToString(deterministic=True)
+    return wrapped
+
+
+def resource(name: str, message: Any) -> Any:
+    """Wrap a message as an xDS resource; its version is a digest of its content, so it survives restarts."""
+    wrapped = any_of(message)
+    version = hashlib.blake2b(wrapped.value, digest_size=12).hexdigest()
+    return Resource(name=name, version=version, resource=wrapped)

@@ -1,0 +1,120 @@
+"""What one app looks like in Envoy: a cluster with its endpoints, and a virtual host that leads there.
+
+Pure. An app is two resources of its own, so a change of one app sends nothing of another:
+
+- cluster `app/NAME` (CDS) with the endpoints inline;
+- virtual host `edge/NAME` (VHDS), below the one route configuration `edge` (see listener.py).
+
+A route's name in Envoy is `app/NAME` too: the access log carries it, and traffic is counted by it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+from roost.edge.contract import Route
+from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, resource
+from roost.model.errors import BadInput
+
+ROUTES_NAME = "edge"  # the one route configuration
+APP_PREFIX = "app/"
+FIRST_HOST = f"{ROUTES_NAME}/-"  # no app's name begins with a hyphen
+
+CONNECT_TIMEOUT = 5.0  # seconds until a machine that does not answer at all is given up
+POOL_IDLE = 1.5  # seconds; below the keep-alive of common servers (gunicorn 2, Node 5): they must not close first
+NO_LIMIT = 1_000_000  # circuit breakers can't be switched off, only set high
+RETRIES = 3
+
+
+def cluster_name(app: str) -> str:
+    """Return the name of an app's cluster, which is also its route's name in the access log."""
+    return APP_PREFIX + app
+
+
+def virtual_host_name(app: str) -> str:
+    """Return the xDS name of an app's virtual host: Envoy wants the route configuration's name before it."""
+    return f"{ROUTES_NAME}/{app}"
+
+
+def first_virtual_host() -> Any:
+    """Return a virtual host that no request matches.
+
+    Envoy opens its port once it has got a virtual host; an answer without any does not count.
+    """
+    host = VirtualHost(name=FIRST_HOST, domains=["first.invalid"])
+    entry = host.routes.add()
+    entry.match.prefix = "/"
+    entry.direct_response.status = 404
+    return resource(host.name, host)
+
+
+def app_of(name: str) -> str:
+    """Return the app of a cluster's or route's name; "" if it isn't an app's."""
+    return name.removeprefix(APP_PREFIX) if name.startswith(APP_PREFIX) else ""
+
+
+def check_route(route: Route) -> None:
+    """Raise BadInput for a route that Envoy would refuse: no host, no endpoint, a host that is no name."""
+    if not route.hosts or not route.endpoints:
+        raise BadInput(f"the route of {route.app!r} needs a host and an endpoint")
+    for host in route.hosts:
+        plain = host.replace("-", "").replace(".", "")
+        if not (plain.isascii() and plain.isalnum() and host == host.lower() and len(host) <= 253):
+            raise BadInput(f"{host[:80]!r} can't be a host name at the edge")
+    for endpoint in route.endpoints:
+        try:
+            IPv4Address(endpoint.address)
+        except ValueError:
+            raise BadInput(f"{endpoint.address[:80]!r} is not an IPv4 address") from None
+        if not 0 < endpoint.port < 65536:
+            raise BadInput(f"{endpoint.port} is not a port")
+
+
+def app_cluster(route: Route) -> Any:
+    """Return the cluster resource of an app: HTTP/1.1 to its machines, least requests first."""
+    cluster = Cluster(name=cluster_name(route.app), type=Cluster.STATIC, lb_policy=Cluster.LEAST_REQUEST)
+    cluster.connect_timeout.FromMilliseconds(int(CONNECT_TIMEOUT * 1000))
+    cluster.per_connection_buffer_limit_bytes.value = 256 * 1024
+    cluster.load_assignment.cluster_name = cluster.name
+    locality = cluster.load_assignment.endpoints.add()
+    for endpoint in sorted(route.endpoints, key=lambda e: (e.address, e.port)):
+        at = locality.lb_endpoints.add().endpoint.address.socket_address
+        at.address, at.port_value = endpoint.address, endpoint.port
+    # Envoy bounds requests per cluster; balanced by least requests that is the limit per machine.
+    limits = cluster.circuit_breakers.thresholds.add()
+    limits.max_requests.value = route.hard_limit * len(route.endpoints) or NO_LIMIT
+    limits.max_connections.value = limits.max_pending_requests.value = NO_LIMIT
+    limits.max_retries.value = 100
+    protocol = HttpProtocolOptions()
+    protocol.explicit_http_config.http_protocol_options.SetInParent()
+    protocol.common_http_protocol_options.idle_timeout.FromMilliseconds(int(POOL_IDLE * 1000))
+    options = cluster.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
+    options.CopyFrom(any_of(protocol))
+    return resource(cluster.name, cluster)
+
+
+def app_virtual_host(route: Route) -> Any:
+    """Return the virtual host resource of an app.
+
+    No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
+    A connection that could not be made is tried again, also on another machine; a request that the
+    app may have seen is not. `force_https` has no effect: the edge has no TLS listener to lead to.
+    """
+    host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
+    entry = host.routes.add(name=cluster_name(route.app))
+    entry.match.prefix = "/"
+    action = entry.route
+    action.cluster = cluster_name(route.app)
+    action.timeout.SetInParent()  # 0: none
+    action.idle_timeout.FromMilliseconds(int(route.idle_timeout * 1000))  # 0: none
+    retry = action.retry_policy
+    retry.retry_on = "connect-failure"
+    retry.num_retries.value = RETRIES
+    retry.retry_back_off.base_interval.FromMilliseconds(25)
+    retry.retry_back_off.max_interval.FromMilliseconds(250)
+    retry.host_selection_retry_max_attempts = 3
+    entry.request_headers_to_remove.append("roost-activator")
+    for header in ("roost-error", "roost-fault"):  # what they say is the edge's word, not the app's
+        entry.response_headers_to_remove.append(header)
+    return resource(host.name, host)

@@ -1,0 +1,193 @@
+"""The xDS server: keeps Envoy's configuration equal to a table of resources, over incremental ADS.
+
+State: the table (name -> resource, per type) and one `_Stream` per connection of Envoy. Versions are
+digests of the content, and a stream begins with what Envoy reports to have, so a restart of roostd
+sends nothing to an Envoy that is up to date. Until `complete` is set, nothing is removed that was not
+removed by name: after a restart the table fills up while Envoy serves what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from roost.edge.delta import GONE, Subscription
+from roost.edge.protos import (
+    CLUSTER,
+    LISTENER,
+    ROUTES,
+    VIRTUAL_HOST,
+    AggregatedDiscoveryServiceServicer,
+    DeltaDiscoveryResponse,
+)
+from roost.edge.snapshot import FIRST_HOST, ROUTES_NAME, app_of, cluster_name, virtual_host_name
+
+TYPES = (CLUSTER, LISTENER, ROUTES, VIRTUAL_HOST)  # clusters come before what refers to them
+
+
+class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
+    """Holds the table and serves it. All calls are on one event loop."""
+
+    def __init__(self) -> None:
+        self.table: dict[str, dict[str, Any]] = {kind: {} for kind in TYPES}
+        self.complete = False
+        self.latest_refusal = ""
+        self._streams: list[_Stream] = []
+        self._answered = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Whether an Envoy has its stream open."""
+        return bool(self._streams)
+
+    def set(self, kind: str, resource: Any) -> None:
+        """Set a resource; sent to Envoy in the background."""
+        old = self.table[kind].get(resource.name)
+        if old is None or old.version != resource.version:
+            self.table[kind][resource.name] = resource
+            self._touch(kind, resource.name)
+
+    def delete(self, kind: str, name: str) -> None:
+        """Remove a resource, also one that only Envoy still has."""
+        self.table[kind].pop(name, None)
+        self._touch(kind, name)
+
+    def mark_complete(self) -> None:
+        """From now on the table says all: what Envoy has beyond it is removed."""
+        self.complete = True
+        for stream in self._streams:
+            for kind, subscription in stream.subscriptions.items():
+                for name in set(subscription.has) - set(self.table[kind]):
+                    subscription.touch(name)
+            stream.wake.set()
+
+    async def settle(self, kind: str, names: list[str], timeout: float) -> str | None:
+        """Wait until Envoy has acknowledged the table's state of `names`.
+
+        Returns "" when it has, Envoy's words when it refused one, None after `timeout` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while (state := self._state(kind, names)) is None:
+                    self._answered.clear()
+                    await self._answered.wait()
+                return state
+        except TimeoutError:
+            return None
+
+    def _state(self, kind: str, names: list[str]) -> str | None:
+        if not self._streams:
+            return None
+        subscription = self._streams[-1].subscriptions.get(kind)
+        if subscription is None:
+            return None
+        settled = True
+        for name in names:
+            resource = self.table[kind].get(name)
+            version = GONE if resource is None else resource.version
+            refused, words = subscription.refused.get(name, ("", ""))
+            if version and refused == version:
+                return words
+            settled = settled and subscription.settled(name, version)
+        return "" if settled else None
+
+    def _touch(self, kind: str, name: str) -> None:
+        for stream in self._streams:
+            if kind in stream.subscriptions:
+                stream.subscriptions[kind].touch(name)
+                stream.wake.set()
+
+    async def DeltaAggregatedResources(self, requests: AsyncIterator[Any], _context: Any) -> AsyncIterator[Any]:
+        """Serve one Envoy until its stream ends (the name is the protocol's)."""
+        stream = _Stream(self)
+        self._streams.append(stream)
+        reader = asyncio.create_task(self._read(stream, requests))
+        try:
+            while True:
+                await stream.wake.wait()
+                stream.wake.clear()
+                if stream.ended:
+                    return
+                for response in stream.responses():
+                    yield response
+        finally:
+            self._streams.remove(stream)
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+
+    async def _read(self, stream: _Stream, requests: AsyncIterator[Any]) -> None:
+        try:
+            async for request in requests:
+                refusal = stream.take(request)
+                if refusal:
+                    self.latest_refusal = refusal
+                stream.wake.set()
+                self._answered.set()
+        finally:
+            stream.ended = True
+            stream.wake.set()
+
+
+class _Stream:
+    """One connection of Envoy: a subscription per type."""
+
+    def __init__(self, server: XdsServer) -> None:
+        self.subscriptions: dict[str, Subscription] = {}
+        self.wake = asyncio.Event()
+        self.ended = False
+        self._server = server
+        self._count = 0
+
+    def take(self, request: Any) -> str:
+        """Take a request: a subscription, an answer, or both. Returns Envoy's words if it refuses."""
+        kind = request.type_url
+        if kind not in TYPES:
+            return ""
+        refusal: str = request.error_detail.message[:2000] if request.HasField("error_detail") else ""
+        first = kind not in self.subscriptions
+        subscription = self.subscriptions.setdefault(kind, Subscription())
+        if request.response_nonce:
+            subscription.answer(request.response_nonce, refusal)
+        if first or request.resource_names_subscribe:
+            subscription.subscribe(
+                list(request.resource_names_subscribe),
+                dict(request.initial_resource_versions),
+                self._server.table[kind],
+                complete=self._server.complete,
+            )
+        return refusal
+
+    def responses(self) -> list[Any]:
+        """Return what to send now, clusters first."""
+        responses = []
+        for kind in TYPES:
+            subscription = self.subscriptions.get(kind)
+            if subscription is None:
+                continue
+            nonce = str(self._count + 1)
+            change = subscription.next(self._server.table[kind], nonce, lambda name, kind=kind: self._ready(kind, name))
+            if change is None:
+                continue
+            self._count += 1
+            response = DeltaDiscoveryResponse(type_url=kind, nonce=nonce, removed_resources=change.removed)
+            response.resources.extend(change.resources)
+            responses.append(response)
+        return responses
+
+    def _ready(self, kind: str, name: str) -> bool:
+        """Return whether the change of a resource may be sent.
+
+        A virtual host comes after its cluster, a cluster goes after its virtual host: no request ever
+        meets a route whose cluster is missing.
+        """
+        present = name in self._server.table[kind]
+        if kind == VIRTUAL_HOST and present and name != FIRST_HOST:
+            clusters = self.subscriptions.get(CLUSTER)
+            return clusters is not None and cluster_name(name.removeprefix(f"{ROUTES_NAME}/")) in clusters.has
+        if kind == CLUSTER and not present and app_of(name):
+            hosts = self.subscriptions.get(VIRTUAL_HOST)
+            return hosts is not None and virtual_host_name(app_of(name)) not in hosts.has
+        return True
