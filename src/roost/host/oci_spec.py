@@ -54,6 +54,7 @@ class HostTraits:
     unified_cgroups: bool
     limits_swap: bool
     cpus: int
+    open_files: int  # the hard limit of roostd itself; nothing inside a user namespace may go beyond
 
 
 def machine_config(spec: MachineSpec, user: User, places: Places, traits: HostTraits) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def machine_config(spec: MachineSpec, user: User, places: Places, traits: HostTr
         "ociVersion": "1.0.2",
         "hostname": spec.hostname,
         "root": {"path": str(places.root), "readonly": False},
-        "process": process(spec, user),
+        "process": process(spec, user, traits),
         "mounts": _mounts(spec, places, traits),
         "linux": {
             "namespaces": _namespaces(places),
@@ -73,20 +74,20 @@ def machine_config(spec: MachineSpec, user: User, places: Places, traits: HostTr
             "cgroupsPath": f"/{places.cgroup}",
             "resources": _resources(spec, traits),
             "seccomp": seccomp.profile(architecture=traits.architecture, builder=spec.builder),
-            "sysctl": {"net.ipv4.ip_unprivileged_port_start": "0"},  # no capability needed to listen on port 80
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
         },
     }
 
 
-def process(spec: MachineSpec, user: User) -> dict[str, Any]:
+def process(spec: MachineSpec, user: User, traits: HostTraits) -> dict[str, Any]:
     """Return the `process` object of a machine's main process."""
     environment = {"PATH": PATH, "HOME": user.home, "HOSTNAME": spec.hostname}
     if spec.tty:
         environment["TERM"] = "xterm-256color"
     environment |= spec.env
     names = list(_CAPABILITIES + (_BUILDER_CAPABILITIES if spec.builder else ()))
+    files = min(_OPEN_FILES, traits.open_files)
     held = names if user.uid == 0 else []
     return {
         "terminal": spec.tty,
@@ -95,7 +96,7 @@ def process(spec: MachineSpec, user: User) -> dict[str, Any]:
         "env": [f"{name}={value}" for name, value in environment.items()],
         "cwd": spec.cwd or "/",
         "capabilities": {"bounding": names, "effective": held, "permitted": held, "inheritable": [], "ambient": []},
-        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": _OPEN_FILES, "soft": _OPEN_FILES}, _no_cores()],
+        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": files, "soft": files}, _no_cores()],
         "noNewPrivileges": not spec.builder,
         "oomScoreAdj": _OOM_SCORE,
     }

@@ -1,0 +1,413 @@
+"""The host agent: everything control asks of this server, on the kernel and crun.
+
+It owns the cloud's run directory `m/`, its disks, namespaces, links, control groups and machines' logs,
+and keeps no state of its own: what it knows it reads from there, so that after a kill of roostd a new
+agent goes on where the old one was. Invariants: a machine's record is written before anything is made
+for it and removed after everything is undone; starting and destroying clear whatever an earlier attempt
+left. A start that fails undoes itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import resource
+import signal as signals
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from roost.host import main_process, mounts, root_fs
+from roost.host.cgroups import Cgroups, ensure_hierarchies
+from roost.host.contract import Console, ExecResult, LogLine, MachineSpec, Observed, RuntimeState, Usage
+from roost.host.disks import Disks
+from roost.host.execution import Execution
+from roost.host.logs import MachineLog
+from roost.host.machine_files import MachineFiles, MainProcess, Record, ensure_directory, known, write_whole
+from roost.host.namespaces import Namespaces, unpin
+from roost.host.network import Network, resolvers
+from roost.host.oci_spec import HostTraits, Places, hosts_file, machine_config
+from roost.host.runtime import Runtime, runtime_for
+from roost.host.users import read_user
+from roost.model.cloud import Cloud
+from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
+from roost.model.machine import ExitInfo
+from roost.model.names import check_machine_id
+
+_KILL_TIMEOUT = 10.0
+_EXIT_FILE_TIMEOUT = 2.0
+_COMMON_DISK_GB = 8  # its template is made ahead of time
+_SPARES = 2
+
+
+class LocalHost:
+    """The agent of the server it runs on; implements `roost.host.contract.Host`.
+
+    `faults` is called with the name of each step before it begins: chaos tests end the process there.
+    `spares` is how many sets of namespaces are kept ready once `ensure` was called.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        faults: Callable[[str], None] = lambda _step: None,
+        *,
+        pool_bytes: int | None = None,
+        spares: int = _SPARES,
+    ) -> None:
+        self._cloud = cloud
+        self._faults = faults
+        self._disks = Disks(cloud, pool_bytes=pool_bytes)
+        self._network = Network(cloud)
+        self._namespaces = Namespaces(spare=spares, on_pair=self._network.prepare, on_discard=self._network.release)
+        self._lazy_cgroups: Cgroups | None = None
+
+    def ensure(self) -> None:
+        """Make this server ready for machines: pool, control groups, network. Repeat it after a reboot or a repair.
+
+        The run directory must be there (`roost up` mounts it). Raises HostFailure, InsufficientCapacity.
+        """
+        ensure_directory(self._cloud)
+        if self._cloud.run.is_mount():
+            mounts.make_private(self._cloud.run)
+        ensure_hierarchies()
+        self._disks.ensure_pool()
+        self._disks.prepare_template(_COMMON_DISK_GB)
+        self._network.ensure()
+        self._namespaces.refill()
+
+    def close(self) -> None:
+        """Let go of what was kept ready; machines run on."""
+        self._namespaces.close()
+
+    # The life of a machine
+
+    def start(self, spec: MachineSpec) -> Observed:
+        """See the contract. A frozen machine is thawed, a running one left as it is."""
+        seen = self.observe(check_machine_id(spec.id))
+        if seen.state is RuntimeState.FROZEN:
+            self.thaw(spec.id)
+        if seen.state in (RuntimeState.RUNNING, RuntimeState.FROZEN):
+            return self.observe(spec.id)
+        runtime = runtime_for(spec.isolation, self._cloud.run)
+        self._release(spec.id)
+        try:
+            return self._start(spec, runtime)
+        except BaseException:
+            with contextlib.suppress(RoostError, OSError):
+                self._release(spec.id)
+            raise
+        finally:
+            self._namespaces.refill()
+
+    def _start(self, spec: MachineSpec, runtime: Runtime) -> Observed:
+        files = self._files(spec.id)
+        self._faults("host.start.namespaces")
+        pair, link = self._namespaces.take()
+        try:
+            self._faults("host.start.record")
+            files.make(Record(spec.slot, link, spec.isolation, spec.builder))
+            pair.pin(spec.slot, files.user_namespace, files.network_namespace)
+        except BaseException:
+            pair.close()
+            raise
+        self._faults("host.start.disk")
+        self._disks.create(spec.id, spec.disk_gb)
+        self._disks.mount(spec.id, files.disk)
+        self._faults("host.start.root")
+        userns = self._namespaces.idmap(spec.slot)
+        try:
+            root_fs.assemble(spec, files, userns)
+            binds = root_fs.attach_binds(spec, files, userns)
+        finally:
+            os.close(userns)
+        self._faults("host.start.bundle")
+        self._write_bundle(spec, files, binds)
+        self._faults("host.start.network")
+        self._network.assign(files.network_namespace, link, spec.network, spec.ipv4, spec.ipv6)
+        self._faults("host.start.create")
+        log = self._log(spec.id).prepare()
+        pid = runtime.create(files, log, tty=spec.tty)
+        main = MainProcess(pid, main_process.start_ticks(pid), time.time())
+        root_fs.hide(files)
+        self._faults("host.start.start")
+        runtime.start(spec.id)
+        self._faults("host.start.main")
+        files.write_main(main)
+        return self.observe(spec.id)
+
+    def stop(self, machine_id: str, *, signal: str, timeout: float) -> Observed:
+        """See the contract."""
+        files = self._files(machine_id)
+        main = files.main()
+        if main is not None and main_process.is_alive(main):
+            self._faults("host.stop.signal")
+            files.stopping.touch()
+            if self._cgroups.is_frozen(machine_id):
+                self._cgroups.thaw(machine_id)
+            others = lambda: [pid for pid in self._cgroups.processes(machine_id) if pid != main.pid]  # noqa: E731
+            if not main_process.end(main, _signal_number(signal), timeout, others):
+                self._faults("host.stop.kill")
+                main_process.kill(main, _KILL_TIMEOUT)
+        self._faults("host.stop.release")
+        self._release(machine_id)
+        return self.observe(machine_id)
+
+    def signal(self, machine_id: str, signal: str) -> None:
+        """See the contract; raises FailedPrecondition when it doesn't run."""
+        main, _ = self._running(machine_id)
+        main_process.send(main, _signal_number(signal))
+
+    def freeze(self, machine_id: str) -> None:
+        """See the contract; raises FailedPrecondition when it doesn't run."""
+        self._running(machine_id)
+        self._cgroups.freeze(machine_id)
+
+    def thaw(self, machine_id: str) -> None:
+        """See the contract; raises FailedPrecondition when it doesn't run."""
+        self._running(machine_id)
+        self._cgroups.thaw(machine_id)
+
+    def destroy(self, machine_id: str) -> None:
+        """See the contract."""
+        self._faults("host.destroy.release")
+        self._release(machine_id)
+        self._faults("host.destroy.log")
+        self._log(machine_id).remove()
+        self._faults("host.destroy.record")
+        self._files(machine_id).remove()
+
+    def destroy_everything(self) -> None:
+        """Remove all of the cloud from this server: machines, pool, networks, control groups. For destroy-cloud."""
+        self.close()
+        for machine_id in self._all_machines():
+            self.destroy(machine_id)
+        self._faults("host.destroy.network")
+        self._network.destroy()
+        self._cgroups.remove_parent()
+        self._faults("host.destroy.pool")
+        self._disks.remove_pool()
+
+    # What a machine does now
+
+    def execute(
+        self,
+        machine_id: str,
+        argv: tuple[str, ...],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        env: dict[str, str] | None = None,
+        user: str = "",
+    ) -> ExecResult:
+        """See the contract; raises FailedPrecondition when it doesn't run or is suspended."""
+        execution, process = self._execution(machine_id, argv, env or {}, user)
+        return execution.run(process, stdin=stdin, timeout=timeout)
+
+    def console(self, machine_id: str, argv: tuple[str, ...], *, rows: int, columns: int) -> Console:
+        """See the contract; raises FailedPrecondition when it doesn't run or is suspended."""
+        execution, process = self._execution(machine_id, argv, {"TERM": "xterm-256color"}, "")
+        return execution.console(process, rows, columns)
+
+    def observe(self, machine_id: str) -> Observed:
+        """See the contract."""
+        files = self._files(machine_id)
+        record, main = files.record(), files.main()
+        if record is None:
+            last = files.exit()
+            here = (
+                last is not None or self._log_directory(machine_id).is_dir() or self._disks.image(machine_id).exists()
+            )
+            return Observed(machine_id, RuntimeState.PREPARED if here else RuntimeState.ABSENT, last_exit=last)
+        if main is None or not main_process.is_alive(main):
+            started = main.started_at if main else 0.0
+            return Observed(machine_id, RuntimeState.PREPARED, started_at=started, last_exit=self._ended(files))
+        state = RuntimeState.FROZEN if self._cgroups.is_frozen(machine_id) else RuntimeState.RUNNING
+        return Observed(machine_id, state, main.pid, main.started_at)
+
+    def observe_all(self) -> dict[str, Observed]:
+        """See the contract."""
+        return {machine_id: self.observe(machine_id) for machine_id in self._all_machines()}
+
+    def usage(self, machine_id: str) -> Usage:
+        """See the contract; all zero but the disk when it doesn't run."""
+        check_machine_id(machine_id)
+        memory, seconds, pids = self._cgroups.usage(machine_id)
+        return Usage(memory, seconds, pids, self._disks.used(machine_id))
+
+    def logs(self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000) -> list[LogLine]:
+        """See the contract."""
+        return self._log(machine_id).read(machine_id, since, offset, limit)
+
+    @contextlib.contextmanager
+    def upper(self, machine_id: str) -> Iterator[Path]:
+        """See the contract; raises FailedPrecondition while it runs, NotFound once it was released."""
+        files = self._files(machine_id)
+        main = files.main()
+        if main is not None and main_process.is_alive(main):
+            raise FailedPrecondition(f"machine {machine_id} still runs", hint="wait for its end")
+        if main is None or not files.disk.is_mount():
+            raise NotFound(f"machine {machine_id} has no writable layer", hint="it was stopped; start it again")
+        self._cgroups.kill_all(machine_id)  # nothing writes any more
+        yield files.upper
+
+    def disk_usage(self) -> tuple[int, int]:
+        """See the contract."""
+        return self._disks.usage()
+
+    # Parts
+
+    @property
+    def _cgroups(self) -> Cgroups:
+        """The hierarchies are looked up when first needed: `ensure` may have to mount one."""
+        if self._lazy_cgroups is None:
+            self._lazy_cgroups = Cgroups(self._cloud.cgroup)
+        return self._lazy_cgroups
+
+    def _release(self, machine_id: str) -> None:
+        """Kill what runs and undo all of a run but its log and how it ended. Finds things half-made."""
+        files = self._files(machine_id)
+        record = files.record()
+        self._cgroups.kill_all(machine_id)
+        if record is not None:
+            self._kill_uncounted(files)
+            files.write_exit(self._ended(files))
+            self._end_monitor(files)
+        self._cgroups.remove(machine_id)
+        for isolation in ("crun", "gvisor"):
+            with contextlib.suppress(BadInput):
+                runtime_for(isolation, self._cloud.run).forget(machine_id)
+        unpin(files.user_namespace, files.network_namespace)
+        if record is not None:
+            self._network.release(record.link)
+        for point in mounts.mounts_below(files.directory):
+            mounts.unmount(point)
+        self._disks.remove(machine_id)
+        files.forget_run()
+
+    def _kill_uncounted(self, files: MachineFiles) -> None:
+        """Kill a first process that isn't in the machine's control group (a start that was killed half-way)."""
+        main = files.main()
+        if main is not None:
+            main_process.kill(main, _KILL_TIMEOUT)
+
+    def _end_monitor(self, files: MachineFiles) -> None:
+        """See the monitor out: it ends by itself after the machine, and is killed if it doesn't."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            pid = int(files.monitor_pid.read_text())
+            monitor = MainProcess(pid, main_process.start_ticks(pid), 0.0)
+            if files.machine_id in _command_line(pid):
+                main_process.end(monitor, signals.SIGTERM, 0.5, lambda: [pid])
+                main_process.kill(monitor, _KILL_TIMEOUT)
+
+    def _ended(self, files: MachineFiles) -> ExitInfo | None:
+        """Return how the latest run ended, from what its monitor wrote."""
+        if files.main() is None:
+            return files.exit()
+        deadline = time.monotonic() + _EXIT_FILE_TIMEOUT
+        while not (text := _text(files.exit_code)):
+            if time.monotonic() > deadline or not self._monitor_lives(files):
+                return files.exit()
+            time.sleep(0.001)
+        return main_process.exit_info(
+            int(text),
+            oom_kills=self._cgroups.oom_kills(files.machine_id),
+            requested=files.stopping.exists(),
+            at=files.exit_code.stat().st_mtime,
+        )
+
+    def _monitor_lives(self, files: MachineFiles) -> bool:
+        pid = _text(files.monitor_pid)
+        return pid.isdigit() and files.machine_id in _command_line(int(pid))
+
+    def _write_bundle(self, spec: MachineSpec, files: MachineFiles, binds: tuple[Path, ...]) -> None:
+        texts = {
+            "/etc/hosts": hosts_file(spec.hostname, str(spec.ipv4), str(spec.ipv6)),
+            "/etc/resolv.conf": "".join(f"nameserver {address}\n" for address in resolvers()),
+            "/etc/hostname": f"{spec.hostname}\n",
+        }
+        shown = {}
+        for target, text in texts.items():
+            shown[target] = files.etc / Path(target).name
+            shown[target].write_text(text)
+            shown[target].chmod(0o644)
+        user = read_user(files.root, spec.user)
+        places = Places(
+            files.root, files.user_namespace, files.network_namespace, shown, binds, self._cgroups.name(spec.id)
+        )
+        config = machine_config(spec, user, places, self._traits())
+        write_whole(files.bundle / "config.json", json.dumps(config))
+
+    def _traits(self) -> HostTraits:
+        return HostTraits(
+            platform.machine(),
+            self._cgroups.unified,
+            self._cgroups.limits_swap,
+            len(os.sched_getaffinity(0)),
+            resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        )
+
+    def _execution(
+        self, machine_id: str, argv: tuple[str, ...], env: dict[str, str], user: str
+    ) -> tuple[Execution, dict[str, Any]]:
+        main, record = self._running(machine_id)
+        if self._cgroups.is_frozen(machine_id):
+            raise FailedPrecondition(f"machine {machine_id} is suspended", hint="start it first")
+        files = self._files(machine_id)
+        runtime = runtime_for(record.isolation, self._cloud.run)
+        execution = Execution(
+            machine_id, runtime, files.directory, main.pid, lambda: self._cgroups.processes(machine_id)
+        )
+        own = json.loads((files.bundle / "config.json").read_text())["process"]
+        return execution, execution.process_of(own, argv, env, user)
+
+    def _running(self, machine_id: str) -> tuple[MainProcess, Record]:
+        files = self._files(machine_id)
+        main, record = files.main(), files.record()
+        if main is None or record is None or not main_process.is_alive(main):
+            raise FailedPrecondition(f"machine {machine_id} does not run", hint="start it first")
+        return main, record
+
+    def _all_machines(self) -> list[str]:
+        logs = self._log_directory("").iterdir() if self._log_directory("").is_dir() else ()
+        names = {*known(self._cloud), *self._disks.machines(), *self._cgroups.machines(), *(path.name for path in logs)}
+        return sorted(name for name in names if _is_machine_id(name))
+
+    def _files(self, machine_id: str) -> MachineFiles:
+        return MachineFiles(self._cloud, check_machine_id(machine_id))
+
+    def _log(self, machine_id: str) -> MachineLog:
+        return MachineLog(self._log_directory(check_machine_id(machine_id)))
+
+    def _log_directory(self, machine_id: str) -> Path:
+        return self._cloud.logs / "machines" / machine_id
+
+
+def _signal_number(name: str) -> int:
+    """Return a signal's number; raises BadInput."""
+    try:
+        return signals.Signals[name].value
+    except KeyError:
+        raise BadInput(f"{name[:40]!r} is not a signal", hint="use a name like SIGTERM") from None
+
+
+def _command_line(pid: int) -> str:
+    return _text(Path(f"/proc/{pid}/cmdline"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _is_machine_id(name: str) -> bool:
+    try:
+        check_machine_id(name)
+    except BadInput:
+        return False
+    return True

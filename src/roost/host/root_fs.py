@@ -1,0 +1,75 @@
+"""A machine's root: its image's layers below, a writable layer on its own disk above, all ids mapped.
+
+State: mounts below the machine's run directory. The overlay holds the layers by itself, so their idmapped
+mounts go again as soon as it stands; the overlay's own mount goes once the container has it, so that all
+that is left in the host's mount table is the disk, and the overlay ends with the machine's processes.
+After a kill half-way `MachineFiles.forget_run` unmounts whatever is below the directory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from roost.host import mounts
+from roost.host.contract import MachineSpec
+from roost.host.machine_files import MachineFiles
+from roost.model.errors import BadInput, HostFailure
+
+_UPPER, _WORK = "upper", "work"
+
+
+def assemble(spec: MachineSpec, files: MachineFiles, userns: int) -> None:
+    """Mount the root at `files.root` on top of the mounted disk; `userns` maps the ids. Raises HostFailure."""
+    if not spec.layers:
+        raise BadInput(f"machine {spec.id} has no image layers")
+    for name in (_UPPER, _WORK):
+        (files.disk / name).mkdir(mode=0o755, exist_ok=True)
+    opened: list[int] = []
+    try:
+        for number, layer in enumerate(spec.layers):
+            opened.append(_attach(layer, files.layers / str(number), userns, read_only=True))
+        opened.append(_attach(files.disk, files.layers / "disk", userns, read_only=False))
+        mounts.overlay(files.root, opened[:-1], opened[-1], upper_name=_UPPER, work_name=_WORK)
+    except OSError as error:
+        raise HostFailure(
+            f"can't mount the root of machine {spec.id}: {error.strerror} ({error.filename})",
+            hint="the kernel needs idmapped mounts and overlayfs on them: Linux 6.1 or newer",
+        ) from None
+    finally:
+        for fd in opened:
+            os.close(fd)
+        for place in files.layers.iterdir():
+            mounts.unmount(place)
+            place.rmdir()
+
+
+def attach_binds(spec: MachineSpec, files: MachineFiles, userns: int) -> tuple[Path, ...]:
+    """Mount the sources of the spec's binds with mapped ids; returns where they are, in order."""
+    places = []
+    for number, bind in enumerate(spec.binds):
+        place = files.binds / str(number)
+        try:
+            os.close(_attach(bind.source, place, userns, read_only=bind.read_only))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise HostFailure(f"can't show {bind.source} in machine {spec.id}: {error.strerror}") from None
+            mounts.bind(bind.source, place)  # its file system knows no idmapping: files show as nobody's
+        places.append(place)
+    return tuple(places)
+
+
+def hide(files: MachineFiles) -> None:
+    """Take the root and the binds out of the host's mount table; the container has them by now."""
+    mounts.unmount(files.root)
+    for place in files.binds.iterdir():
+        mounts.unmount(place)
+
+
+def _attach(source: Path, place: Path, userns: int, *, read_only: bool) -> int:
+    if source.is_dir():
+        place.mkdir(mode=0o700)
+    else:
+        place.touch(mode=0o600)
+    return mounts.bind_idmapped(source, place, userns, read_only=read_only)

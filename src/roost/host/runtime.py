@@ -1,0 +1,138 @@
+"""The OCI runtime and its monitor: crun (or runsc) under conmon.
+
+State: the runtime's own directory below the cloud's run directory, and one conmon per machine, which is
+nobody's child: it holds the machine's output and writes its exit code, whether roostd lives or not.
+Invariants: every call has a deadline, since a hostile machine can hold a runtime up; secrets travel in
+files below the run directory only. A creation that fails or is killed half-way leaves a container that
+`forget` and the cgroup's `kill_all` remove.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from roost.host.machine_files import MachineFiles
+from roost.host.process import Completed, run
+from roost.model.errors import BadInput, HostFailure, RoostError, TimedOut
+
+_GVISOR = Path("/usr/bin/runsc")
+_CREATE_TIMEOUT = 20.0
+_START_TIMEOUT = 10.0
+_PLAIN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+# What the runtime says when the image or the request is to blame, not the host.
+_FAULTS_OF_THE_IMAGE = (
+    "executable file",
+    "exec format error",
+    "chdir",
+    "no such file or directory",
+    "permission denied",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One OCI runtime program and the directory it keeps its containers in."""
+
+    program: str
+    root: Path
+    arguments: tuple[str, ...] = ()
+
+    def create(self, files: MachineFiles, log: Path, *, tty: bool) -> int:
+        """Make the container and its monitor; returns the pid of its first process, which waits for `start`.
+
+        Raises BadInput when the image can't run the command, HostFailure or TimedOut otherwise.
+        """
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                self._monitor(files, log, tty, writer)
+            finally:
+                os.close(writer)
+            answer = _read_answer(reader, time.monotonic() + _CREATE_TIMEOUT)
+        finally:
+            os.close(reader)
+        if isinstance(pid := answer.get("data"), int) and pid > 0:
+            return pid
+        raise _explain(str(answer.get("message", "")), files.machine_id)
+
+    def start(self, machine_id: str) -> None:
+        """Let a created container execute its command; raises BadInput or HostFailure."""
+        done = self._call("start", machine_id, timeout=_START_TIMEOUT)
+        if done.returncode:
+            raise _explain(done.stderr.decode(errors="replace"), machine_id)
+
+    def exec_command(self, machine_id: str, process: Path, pid_file: Path, *options: str) -> list[str]:
+        """Return the command line that runs one more process, described in a file, in a machine."""
+        return [*self._base(), "exec", *options, "--process", str(process), "--pid-file", str(pid_file), machine_id]
+
+    def forget(self, machine_id: str) -> None:
+        """Remove what the runtime keeps about a machine whose processes are gone."""
+        shutil.rmtree(self.root / machine_id, ignore_errors=True)
+
+    def _monitor(self, files: MachineFiles, log: Path, tty: bool, sync_pipe: int) -> None:
+        runtime_arguments = [f"--runtime-arg={word}" for word in self._base()[1:]]
+        run(
+            [
+                "conmon", "--api-version", "1",
+                "--cid", files.machine_id, "--cuuid", files.machine_id, "--name", files.machine_id,
+                "--runtime", self.program, *runtime_arguments,
+                "--bundle", str(files.bundle),
+                "--container-pidfile", str(files.pid), "--conmon-pidfile", str(files.monitor_pid),
+                "--exit-dir", str(files.exits), "--full-attach", "--no-sync-log",
+                "--log-path", f"k8s-file:{log}", "--log-level", "error",
+                *(["--terminal"] if tty else []),
+            ],
+            timeout=_CREATE_TIMEOUT, env=_PLAIN_ENVIRONMENT | {"_OCI_SYNCPIPE": str(sync_pipe)}, pass_fds=(sync_pipe,),
+        )  # fmt: skip
+
+    def _base(self) -> list[str]:
+        return [self.program, f"--root={self.root}", *self.arguments]
+
+    def _call(self, *words: str, timeout: float) -> Completed:
+        return run([*self._base(), *words], timeout=timeout, check=False, env=_PLAIN_ENVIRONMENT)
+
+
+def runtime_for(isolation: str, run_directory: Path) -> Runtime:
+    """Return the runtime of an isolation level; raises BadInput when the host lacks it."""
+    if isolation == "crun":
+        return Runtime("/usr/bin/crun", run_directory / "crun", ("--cgroup-manager=cgroupfs",))
+    if isolation == "gvisor":
+        if not _GVISOR.exists():
+            raise BadInput("this host has no gVisor (runsc)", hint='install runsc, or use isolation = "crun"')
+        return Runtime(str(_GVISOR), run_directory / "runsc", ("--platform=systrap", "--network=sandbox"))
+    raise BadInput(f"isolation {isolation[:40]!r} is not known", hint="use crun or gvisor")
+
+
+def _read_answer(reader: int, deadline: float) -> dict[str, object]:
+    """Read conmon's one line of JSON."""
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise TimedOut("the container runtime did not make the machine in time", hint="try again")
+        data = os.read(reader, 65536)
+        if not data:
+            break
+        line += data
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        raise HostFailure("the machine's monitor ended before the machine was made", hint="see roostd's log") from None
+    return answer if isinstance(answer, dict) else {}
+
+
+def _explain(message: str, machine_id: str) -> RoostError:
+    """Turn the runtime's words into an error that says whose fault it is."""
+    words = " ".join(message.split())[-400:] or "no reason given"
+    lowered = words.lower()
+    if any(fault in lowered for fault in _FAULTS_OF_THE_IMAGE):
+        return BadInput(
+            f"machine {machine_id} can't run its command: {words}", hint="check the command, its path and the workdir"
+        )
+    return HostFailure(f"the runtime could not start machine {machine_id}: {words}")
