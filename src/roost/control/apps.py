@@ -23,10 +23,6 @@ class Apps:
         self._core = core
         self._lifecycle = lifecycle
 
-    def list(self, org: str | None = None) -> list[App]:
-        """Return the apps of an org, or all, by name."""
-        return self._core.store.apps.list(org)
-
     def create(self, name: str, org: str = "personal", network: str = "") -> App:
         """Make an app; raises NameTaken."""
         check_app_name(name)
@@ -76,6 +72,10 @@ class Apps:
             machines=machines,
             last_request_at=self._core.edge.traffic(name).last_request_at,
         )
+
+    def list(self, org: str | None = None) -> list[App]:
+        """Return the apps of an org, or all, by name."""
+        return self._core.store.apps.list(org)
 
 
 def describe(machines: list[Machine], releases: list[Release], *, deploying: bool) -> tuple[AppState, str]:

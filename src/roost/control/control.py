@@ -31,7 +31,6 @@ from roost.model.errors import RoostError
 from roost.model.machine import Machine, MachineState
 
 RECOVERIES = 8  # machines brought back at the same time
-_RESTING = (MachineState.STOPPED, MachineState.FAILED)
 
 
 class Control:
@@ -65,7 +64,10 @@ class Control:
         self._core.bind(loop)
         self._followers.bind(loop)
         observed = await asyncio.to_thread(self._core.host.observe_all)
-        rows = {machine.id: machine for machine in await asyncio.to_thread(self._unsettled, set(observed))}
+        rows = {
+            machine.id: machine
+            for machine in await asyncio.to_thread(self._core.store.machines.unsettled, observed.keys())
+        }
         await self._adopt(rows, observed)
         await self._core.edge.start()
         await self._followers.routing.sync_all()
@@ -74,13 +76,6 @@ class Control:
             loop.create_task(self._followers.sweep()),
             loop.create_task(self._sleeping.run()),
         ]
-
-    def _unsettled(self, present: set[str]) -> list[Machine]:
-        """Return the machines that may need something: all but those that rest and have nothing on the host."""
-        resting = [MachineState.STOPPED, MachineState.FAILED, MachineState.CREATED]
-        active = self._core.store.machines.in_states(*(s for s in MachineState if s not in resting))
-        rest = self._core.store.machines.in_states(*resting)
-        return active + [m for m in rest if m.id in present or m.desired is not MachineState.STOPPED]
 
     async def _adopt(self, rows: dict[str, Machine], observed: dict[str, Observed]) -> None:
         """Take the machines that serve as they are, before the edge's table is set: no request is lost."""

@@ -17,10 +17,6 @@ class Images:
         operations.define("image.pull", (Step("pull", "Pulling", self._pull),))
         operations.define("image.refresh", (Step("refresh", "Making it again", self._refresh),))
 
-    def list(self) -> list[Image]:
-        """Return the images, newest first."""
-        return self._core.images.list()
-
     def pull(self, reference: str) -> Operation:
         """Begin bringing an image here, unless it is here."""
         parse_image_ref(reference)
@@ -45,3 +41,7 @@ class Images:
         ref = parse_image_ref(str(job.arguments["reference"]))
         image = self._core.images.refresh(ref, job.report, job.cancelled)
         job.keep(digest=image.digest)
+
+    def list(self) -> list[Image]:
+        """Return the images, newest first."""
+        return self._core.images.list()

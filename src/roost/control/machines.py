@@ -35,11 +35,6 @@ class Machines:
         self._readiness = readiness
         self._adding = threading.Lock()
 
-    def list(self, app: str) -> list[Machine]:
-        """Return the machines that are not destroyed, oldest first."""
-        self._core.store.apps.get(app)
-        return self._core.store.machines.list(app)
-
     def get(self, app: str, machine_id: str) -> Machine:
         """Return a machine; raises NotFound, also when it belongs to another app."""
         return self._core.store.machines.get(app, machine_id)
@@ -208,3 +203,8 @@ class Machines:
                 hint=f"start it: roost machine start {machine_id} -a {app}",
             )
         return machine
+
+    def list(self, app: str) -> list[Machine]:
+        """Return the machines that are not destroyed, oldest first."""
+        self._core.store.apps.get(app)
+        return self._core.store.machines.list(app)

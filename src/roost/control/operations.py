@@ -231,10 +231,6 @@ class Operations:
         job.flush()
         job.save(state=state, error=error, hint=hint)
 
-    def list(self, app: str | None = None) -> list[Operation]:
-        """Return the operations of an app, or all, newest first."""
-        return self._core.store.operations.list(app)
-
     def get(self, operation_id: str) -> Operation:
         """Return an operation; raises NotFound."""
         return self._core.store.operations.get(operation_id)
@@ -266,6 +262,10 @@ class Operations:
                     return
                 if not lines or not ended:
                     await news(1.0)
+
+    def list(self, app: str | None = None) -> list[Operation]:
+        """Return the operations of an app, or all, newest first."""
+        return self._core.store.operations.list(app)
 
 
 def _seconds(job: Job) -> dict[str, object]:

@@ -8,17 +8,20 @@ listening until a check says otherwise, so that adoption takes nobody out of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from roost.control.contract import CheckStatus
 from roost.control.core import Core
 from roost.edge.contract import Refusal
-from roost.host.health import HealthState, check, listens_on_loopback_only, wait_port
+from roost.host.health import HealthState, HealthStatus, check, listens_on_loopback_only, wait_port
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import Check
 from roost.plan.idle import web_service
 
+OPEN_SLICE = 10.0
 LOOK = 0.25  # seconds between two looks at the machine's row while its port is closed
 LOOPBACK_AFTER = 3.0  # seconds an app may listen on loopback only before it is told
 WORKER_GRACE = 1.0  # seconds a machine without ports and checks must live to count as healthy
@@ -56,7 +59,7 @@ class Readiness:
         if web_service(machine) is not None and not watched.listening:
             self._spawn(watched, self._until_open(watched))
         for name, spec in _checks_of(machine).items():
-            watched.checks.setdefault(name, HealthState(spec, started_at=self._core.now()))
+            watched.checks.setdefault(name, HealthState.start(self._core.now()))
             self._spawn(watched, self._keep_checking(watched, name, spec))
         if watched.listening:
             self._on_change(machine.app)
@@ -77,13 +80,13 @@ class Readiness:
         watched = self._watched.get(machine.id)
         if watched is None:
             return False
-        return watched.listening and not any(state.status == "critical" for state in watched.checks.values())
+        return watched.listening and not any(s.status is HealthStatus.CRITICAL for s in watched.checks.values())
 
     def checks(self, machine_id: str) -> list[CheckStatus]:
         """Return the latest result of each check."""
         watched = self._watched.get(machine_id)
         states = watched.checks if watched else {}
-        return [CheckStatus(name, s.status, s.output, s.updated_at) for name, s in states.items()]
+        return [CheckStatus(name, s.status, s.output, s.checked_at or s.started_at) for name, s in states.items()]
 
     async def until_listening(self, machine: Machine, timeout: float) -> Refusal | None:
         """Wait until its port accepts connections; return why not when it exits, or at the deadline."""
@@ -96,7 +99,7 @@ class Readiness:
             if web_service(watched.machine) is None and not watched.checks:
                 return self._core.now() - watched.machine.updated_at >= WORKER_GRACE
             listening = watched.listening or web_service(watched.machine) is None
-            return listening and all(state.status == "passing" for state in watched.checks.values())
+            return listening and all(s.status is HealthStatus.PASSING for s in watched.checks.values())
 
         return await self._until(machine, timeout, healthy, cancelled=cancelled, exits=EXITS_FORGIVEN)
 
@@ -145,27 +148,25 @@ class Readiness:
         service = web_service(machine)
         if service is None:
             return
-        while not await wait_port(machine.private_ipv4, service.internal_port, timeout=10.0):
+        while not await wait_port(machine.private_ipv4, service.internal_port, time.monotonic() + OPEN_SLICE):
             pass
         watched.listening = True
         self._core.changes.notify(f"machine:{machine.id}")
         self._on_change(machine.app)
 
     async def _keep_checking(self, watched: _Watched, name: str, spec: Check) -> None:
-        state = watched.checks[name]
-        pause = min(spec.interval, 0.2)
         while True:
-            before = state.status
+            before = watched.checks[name]
+            await asyncio.sleep(before.next_at(spec) - self._core.now())
             result = await check(spec, watched.machine.private_ipv4)
-            state.update(result, now=self._core.now())
-            if state.status != before:
+            after = watched.checks[name] = before.observe(spec, result, self._core.now())
+            if after.status is not before.status:
                 self._core.changes.notify(f"machine:{watched.machine.id}")
                 self._on_change(watched.machine.app)
-            pause = spec.interval if state.status == "passing" else min(pause * 1.5, spec.interval)
-            await asyncio.sleep(pause)
 
-    def _spawn(self, watched: _Watched, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    @staticmethod
+    def _spawn(watched: _Watched, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         watched.tasks.add(task)
         task.add_done_callback(watched.tasks.discard)
 
@@ -200,7 +201,11 @@ def _loopback(machine: Machine) -> Refusal:
 
 def _not_listening(machine: Machine, watched: _Watched | None, timeout: float) -> Refusal:
     service = web_service(machine)
-    failing = [f"{n}: {s.output}" for n, s in watched.checks.items() if s.status != "passing"] if watched else []
+    failing = (
+        [f"{n}: {s.output}" for n, s in watched.checks.items() if s.status is not HealthStatus.PASSING]
+        if watched
+        else []
+    )
     if watched is not None and watched.listening and failing:
         return Refusal(
             502, "app", "app_check_failing", f"{machine.app} fails its check {failing[0]}.", "Fix the check or the app."

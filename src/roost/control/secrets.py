@@ -19,11 +19,6 @@ class Secrets:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def list(self, app: str) -> list[SecretInfo]:
-        """Return names and digests, never values."""
-        self._core.store.apps.get(app)
-        return [SecretInfo(s.name, s.digest, s.created_at, s.updated_at) for s in self._core.store.secrets.list(app)]
-
     def set(self, app: str, values: Mapping[str, str | None]) -> int:
         """Set and (None) remove secrets at once; returns the new secrets version."""
         self._core.store.apps.get(app)
@@ -45,3 +40,8 @@ class Secrets:
         """Return the values, for a machine's environment."""
         vault = self._core.vault
         return {s.name: vault.open(s.sealed, f"{app}/{s.name}").decode() for s in self._core.store.secrets.list(app)}
+
+    def list(self, app: str) -> list[SecretInfo]:
+        """Return names and digests, never values."""
+        self._core.store.apps.get(app)
+        return [SecretInfo(s.name, s.digest, s.created_at, s.updated_at) for s in self._core.store.secrets.list(app)]

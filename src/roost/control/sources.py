@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 from roost.build.detect import DirectoryTree, SourceTree, detect
 from roost.build.sources import SourceStore
 from roost.control.contract import SourceInfo
 from roost.model.app_config import AppConfig
-from roost.model.app_config_read import fill_app_config, write_app_config
+from roost.model.app_config_read import propose_app_config, write_app_config
 from roost.model.build_plan import BuildPlan
 from roost.model.errors import BadInput
 
@@ -54,7 +53,5 @@ class Sources:
     def plan(self, source_id: str, config: AppConfig | None, name: str) -> tuple[BuildPlan, AppConfig, str]:
         """Detect what the source is: the plan, the configuration with its gaps filled, and that as TOML."""
         plan = detect(self.tree(source_id), config)
-        filled = fill_app_config(config or AppConfig(), plan)
-        if name and not filled.app:
-            filled = replace(filled, app=name)
+        filled = propose_app_config(plan, name=name, given=config)
         return plan, filled, write_app_config(filled, plan)

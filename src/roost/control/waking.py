@@ -84,7 +84,7 @@ class Waking:
         self._in_background(app)
         service = web_service(machine)
         port = service.internal_port if service else 0
-        return WakeResult(endpoint=Endpoint(machine.id, machine.private_ipv4, port))
+        return WakeResult(endpoint=Endpoint(machine.id, machine.private_ipv4, port), app=app)
 
     def _in_background(self, app: str) -> None:
         task = asyncio.create_task(self._routing.sync(app))

@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from roost import __version__
 from roost.api.app import create_api
 from roost.build.builder import MachineBuilder
 from roost.build.store import LocalImageStore
@@ -58,9 +59,10 @@ def _spawn(argv: Sequence[str], log_file: Path) -> int:
 def build(cloud: Cloud, settings: Settings) -> Control:
     """Build the control plane of a cloud; nothing runs yet but the host's pool and network are there."""
     fault = fault_points(settings.fault, cloud.run)
-    host = LocalHost(cloud, fault)
-    host.prepare(pool_gb=settings.pool_gb)
+    host = LocalHost(cloud, fault, pool_bytes=settings.pool_gb << 30 or None)
+    host.ensure()
     images = LocalImageStore(cloud, run, settings.registry)
+    images.open()
     slots = itertools.cycle(BUILD_SLOTS)
 
     def address() -> tuple[int, object, object]:
@@ -102,7 +104,7 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     control = build(cloud, settings)
     provide_tokens(control, cloud)
     await control.start()
-    api = create_api(control)
+    api = create_api(control, version=__version__)
     server = uvicorn.Server(
         uvicorn.Config(
             api,

@@ -7,7 +7,7 @@ machines may run at once; calls for one machine are serialised by the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -173,8 +173,8 @@ class Host(Protocol):
     def logs(self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         """Return up to `limit` log lines from `offset` on; a negative offset means the last `limit` lines."""
 
-    def upper(self, machine_id: str) -> Iterator[Path]:
-        """Context manager: the writable layer of a stopped, not yet released machine (for sealing a build)."""
+    def upper(self, machine_id: str) -> AbstractContextManager[Path]:
+        """The writable layer of a stopped, not yet released machine (for sealing a build)."""
 
     def disk_usage(self) -> tuple[int, int]:
         """Return (used, total) bytes of the pool."""

@@ -8,6 +8,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from roost.model.app import App, Release, ReleaseState
+from roost.model.app_config import AppConfig
 from roost.model.app_config_read import app_config_from_json, app_config_to_json
 from roost.model.errors import NameTaken, NotFound
 from roost.store.database import Database
@@ -34,14 +35,6 @@ class Apps:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-
-    def list(self, org: str | None = None) -> list[App]:
-        """Return all apps by name, or those of one org."""
-        query = select(apps).order_by(apps.c.name)
-        if org is not None:
-            query = query.where(apps.c.org == org)
-        with self._db.read() as connection:
-            return [_app(row) for row in connection.execute(query)]
 
     def find(self, name: str) -> App | None:
         """Return an app or None."""
@@ -91,6 +84,14 @@ class Apps:
         with self._db.read() as connection:
             return connection.execute(select(func.count()).select_from(apps)).scalar_one()
 
+    def list(self, org: str | None = None) -> list[App]:
+        """Return all apps by name, or those of one org."""
+        query = select(apps).order_by(apps.c.name)
+        if org is not None:
+            query = query.where(apps.c.org == org)
+        with self._db.read() as connection:
+            return [_app(row) for row in connection.execute(query)]
+
 
 class Releases:
     """Releases by app and version."""
@@ -104,7 +105,7 @@ class Releases:
         *,
         image_digest: str,
         image_reference: str,
-        config: object,
+        config: AppConfig,
         processes: dict[str, str],
         reason: str,
         now: float,
@@ -126,12 +127,6 @@ class Releases:
                 )
             )
         return self.get(app, last + 1)
-
-    def list(self, app: str) -> list[Release]:
-        """Return an app's releases, newest first."""
-        query = select(releases).where(releases.c.app == app).order_by(releases.c.version.desc())
-        with self._db.read() as connection:
-            return [_release(row) for row in connection.execute(query)]
 
     def get(self, app: str, version: int) -> Release:
         """Return one release; raises NotFound."""
@@ -156,6 +151,12 @@ class Releases:
         with self._db.read() as connection:
             return set(connection.execute(select(releases.c.image_digest).distinct()).scalars())
 
+    def list(self, app: str) -> list[Release]:
+        """Return an app's releases, newest first."""
+        query = select(releases).where(releases.c.app == app).order_by(releases.c.version.desc())
+        with self._db.read() as connection:
+            return [_release(row) for row in connection.execute(query)]
+
 
 def _release(row: Row[tuple[object, ...]]) -> Release:
     data = dict(row._mapping)
@@ -169,13 +170,6 @@ class Secrets:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-
-    def list(self, app: str) -> list[SealedSecret]:
-        """Return an app's secrets by name."""
-        columns = (secrets.c.name, secrets.c.sealed, secrets.c.digest, secrets.c.created_at, secrets.c.updated_at)
-        query = select(*columns).where(secrets.c.app == app).order_by(secrets.c.name)
-        with self._db.read() as connection:
-            return [SealedSecret(**row._mapping) for row in connection.execute(query)]
 
     def set(self, app: str, values: dict[str, tuple[bytes, str] | None], now: float) -> int:
         """Store (sealed, digest) per name, remove those that are None; returns the app's new secrets version."""
@@ -199,4 +193,11 @@ class Secrets:
             connection.execute(
                 update(apps).where(apps.c.name == app).values(secrets_version=apps.c.secrets_version + 1)
             )
-            return connection.execute(select(apps.c.secrets_version).where(apps.c.name == app)).scalar_one()
+            return int(connection.execute(select(apps.c.secrets_version).where(apps.c.name == app)).scalar_one())
+
+    def list(self, app: str) -> list[SealedSecret]:
+        """Return an app's secrets by name."""
+        columns = (secrets.c.name, secrets.c.sealed, secrets.c.digest, secrets.c.created_at, secrets.c.updated_at)
+        query = select(*columns).where(secrets.c.app == app).order_by(secrets.c.name)
+        with self._db.read() as connection:
+            return [SealedSecret(**row._mapping) for row in connection.execute(query)]

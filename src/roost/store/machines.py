@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -44,17 +45,21 @@ class Machines:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def list(self, app: str | None = None) -> list[Machine]:
-        """Return all machines, or an app's, oldest first."""
-        query = select(machines).order_by(machines.c.created_at, machines.c.id)
-        if app is not None:
-            query = query.where(machines.c.app == app)
-        with self._db.read() as connection:
-            return [_machine(row) for row in connection.execute(query)]
-
     def in_states(self, *states: MachineState) -> list[Machine]:
         """Return the machines in any of these states."""
         query = select(machines).where(machines.c.state.in_([state.value for state in states]))
+        with self._db.read() as connection:
+            return [_machine(row) for row in connection.execute(query)]
+
+    def unsettled(self, present: Collection[str]) -> Sequence[Machine]:
+        """Return the machines that may need something at the start: those that do not rest as desired.
+
+        A machine that rests and of which nothing is on the host (`present`) needs nothing, and there may
+        be very many of those: they are left out in SQL.
+        """
+        at_rest = [MachineState.STOPPED.value, MachineState.FAILED.value, MachineState.CREATED.value]
+        restless = machines.c.state.not_in(at_rest) | (machines.c.desired != MachineState.STOPPED.value)
+        query = select(machines).where(restless | machines.c.id.in_(list(present)))
         with self._db.read() as connection:
             return [_machine(row) for row in connection.execute(query)]
 
@@ -131,6 +136,14 @@ class Machines:
         with self._db.read() as connection:
             return set(connection.execute(select(machines.c.image_digest).distinct()).scalars())
 
+    def list(self, app: str | None = None) -> list[Machine]:
+        """Return all machines, or an app's, oldest first."""
+        query = select(machines).order_by(machines.c.created_at, machines.c.id)
+        if app is not None:
+            query = query.where(machines.c.app == app)
+        with self._db.read() as connection:
+            return [_machine(row) for row in connection.execute(query)]
+
 
 class Events:
     """What happened to machines."""
@@ -143,12 +156,6 @@ class Events:
         with self._db.write() as connection:
             insert_event(connection, event, app)
 
-    def list(self, machine_id: str, limit: int) -> list[Event]:
-        """Return a machine's events, newest first."""
-        query = select(events).where(events.c.machine_id == machine_id).order_by(events.c.id.desc()).limit(limit)
-        with self._db.read() as connection:
-            return [_event(row) for row in connection.execute(query)]
-
     def machines_of(self, app: str, limit: int) -> list[str]:
         """Return the ids of the machines an app has or had, the latest used first."""
         query = (
@@ -160,6 +167,12 @@ class Events:
         )
         with self._db.read() as connection:
             return [str(row.machine_id) for row in connection.execute(query)]
+
+    def list(self, machine_id: str, limit: int) -> list[Event]:
+        """Return a machine's events, newest first."""
+        query = select(events).where(events.c.machine_id == machine_id).order_by(events.c.id.desc()).limit(limit)
+        with self._db.read() as connection:
+            return [_event(row) for row in connection.execute(query)]
 
 
 def _event(row: Row[tuple[object, ...]]) -> Event:

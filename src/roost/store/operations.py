@@ -62,16 +62,6 @@ class Operations:
         with self._db.read() as connection:
             return connection.execute(select(operations.c.sealed).where(operations.c.id == operation_id)).scalar()
 
-    def list(self, app: str | None = None, *, running: bool = False, limit: int = 100) -> list[Operation]:
-        """Return operations, newest first."""
-        query = select(*_COLUMNS).order_by(operations.c.id.desc()).limit(limit)
-        if app is not None:
-            query = query.where(operations.c.app == app)
-        if running:
-            query = query.where(operations.c.state == OperationState.RUNNING.value)
-        with self._db.read() as connection:
-            return [_operation(row) for row in connection.execute(query)]
-
     def save(self, operation: Operation) -> None:
         """Write state, step, result and error. The secret arguments go when it has ended."""
         values: dict[str, Any] = {
@@ -121,6 +111,16 @@ class Operations:
         with self._db.write() as connection:
             connection.execute(delete(progress).where(progress.c.operation.in_(old)))
             connection.execute(delete(operations).where(operations.c.id.in_(old)))
+
+    def list(self, app: str | None = None, *, running: bool = False, limit: int = 100) -> list[Operation]:
+        """Return operations, newest first."""
+        query = select(*_COLUMNS).order_by(operations.c.id.desc()).limit(limit)
+        if app is not None:
+            query = query.where(operations.c.app == app)
+        if running:
+            query = query.where(operations.c.state == OperationState.RUNNING.value)
+        with self._db.read() as connection:
+            return [_operation(row) for row in connection.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)
