@@ -38,7 +38,8 @@ class PlainDisplay:
         if progress.kind == "step":
             note(f"==> {printable(progress.text or progress.step)}")
         elif progress.kind == "log":
-            note(f"    {printable(progress.text)}")
+            for line in progress.text.splitlines():
+                note(f"    {printable(line)}")
 
     def close(self) -> None:
         """Nothing to tidy."""
@@ -61,15 +62,17 @@ class LiveDisplay:
 
     def show(self, progress: Progress) -> None:
         """Move the bar, or print a line above it."""
-        text = printable(progress.text, colours=progress.kind == "log")
-        if progress.kind == "step":
-            done = self._steps.index(progress.step) if progress.step in self._steps else None
-            self._bar.update(self._task, description=printable(text or progress.step), completed=done)
-            self._console.print(f"==> {text or progress.step}", style="bold")
-        elif progress.kind == "log":
-            from rich.text import Text
+        from rich.text import Text
 
-            self._console.print(Text("    ").append_text(Text.from_ansi(text)), style="dim")
+        if progress.kind == "step":
+            title = printable(progress.text or progress.step)
+            done = self._steps.index(progress.step) if progress.step in self._steps else None
+            self._bar.update(self._task, description=title, completed=done)
+            self._console.print(f"==> {title}", style="bold")
+        elif progress.kind == "log":
+            for line in progress.text.splitlines():
+                text = Text.from_ansi(printable(line, colours=True))
+                self._console.print(Text("    ").append_text(text), style="dim")
 
     def close(self) -> None:
         """Take the bar away."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 class Console:
     """An open terminal. Iterating yields what it writes until its program ends; then `exit_code` is set."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, closing: ExitStack) -> None:
         self._connection = connection
+        self._closing = closing
         self.exit_code: int | None = None
 
     @classmethod
@@ -33,8 +35,9 @@ class Console:
         """Connect and start the command; raises the API's errors, or Unreachable."""
         query = [("rows", str(rows)), ("columns", str(columns)), *(("command", word) for word in command)]
         address = transport.base_url.replace("http", "ws", 1) + path + "?" + urlencode(query)
+        closing = ExitStack()
         try:
-            connection = connect(
+            opened = connect(
                 address,
                 additional_headers=transport.authorization,
                 proxy=None if transport.local else True,
@@ -42,6 +45,7 @@ class Console:
                 open_timeout=15.0,
                 max_size=1 << 20,
             )
+            connection = closing.enter_context(opened)
         except InvalidStatus as error:
             answer = error.response
             headers = {key.lower(): value for key, value in answer.headers.raw_items()}
@@ -50,7 +54,7 @@ class Console:
             ) from None
         except (OSError, InvalidHandshake, TimeoutError) as error:
             raise Unreachable(f"the console at {transport.base_url} can't be reached: {error}") from error
-        return cls(connection)
+        return cls(connection, closing)
 
     def write(self, data: bytes) -> None:
         """Send what was typed; raises Unreachable when the connection is gone."""
@@ -62,7 +66,7 @@ class Console:
 
     def close(self) -> None:
         """End the session; the program in the machine is hung up."""
-        self._connection.close()
+        self._closing.close()
 
     def __iter__(self) -> Iterator[bytes]:
         try:

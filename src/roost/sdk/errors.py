@@ -80,7 +80,7 @@ def error_from_answer(status: int, body: bytes, headers: Mapping[str, str], *, r
         plain = body.decode("utf-8", "replace").strip()[:_SHOWN]
         text = f"{request} was answered with {status}" + (f": {plain}" if plain and not data else "")
     hint = data.get("hint")
-    error = cls(text, hint=hint if isinstance(hint, str) else _hint(status, headers), code=code)
+    error = cls(text, hint=hint if isinstance(hint, str) and hint else _hint(status, headers), code=code)
     error.status = status
     return error
 
@@ -91,4 +91,4 @@ def _hint(status: int, headers: Mapping[str, str]) -> str:
     after = headers.get("retry-after", "")
     if after.isdigit():
         return f"try again in {after} s"
-    return "the answer's request id is " + headers["fly-request-id"] if "fly-request-id" in headers else ""
+    return ""

@@ -1,0 +1,215 @@
+"""The command line against the real API: what it prints, what it sends, how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+Run = Callable[..., Result]
+
+CONFIG = {"image": "roost/base:bookworm"}
+
+
+@pytest.fixture
+def machine(run: Run) -> str:
+    assert run("apps", "create", "shop").exit_code == 0
+    made = run("machine", "run", "roost/base:bookworm", "-a", "shop", "--json", "--", "sleep", "60")
+    assert made.exit_code == 0, made.output
+    found = json.loads(made.stdout)
+    assert found["config"]["init"] == {"cmd": ["sleep", "60"]}
+    return str(found["id"])
+
+
+def source(directory: Path) -> Path:
+    directory.mkdir()
+    (directory / "app.py").write_text("print()")
+    (directory / "requirements.txt").write_text("flask\n")
+    return directory
+
+
+def test_apps(run: Run) -> None:
+    assert run("apps", "create", "shop").exit_code == 0
+    taken = run("apps", "create", "shop")
+    assert (taken.exit_code, "error: " in taken.stderr, "hint: " in taken.stderr) == (1, True, True)
+    assert [item["name"] for item in json.loads(run("apps", "list", "--json").stdout)] == ["shop"]
+    assert "shop" in run("apps", "list").stdout
+    assert run("apps", "create", "No Name").exit_code == 2
+    refused = run("apps", "destroy", "shop")
+    assert (refused.exit_code, "--yes" in refused.stderr) == (2, True)
+    assert run("apps", "destroy", "shop", "--yes").exit_code == 0
+    assert run("apps", "destroy", "shop", "--yes").exit_code == 3
+
+
+def test_machine_commands(run: Run, machine: str) -> None:
+    listed = json.loads(run("machine", "list", "-a", "shop", "--json").stdout)
+    assert [(item["id"], item["state"]) for item in listed] == [(machine, "started")]
+    assert machine in run("machine", "list", "-a", "shop").stdout
+    assert run("machine", "suspend", machine, "-a", "shop").exit_code == 0
+    assert json.loads(run("machine", "list", "-a", "shop", "--json").stdout)[0]["state"] == "suspended"
+    for verb in ("start", "restart", "stop", "start"):
+        assert run("machine", verb, machine, "-a", "shop").exit_code == 0
+    shown = run("machine", "status", machine, "-a", "shop")
+    assert "roost/base:bookworm" in shown.stdout
+    assert "passing" in shown.stdout
+    assert run("machine", "destroy", machine, "-a", "shop").exit_code == 1
+    assert run("machine", "destroy", machine, "-a", "shop", "--force").exit_code == 0
+    assert run("machine", "start", machine, "-a", "shop").exit_code == 3
+    assert run("machine", "start", "../../x", "-a", "shop").exit_code == 2
+
+
+def test_exec_passes_the_words_on_and_ends_as_the_command(run: Run, machine: str, control: Any) -> None:
+    result = run("machine", "exec", machine, "-a", "shop", "--", "echo", "-n", "a b")
+    assert (result.exit_code, result.stdout) == (0, "echo -n a b\ufffd")
+    assert control.world.asked[-1][1] == ("echo", "-n", "a b")
+    assert run("machine", "exec", machine, "-a", "shop", "--", "sleep", "9").exit_code == 124
+
+
+def test_secrets(run: Run, control: Any, tmp_path: Path) -> None:
+    run("apps", "create", "shop")
+    (tmp_path / "key").write_text("from file\n")
+    assert (
+        run("secrets", "set", "-a", "shop", "A=1", f"B=@{tmp_path / 'key'}", "C=-", input="from stdin\n").exit_code == 0
+    )
+    assert control.world.secrets["shop"] == {"A": "1", "B": "from file", "C": "from stdin"}
+    assert run("secrets", "import", "-a", "shop", input="# x\nexport D='d d'\n").exit_code == 0
+    assert run("secrets", "unset", "-a", "shop", "A", "B").exit_code == 0
+    assert control.world.secrets["shop"] == {"C": "from stdin", "D": "d d"}
+    listed = run("secrets", "list", "-a", "shop", "--json")
+    assert [item["name"] for item in json.loads(listed.stdout)] == ["C", "D"]
+    assert run("secrets", "set", "-a", "shop", "1X=hush").exit_code == 2
+    assert "hush" not in run("secrets", "set", "-a", "shop", "1X=hush").output
+
+
+def test_launch_writes_the_file_makes_the_app_and_prints_the_url_last(run: Run, control: Any, tmp_path: Path) -> None:
+    directory = source(tmp_path / "My Shop")
+    result = run("launch", str(directory), "--yes")
+    assert result.exit_code == 0, result.output
+    assert (directory / "roost.toml").read_text() == 'app = "my-shop"\n'
+    assert list(control.world.apps) == ["my-shop"]
+    assert control.world.deploys[0].config.app == "my-shop"
+    assert "requirements.txt names flask" in result.stdout
+    assert result.stdout.rstrip().splitlines()[-1] == "http://my-shop.roost.test:8080"
+    assert "==> build" in result.stderr
+
+
+def test_launch_again_is_refused_and_changes_nothing(run: Run, control: Any, tmp_path: Path) -> None:
+    directory = source(tmp_path / "shop")
+    assert run("launch", str(directory), "--name", "shop", "--yes").exit_code == 0
+    (directory / "roost.toml").write_text('app = "shop"\n# mine\n')
+    again = run("launch", str(directory), "--name", "shop", "--yes")
+    assert again.exit_code == 1
+    assert "roost deploy" in again.stderr
+    assert "# mine" in (directory / "roost.toml").read_text()
+    assert list(control.world.apps) == ["shop"]
+    assert len(control.world.deploys) == 1
+
+
+def test_launch_takes_back_what_it_made_when_the_deploy_cannot_begin(
+    run: Run, control: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = source(tmp_path / "shop")
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(control.deploys, "start", None)  # roostd answers 500
+        assert run("launch", str(directory), "--yes").exit_code == 1
+    assert (control.world.apps, (directory / "roost.toml").exists()) == ({}, False)
+    monkeypatch.setattr("roost.sdk.operations.Deploys.start", fail)
+    assert run("launch", str(directory), "--yes").exit_code == 130
+    assert (control.world.apps, (directory / "roost.toml").exists()) == ({}, False)
+
+
+def test_launch_without_a_terminal_asks_for_yes(run: Run, control: Any, tmp_path: Path) -> None:
+    directory = source(tmp_path / "shop")
+    result = run("launch", str(directory))
+    assert (result.exit_code, "--yes" in result.stderr) == (2, True)
+    assert control.world.apps == {}
+    assert not (directory / "roost.toml").exists()
+
+
+def test_launch_no_deploy(run: Run, control: Any, tmp_path: Path) -> None:
+    assert run("launch", str(source(tmp_path / "shop")), "--yes", "--no-deploy").exit_code == 0
+    assert (list(control.world.apps), control.world.deploys) == (["shop"], [])
+
+
+def test_launch_uses_fly_toml_as_it_is(run: Run, control: Any, tmp_path: Path) -> None:
+    directory = source(tmp_path / "shop")
+    text = 'app = "flown"\n[env]\nA = "1"\n[http_service]\ninternal_port = 3000\n'
+    (directory / "fly.toml").write_text(text)
+    assert run("launch", str(directory), "--yes").exit_code == 0
+    assert (directory / "fly.toml").read_text() == text
+    assert not (directory / "roost.toml").exists()
+    assert list(control.world.apps) == ["flown"]
+    assert control.world.deploys[0].config.env == {"A": "1"}
+
+
+def test_deploy(run: Run, control: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = source(tmp_path / "shop")
+    assert run("deploy", str(directory)).exit_code == 2
+    assert run("deploy", str(directory), "-a", "shop").exit_code == 3
+    run("apps", "create", "shop")
+    monkeypatch.setenv("NPM_TOKEN", "hush")
+    words = ("--build-arg", "V=1=2", "--build-secret", "NPM_TOKEN", "--no-cache")
+    result = run("deploy", str(directory), "-a", "shop", *words)
+    assert result.exit_code == 0, result.output
+    sent = control.world.deploys[-1]
+    assert (sent.build_args, sent.build_secrets, sent.no_cache) == ({"V": "1=2"}, {"NPM_TOKEN": "hush"}, True)
+    assert "hush" not in result.output
+    assert result.stdout.splitlines()[-1] == "http://shop.test"
+    assert run("deploy", str(directory), "-a", "shop", "--image", "debian:bookworm").exit_code == 0
+    assert (control.world.deploys[-1].source, control.world.deploys[-1].image) == ("", "debian:bookworm")
+    detached = run("deploy", str(directory), "-a", "shop", "--detach")
+    assert detached.stdout.strip() in control.world.operations
+
+
+def test_releases_rollback_operations(run: Run, control: Any, tmp_path: Path) -> None:
+    run("launch", str(source(tmp_path / "shop")), "--yes")
+    assert json.loads(run("releases", "-a", "shop", "--json").stdout)[0]["version"] == 1
+    assert "v1" in run("releases", "-a", "shop").stdout
+    assert run("rollback", "v1", "-a", "shop").exit_code == 0
+    assert control.world.asked[-1] == ("rollback", 1)
+    assert run("rollback", "one", "-a", "shop").exit_code == 2
+    listed = json.loads(run("operations", "list", "--json").stdout)
+    assert {item["kind"] for item in listed} == {"deploy", "rollback"}
+    shown = run("operations", "show", listed[0]["id"], "--logs")
+    assert "    two\n    lines" in shown.stderr
+    assert "succeeded" in shown.stdout
+
+
+def test_logs_images_status(run: Run, control: Any) -> None:
+    run("apps", "create", "shop")
+    lines = run("logs", "-a", "shop", "--since", "10m", "--json").stdout.splitlines()
+    assert [json.loads(line)["message"] for line in lines] == ["line 0", "line 1", "line 2"]
+    assert "line 2" in run("logs", "-a", "shop").stdout
+    assert run("logs", "-a", "shop", "--since", "soon").exit_code == 2
+    assert "roost/base:bookworm" in run("image", "list").stdout
+    assert run("image", "pull", "debian:bookworm").exit_code == 0
+    assert run("image", "refresh", "roost/base:bookworm").exit_code == 0
+    assert json.loads(run("image", "collect", "--json").stdout) == {"freed_bytes": 4096}
+    found = json.loads(run("status", "--json").stdout)
+    assert (found["roostd"]["pid"], found["envoy"]["pid"], found["http_port"]) == (11, 12, 8080)
+    assert found["api_url"].startswith("http://127.0.0.1:")
+    assert "pid 11" in run("status").stdout
+    assert "nothing was deployed yet" in run("status", "-a", "shop").stdout
+    assert json.loads(run("status", "-a", "shop", "--json").stdout)["state"] == "empty"
+    assert run("open", "-a", "shop", "--print").stdout == "http://shop.test\n"
+
+
+def test_login_stores_the_token_for_the_owner_only(run: Run, address: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.delenv("ROOST_TOKEN")
+    assert run("apps", "list").exit_code == 4
+    assert run("login", address, input="wrong\n").exit_code == 4
+    assert run("login", address, input="admin-token-of-the-test\n").exit_code == 0
+    path = tmp_path / "config" / "roost" / "credentials.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert run("apps", "list").exit_code == 0
+    assert "clear text" in run("login", "http://cloud.example", input="x\n").stderr
+    assert run("logout").exit_code == 0
+    assert run("apps", "list").exit_code == 4
