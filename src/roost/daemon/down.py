@@ -10,6 +10,7 @@ last: killed anywhere, run it again. Both look before they act, so twice is once
 from __future__ import annotations
 
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,14 +18,17 @@ from roost.daemon import cloud_file, pid_file, processes
 from roost.daemon.settings import Settings
 from roost.daemon.supervise import STOP_TIMEOUT
 from roost.daemon.up import Say, home_lock, require_root
-from roost.host import mounts
+from roost.host import loop, mounts
 from roost.host.agent import LocalHost
+from roost.host.cgroups import Cgroups
 from roost.host.contract import Host, Observed, RuntimeState
+from roost.host.network import Network
 from roost.model.cloud import Cloud
-from roost.model.errors import BadInput, FailedPrecondition, HostFailure, RoostError
+from roost.model.errors import BadInput, FailedPrecondition, HostFailure, RoostError, TimedOut
 from roost.store.store import Store
 
 ENVOY_TIMEOUT = 10.0
+LOOP_TIMEOUT = 15.0
 _AT_ONCE = 16
 _RUNS = (RuntimeState.RUNNING, RuntimeState.FROZEN)
 
@@ -37,7 +41,8 @@ def stop(settings: Settings, say: Say) -> bool:
         ran = _end_processes(cloud, say)
         host = LocalHost(cloud)
         ran = _stop_machines(cloud, host, say) or ran
-        host.shut_down()
+        host.close()
+        _release_host(cloud)
         _remove_run_directory(cloud)
     return ran
 
@@ -114,6 +119,25 @@ def _stop_wishes(cloud: Cloud) -> dict[str, tuple[str, float]]:
         store.close()
 
 
+def _release_host(cloud: Cloud) -> None:
+    """Give back what the host holds in memory for a cloud whose machines are stopped. The pool's file stays."""
+    Network(cloud).destroy()
+    Cgroups(cloud.cgroup).remove_parent()
+    _unmount_all(cloud.home, itself=False)
+    _wait_for_loop_devices(cloud.home)
+
+
+def _wait_for_loop_devices(home: Path) -> None:
+    """Return when no loop device is on a file of the home any more: until then its file system may be written to."""
+    deadline = time.monotonic() + LOOP_TIMEOUT
+    while used := [path for path in loop.attached() if home in path.parents]:
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"{used[0]} is still in use by a loop device", hint="see `losetup -a` and `lsof`, then try again"
+            )
+        time.sleep(0.01)
+
+
 def _remove_run_directory(cloud: Cloud) -> None:
     _unmount_all(cloud.run)
     shutil.rmtree(cloud.run, ignore_errors=True)
@@ -122,6 +146,7 @@ def _remove_run_directory(cloud: Cloud) -> None:
 def _remove_home(cloud: Cloud) -> None:
     """Delete what is in the home, `cloud.json` last, and the home. An operator's `config.toml` stays."""
     _unmount_all(cloud.home, itself=False)
+    _wait_for_loop_devices(cloud.home)
     own = cloud.home / cloud_file.FILE_NAME
     for path in sorted(cloud.home.iterdir(), key=lambda path: path == own):
         if path.name == "config.toml":

@@ -38,7 +38,7 @@ def supervisor_state_file(cloud: Cloud) -> Path:
 
 def envoy_pid_file(cloud: Cloud) -> Path:
     """Written by the edge."""
-    return cloud.run / "envoy.pid"
+    return cloud.run / "edge" / "envoy.pid"
 
 
 def roostd_log(cloud: Cloud) -> Path:

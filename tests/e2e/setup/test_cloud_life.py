@@ -1,0 +1,143 @@
+"""up, status, down, destroy-cloud through ./roost, with processes killed in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e.setup.own_cloud import OwnCloud, traces
+
+
+def until(what: str, holds: Callable[[], bool], timeout: float = 30) -> None:
+    deadline = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout} s"
+        time.sleep(0.05)
+
+
+def healthy(cloud: OwnCloud) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{cloud.api_port}/healthz", timeout=2) as answer:
+            return bool(json.load(answer)["ok"])
+    except OSError:
+        return False
+
+
+def test_a_life_without_traces(new_cloud: Callable[[], OwnCloud]) -> None:
+    cloud = new_cloud()
+    first = cloud.up()
+    assert first.code == 0, first.err
+    cloud_id = cloud.id
+    assert healthy(cloud)
+    assert "The admin token" in first.out
+    assert not (cloud.home / "keys" / "admin.token.once").exists()
+    assert stat.S_IMODE((cloud.home / "keys" / "cli.token").stat().st_mode) == 0o600
+    assert stat.S_IMODE((cloud.home / "keys").stat().st_mode) == 0o700
+
+    pid = cloud.status()["roostd"]["pid"]
+    again = cloud.up()
+    assert again.code == 0, again.err
+    assert "The admin token" not in again.out
+    assert cloud.status()["roostd"]["pid"] == pid, "up of a healthy cloud changes nothing"
+
+    down = cloud.roost("down")
+    assert down.code == 0, down.err
+    assert traces(cloud_id, cloud.home) == []
+    status = cloud.status()
+    assert status["roostd"]["pid"] is None
+    assert status["envoy"]["pid"] is None
+    assert cloud.roost("down").code == 0, "down of a cloud that is down is no error"
+
+    assert cloud.up().code == 0
+    assert cloud.id == cloud_id
+    gone = cloud.roost("destroy-cloud", "--yes")
+    assert gone.code == 0, gone.err
+    assert traces(cloud_id, cloud.home) == []
+    assert not cloud.home.exists()
+
+
+def test_a_killed_roostd_comes_back_and_envoy_stays(new_cloud: Callable[[], OwnCloud]) -> None:
+    cloud = new_cloud()
+    assert cloud.up().code == 0
+    before = cloud.status()
+    os.kill(before["roostd"]["pid"], signal.SIGKILL)
+    until("a new roostd", lambda: healthy(cloud) and cloud.status()["roostd"]["pid"] != before["roostd"]["pid"])
+    assert cloud.status()["envoy"]["pid"] == before["envoy"]["pid"]
+
+
+def test_a_killed_supervisor_is_replaced_by_up(new_cloud: Callable[[], OwnCloud]) -> None:
+    cloud = new_cloud()
+    assert cloud.up().code == 0
+    pid = cloud.status()["roostd"]["pid"]
+    record = Path("/run/roost") / cloud.id / "supervisor.pid"
+    old = json.loads(record.read_text())["pid"]
+    os.kill(old, signal.SIGKILL)
+    assert cloud.up().code == 0
+    assert json.loads(record.read_text())["pid"] != old
+    assert cloud.status()["roostd"]["pid"] == pid, "the running roostd is adopted"
+    os.kill(pid, signal.SIGKILL)
+    until("a restart by the new supervisor", lambda: healthy(cloud) and cloud.status()["roostd"]["pid"] != pid)
+
+
+def test_everything_killed_is_destroyed(new_cloud: Callable[[], OwnCloud]) -> None:
+    cloud = new_cloud()
+    assert cloud.up().code == 0
+    cloud_id = cloud.id
+    for name in ("supervisor.pid", "roostd.pid"):
+        os.kill(json.loads((Path("/run/roost") / cloud_id / name).read_text())["pid"], signal.SIGKILL)
+    gone = cloud.roost("destroy-cloud", "--yes")
+    assert gone.code == 0, gone.err
+    assert traces(cloud_id, cloud.home) == []
+
+
+def test_two_clouds_side_by_side(new_cloud: Callable[[], OwnCloud]) -> None:
+    one, other = new_cloud(), new_cloud()
+    assert one.up().code == 0
+    assert other.up().code == 0
+    assert one.roost("destroy-cloud", "--yes").code == 0
+    assert healthy(other)
+    assert other.status()["envoy"]["pid"]
+
+
+def test_a_taken_port_is_said_before_anything_is_started(new_cloud: Callable[[], OwnCloud]) -> None:
+    one, other = new_cloud(), new_cloud()
+    assert one.up().code == 0
+    other.http_port = one.http_port
+    refused = other.up()
+    assert refused.code == 1
+    assert str(one.http_port) in refused.err
+    assert "--http-port" in refused.err
+    assert other.status()["roostd"]["pid"] is None
+
+
+def test_what_is_no_home_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    stranger = OwnCloud(tmp_path, 1, 1)
+    assert stranger.roost("destroy-cloud", "--yes").code == 3
+    stranger.http_port = stranger.api_port = 18080
+    assert stranger.up().code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_destroying_needs_a_yes(new_cloud: Callable[[], OwnCloud]) -> None:
+    cloud = new_cloud()
+    assert cloud.up().code == 0
+    refused = cloud.roost("destroy-cloud")
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert healthy(cloud)
+
+
+def test_ports_of_a_running_cloud_stay(new_cloud: Callable[[], OwnCloud]) -> None:
+    cloud = new_cloud()
+    assert cloud.up().code == 0
+    refused = cloud.roost("up", "--http-port", "18081")
+    assert refused.code == 1
+    assert "roost down" in refused.err
+    assert json.loads((cloud.home / "cloud.json").read_text())["http_port"] == cloud.http_port
