@@ -33,6 +33,7 @@ class Body(BaseModel):
         if not isinstance(data, dict):
             return data
         for key, value in data.items():
+            _check_text(key, "a key")
             _check_text(value, str(key), nul=key in cls.may_hold_nul)
             if key in cls.not_acted_on and value not in (None, False, 0, "", [], {}):
                 raise ValueError(f"{key} is not supported")

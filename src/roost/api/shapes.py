@@ -181,6 +181,7 @@ def release_to_json(release: Release) -> Json:
         "image_digest": release.image_digest,
         "status": str(release.state),
         "reason": release.reason,
+        "processes": dict(release.processes),
         "created_at": time_to_json(release.created_at),
         "config": app_config_to_json(release.config),
     }

@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import pytest
-from fake_control import ADMIN_TOKEN, READER_TOKEN, FakeControl
 from fastapi import FastAPI
+from tests.contract.api.fake_control import ADMIN, FakeControl
 
 from roost.api.app import create_api
 from roost.api.limits import Limits
 from roost.control.contract import Control
 
-ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-READER = {"Authorization": f"Bearer {READER_TOKEN}"}
 BASE = "http://127.0.0.1"
 LIMITS = Limits(json_body=200_000, source_body=300_000, silence=2.0, keep_alive=0.05)
 

@@ -42,6 +42,8 @@ from roost.model.operation import Operation, OperationState, Progress
 
 ADMIN_TOKEN = "admin-token-of-the-test"
 READER_TOKEN = "reader-token-of-the-test"
+ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+READER = {"Authorization": f"Bearer {READER_TOKEN}"}
 DIGEST = "sha256:" + "ab" * 32
 NOW = 1_700_000_000.5
 
@@ -311,7 +313,8 @@ class Deploys:
     def start(self, app: str, request: DeployRequest) -> Operation:
         self.world.app(app)
         self.world.deploys.append(request)
-        release = Release(app, 1, DIGEST, request.image, request.config or AppConfig(), ReleaseState.COMPLETE, "", NOW)
+        config = request.config or AppConfig()
+        release = Release(app, 1, DIGEST, request.image, config, {"app": "serve"}, ReleaseState.COMPLETE, "", NOW)
         self.world.releases.setdefault(app, []).insert(0, release)
         return self.world.operation("deploy", app)
 

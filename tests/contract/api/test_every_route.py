@@ -7,9 +7,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import ADMIN, READER
-from fake_control import FakeControl
 from fastapi import FastAPI
+from tests.contract.api.fake_control import ADMIN, READER, FakeControl
 
 from roost.api.app import create_api
 
