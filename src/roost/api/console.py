@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
 
@@ -78,10 +79,10 @@ def check_argv(words: list[str]) -> tuple[str, ...]:
 
 def terminal_size(size: object) -> tuple[int, int]:
     """Return (rows, columns); raises BadInput unless both are from 1 to 4096."""
-    try:
-        rows, columns = (int(number) for number in size)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise BadInput("the terminal's size must be two whole numbers: rows and columns") from None
+    numbers = [str(number) for number in size] if isinstance(size, list) else []
+    if len(numbers) != 2 or not all(re.fullmatch(r"[0-9]{1,4}", number) for number in numbers):
+        raise BadInput("the terminal's size must be two whole numbers: rows and columns")
+    rows, columns = int(numbers[0]), int(numbers[1])
     if not (1 <= rows <= 4096 and 1 <= columns <= 4096):
         raise BadInput("the terminal's rows and columns must be from 1 to 4096")
     return rows, columns

@@ -74,7 +74,7 @@ def seconds(value: object, where: str, *, default: float, low: float, high: floa
     """Return a duration within bounds; text that is only digits counts seconds. Raises BadInput."""
     if value is None or value == "":
         return default
-    if isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
         value = float(value)
     found = parse_duration(value, where)
     if not low <= found <= high:
@@ -86,7 +86,7 @@ def moment(text: str, now: float) -> float:
     """Return a Unix time from a Unix time, an RFC 3339 time, or a duration before `now`; "" gives 0."""
     if not text:
         return 0.0
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
         return float(text)
     try:
         at = datetime.fromisoformat(text)

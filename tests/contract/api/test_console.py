@@ -68,7 +68,14 @@ async def test_output_and_exit_code(url: str) -> None:
 async def test_typing_and_resizing(url: str) -> None:
     async with dial(url, "sh", "-c", "stty -echo; echo ready; read a; stty size; echo got $a") as socket:
         await read_until(socket, b"ready")
-        for nonsense in ("no json", "[]", '{"resize": [0, -1]}', '{"resize": "x"}', "[" * 100_000):
+        for nonsense in (
+            "no json",
+            "[]",
+            '{"resize": [0, -1]}',
+            '{"resize": "x"}',
+            '{"resize": [1e999, 1]}',
+            "[" * 100_000,
+        ):
             await socket.send(nonsense)
         await socket.send(json.dumps({"resize": [50, 120]}))
         await socket.send(b"hello\n")

@@ -64,7 +64,7 @@ async def test_reader_may_only_look(client: httpx2.AsyncClient, method: str, pat
     "header", ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer wrong", "Bearer a\xe9b", "FlyV1 x" * 3000]
 )
 async def test_bad_tokens(stranger: httpx2.AsyncClient, header: str) -> None:
-    answer = await stranger.get("/v1/apps", headers={"Authorization": header.encode("latin-1")})
+    answer = await stranger.get("/v1/apps", headers=[(b"Authorization", header.encode("latin-1"))])
     assert answer.status_code == 401
     assert "wrong" not in answer.text
 
