@@ -15,7 +15,7 @@ from fastapi import FastAPI
 async def served(api: FastAPI) -> AsyncIterator[str]:
     """Serve until the end of the block; yields `host:port`."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(api, log_config=None, lifespan="off", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(api, log_config=None, lifespan="off", timeout_graceful_shutdown=2, ws="websockets-sansio")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
