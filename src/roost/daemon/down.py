@@ -9,11 +9,14 @@ last: killed anywhere, run it again. Both look before they act, so twice is once
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from roost.build.store import LocalImageStore
+from roost.control.machine_spec import stop_signal
 from roost.daemon import cloud_file, pid_file, processes
 from roost.daemon.settings import Settings
 from roost.daemon.supervise import STOP_TIMEOUT
@@ -21,10 +24,11 @@ from roost.daemon.up import Say, home_lock, require_root
 from roost.host import loop, mounts
 from roost.host.agent import LocalHost
 from roost.host.cgroups import Cgroups
-from roost.host.contract import Host, Observed, RuntimeState
+from roost.host.contract import Observed, RuntimeState
 from roost.host.network import Network
+from roost.host.process import run
 from roost.model.cloud import Cloud
-from roost.model.errors import BadInput, FailedPrecondition, HostFailure, RoostError, TimedOut
+from roost.model.errors import BadInput, FailedPrecondition, HostFailure, NotFound, RoostError, TimedOut
 from roost.store.store import Store
 
 ENVOY_TIMEOUT = 10.0
@@ -40,7 +44,7 @@ def stop(settings: Settings, say: Say) -> bool:
     with home_lock(settings.home):
         ran = _end_processes(cloud, say)
         host = LocalHost(cloud)
-        ran = _stop_machines(cloud, host, say) or ran
+        ran = _stop_machines(cloud, settings, host, say) or ran
         host.close()
         _release_host(cloud)
         _remove_run_directory(cloud)
@@ -80,13 +84,13 @@ def _end_processes(cloud: Cloud, say: Say) -> bool:
     return ran
 
 
-def _stop_machines(cloud: Cloud, host: Host, say: Say) -> bool:
+def _stop_machines(cloud: Cloud, settings: Settings, host: LocalHost, say: Say) -> bool:
     """Stop all machines that run, several at once; True when any did."""
     running = [seen for seen in host.observe_all().values() if seen.state in _RUNS]
     if not running:
         return False
     say(f"stopping {len(running)} machine{'s' if len(running) > 1 else ''}")
-    wishes = _stop_wishes(cloud)
+    wishes = _stop_wishes(cloud, settings)
 
     def stop_one(seen: Observed) -> str:
         signal, timeout = wishes.get(seen.machine_id, ("SIGINT", 5.0))
@@ -105,18 +109,22 @@ def _stop_machines(cloud: Cloud, host: Host, say: Say) -> bool:
     return True
 
 
-def _stop_wishes(cloud: Cloud) -> dict[str, tuple[str, float]]:
+def _stop_wishes(cloud: Cloud, settings: Settings) -> dict[str, tuple[str, float]]:
     """Return each machine's stop signal and timeout. A machine that the store does not know gets the default."""
     if not (cloud.home / "state.db").exists():
         return {}
+    images = LocalImageStore(cloud, run, settings.registry)
     store = Store(cloud.database_url)
+    wishes = {}
     try:
-        return {
-            machine.id: (machine.config.stop_config.signal or "SIGINT", machine.config.stop_config.timeout)
-            for machine in store.machines.list()
-        }
+        for machine in store.machines.list():
+            signal = machine.config.stop_config.signal
+            with contextlib.suppress(NotFound):
+                signal = stop_signal(machine, images.get(machine.image_digest))
+            wishes[machine.id] = (signal or "SIGINT", machine.config.stop_config.timeout)
     finally:
         store.close()
+    return wishes
 
 
 def _release_host(cloud: Cloud) -> None:

@@ -68,10 +68,11 @@ def end(path: Path, *, timeout: float) -> bool:
     return ran
 
 
-def wait_for_end(pidfd: int, timeout: float) -> bool:
-    """Wait `timeout` seconds for the end of a process; True when it has ended."""
+def wait_for_end(pidfd: int, timeout: float, *others: int) -> bool:
+    """Wait `timeout` seconds for the end of a process, or until one of `others` is readable; True for either."""
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
+    for fd in (pidfd, *others):
+        poll.register(fd, select.POLLIN)
     return bool(poll.poll(timeout * 1000))
 
 

@@ -29,7 +29,7 @@ from roost.model.cloud import Cloud
 STOP_TIMEOUT = 30.0  # what roostd has to end its work in
 STEADY_AFTER = 60.0  # a roostd that lived this long had started well
 LOG_LIMIT = 64 << 20  # bytes of roostd.log
-_POLL = 1.0  # how often an adopted roostd and the stop flag are looked at
+_LOG_PERIOD = 10.0  # how often the log's size is looked at
 
 
 def restart_delay(failures: int) -> float:
@@ -110,7 +110,7 @@ class Supervisor:
         except ProcessLookupError:
             return
         try:
-            while not self._stopping and not pid_file.wait_for_end(pidfd, _POLL):
+            while not self._stopping and not pid_file.wait_for_end(pidfd, _LOG_PERIOD, self._wake_read):
                 bound_log(processes.roostd_log(self._cloud))
         finally:
             os.close(pidfd)
