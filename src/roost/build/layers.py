@@ -126,6 +126,12 @@ class LayerShelf:
         names = [path.name[: -len(".json")] for path in self.directory.glob("*.json") if path.name[0] != "."]
         return [record for name in names if (record := self.get(name)) is not None]
 
+    def newest(self, key: str) -> str:
+        """Return the id of the newest layer whose id is `key` or begins with `key-`; "" for none."""
+        names = {path.name[: -len(".json")] for path in self.directory.glob(f"{check_layer_id(key)}*.json")}
+        made = [record for name in names if name == key or name.startswith(f"{key}-") if (record := self.get(name))]
+        return max(made, key=lambda record: record.made_at).id if made else ""
+
     def touch(self, layer_id: str) -> None:
         """Note that a layer was used now."""
         with suppress(FileNotFoundError):

@@ -16,7 +16,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -27,7 +27,8 @@ from roost.build.base_maker import BaseMaker
 from roost.build.contract import RegistrySettings, Report
 from roost.build.image_records import ImageRecords, image_digest
 from roost.build.layers import LayerRecord, LayerShelf, write_json
-from roost.build.oci_layout import OciImage, read_layout
+from roost.build.oci_export import LAYERS_FILE
+from roost.build.oci_layout import LayerBlob, OciImage, read_layout
 from roost.build.registry import pull
 from roost.build.runner import Runner
 from roost.model.cloud import Cloud
@@ -35,11 +36,12 @@ from roost.model.errors import Conflict, NotFound
 from roost.model.image import Image, ImageConfig, ImageRef
 
 KEPT_PER_OWNER = 3  # layers kept for the next build of each app, per sort, although no image uses them
+_MANY_LAYERS = 40  # beyond this an image is flattened: each layer is a mount of its own at a machine's start
 _GRACE = 300.0  # seconds for which an image that was just made or asked for is not garbage
 
 
 class LocalImageStore:
-    """`ImageStore` on this host's disk. Call `open` once before anything else."""
+    """`ImageStore` on this host's disk. The pool must be mounted when it is made."""
 
     def __init__(
         self, cloud: Cloud, run: Runner, registry_settings: RegistrySettings, *, grace: float = _GRACE
@@ -47,18 +49,15 @@ class LocalImageStore:
         self.layers = LayerShelf(cloud.layers)
         self.shared = LayerShelf(cloud.shared_layers)
         self.bases = BaseMaker(cloud.cache, self.shared, run)
-        self._cloud, self._run, self._registries, self._grace = cloud, run, registry_settings, grace
+        self._cloud, self._run, self.registries, self._grace = cloud, run, registry_settings, grace
         self._records = ImageRecords(cloud.pool / "images")
         self._pulls = cloud.pool / "images" / "pulls"
         self._uses = cloud.cache / "uses"
         self._guard = threading.RLock()  # records, recent and locks; never held over a pull
         self._locks: dict[str, threading.Lock] = {}
         self._recent: dict[str, float] = {}  # image digest or layer id -> when it was last handed out
-
-    def open(self) -> None:
-        """Make the directories and sweep what killed processes left. The pool must be mounted."""
         for part in (self.layers, self.shared, self.bases, self._records):
-            part.open()
+            part.open()  # makes directories, sweeps what killed processes left
         self._pulls.mkdir(parents=True, exist_ok=True)
         self._uses.mkdir(parents=True, exist_ok=True)
 
@@ -116,18 +115,42 @@ class LocalImageStore:
         self._recent[layer_id] = time.time()
         return True
 
+    def find_layer(self, key: str) -> str:
+        """Return the id of the newest layer made under `key` (or under `key-...`), kept for a while; "" for none."""
+        layer_id = self.layers.newest(key)
+        return layer_id if layer_id and self.has_layer(layer_id) else ""
+
+    def paths_of(self, layers: tuple[str, ...]) -> tuple[Path, ...]:
+        """Return the directories of layers by id; raises NotFound."""
+        return tuple(self._layer(layer)[0] for layer in layers)
+
     def layer_paths(self, image: Image) -> tuple[Path, ...]:
         """Return the directories to mount, lowest first; raises NotFound when a layer is gone."""
-        return tuple(self._layer(layer)[0] for layer in image.layers)
+        return self.paths_of(image.layers)
 
     def list(self) -> list[Image]:
         """Return all the images, newest first."""
         return self._records.list()
 
-    def import_layout(self, layout: Path, reference: str, *, report: Report) -> Image:
-        """Record the image of an OCI layout, its layers flattened into one (as pulled images are)."""
+    def import_layout(
+        self, layout: Path, reference: str, *, report: Report, known: Mapping[str, str] | None = None
+    ) -> Image:
+        """Record the image of an OCI layout. Its layers are flattened into one, as pulled images are.
+
+        With `known` (diff_id -> layer id) layers that are here already are shared and the others are kept
+        apart, so that the next build unpacks only what is new.
+        """
         oci = read_layout(layout)
-        return self._record(oci.digest, reference, (self._flatten(oci, report),), oci.config)
+        if known is None or len(oci.layers) > _MANY_LAYERS:
+            layers: tuple[str, ...] = (self._flatten(oci, report),)
+        else:
+            layers = tuple(self._import_layer(layer, known) for layer in oci.layers)
+        return self._record(oci.digest, reference, layers, oci.config)
+
+    def known_layers(self, layout: Path) -> dict[str, str]:
+        """Return diff_id -> layer id of a layout that was exported from this store."""
+        known = json.loads((layout / LAYERS_FILE).read_text())
+        return {diff_id: layer for diff_id, layer in known.items() if self.layers.get(layer) or self.shared.get(layer)}
 
     def collect(self, in_use: Iterable[str]) -> int:
         """Remove images and layers not reachable from the digests `in_use`; returns the bytes freed.
@@ -166,7 +189,7 @@ class LocalImageStore:
 
     def _pull(self, ref: ImageRef, report: Report, cancelled: Event) -> Image:
         layout = self._pulls / hashlib.sha256(str(ref).encode()).hexdigest()[:24]
-        pull(self._run, ref, layout, self._registries, report, cancelled)
+        pull(self._run, ref, layout, self.registries, report, cancelled)
         if cancelled.is_set():
             raise Conflict("the pull was cancelled", code="cancelled")
         report(f"unpacking {ref}")
@@ -183,6 +206,15 @@ class LocalImageStore:
                     with layer.path.open("rb") as blob:
                         apply_layer(blob, tree, digest=layer.digest, diff_id=layer.diff_id)
                     report(f"layer {number} of {len(oci.layers)} unpacked")
+        return layer_id
+
+    def _import_layer(self, layer: LayerBlob, known: Mapping[str, str]) -> str:
+        if layer.diff_id in known:
+            return known[layer.diff_id]
+        layer_id = f"diff-{layer.diff_id.removeprefix('sha256:')[:32]}"
+        if not self.has_layer(layer_id):
+            with self.making_layer(layer_id) as tree, layer.path.open("rb") as blob:
+                apply_layer(blob, tree, digest=layer.digest, diff_id=layer.diff_id, overlay=True)
         return layer_id
 
     def _record(
