@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import structlog
@@ -62,10 +63,9 @@ def build(cloud: Cloud, settings: Settings) -> Control:
     host = LocalHost(cloud, fault, pool_bytes=settings.pool_gb << 30 or None)
     host.ensure()
     images = LocalImageStore(cloud, run, settings.registry)
-    images.open()
     slots = itertools.cycle(BUILD_SLOTS)
 
-    def address() -> tuple[int, object, object]:
+    def address() -> tuple[int, IPv4Address, IPv6Address]:
         slot = next(slots)
         return slot, ipv4_of(cloud, slot), ipv6_of(cloud, slot)
 
@@ -101,7 +101,7 @@ def provide_tokens(control: Control, cloud: Cloud) -> None:
 
 async def serve(cloud: Cloud, settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
-    control = build(cloud, settings)
+    control = await asyncio.to_thread(build, cloud, settings)  # netlink calls may not run on an event loop
     provide_tokens(control, cloud)
     await control.start()
     api = create_api(control, version=__version__)
