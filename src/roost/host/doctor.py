@@ -32,7 +32,6 @@ TOOLS = (
     ("nft", "--version", (1, 0, 2), "nftables", "keeps private networks apart"),
     ("mkfs.xfs", "-V", (5, 1), "xfsprogs", "makes the pool; reflinks are the default from 5.1 on"),
     ("mkfs.ext4", "-V", (1, 46), "e2fsprogs", "makes disks"),
-    ("buildah", "--version", (1, 28), "buildah", "builds Dockerfiles"),
     ("losetup", "--version", (2, 36), "mount", "attaches disks"),
 )
 
