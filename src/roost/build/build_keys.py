@@ -48,7 +48,7 @@ def safe_path(path: str) -> bool:
 
 
 def file_digests(tree: Path, paths: Iterable[str]) -> dict[str, str]:
-    """Return path -> digest of the named files and what is below named directories; leaves out the missing and unsafe."""
+    """Return path -> digest of the named files and what is below named directories, if there and safe."""
     found: dict[str, str] = {}
     for path in filter(safe_path, paths):
         full = tree / path

@@ -85,7 +85,8 @@ def _config(image: Image, diff_ids: list[str]) -> dict[str, Any]:
         "os": "linux",
         "config": {
             "Env": list(config.env), "Entrypoint": list(config.entrypoint), "Cmd": list(config.cmd),
-            "User": config.user, "WorkingDir": config.workdir, "ExposedPorts": {f"{port}/tcp": {} for port in config.exposed_ports},
+            "User": config.user, "WorkingDir": config.workdir,
+            "ExposedPorts": {f"{port}/tcp": {} for port in config.exposed_ports},
         },
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
         "history": [{"created_by": "roost"} for _ in diff_ids],
