@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket
 from roost.api import console
 from roost.api.errors import Json, on_http_exception, on_roost_error, on_validation_error
 from roost.api.front import Front
+from roost.api.idempotency import Idempotency, Replays
 from roost.api.limits import Limits
 from roost.api.long_calls import LongCalls
 from roost.api.metrics import ApiMetrics
@@ -42,12 +43,18 @@ _ROUTES = (public, cloud, apps, machines, machine_actions, secrets, logs, source
 
 
 def create_api(
-    control: Control, *, allowed_hosts: Iterable[str] = (), limits: Limits | None = None, version: str = "0.1.0"
+    control: Control,
+    *,
+    allowed_hosts: Iterable[str] = (),
+    limits: Limits | None = None,
+    replays: Replays | None = None,
+    version: str = "0.1.0",
 ) -> FastAPI:
     """Return the API over `control`.
 
-    Requests are answered under loopback names and `allowed_hosts` only. `version` is Roost's, for the
-    published OpenAPI document. Serve it on the event loop that control's async methods belong to.
+    Requests are answered under loopback names and `allowed_hosts` only. `replays` keeps answers for
+    Idempotency-Key (None: in memory). `version` is Roost's, for the published OpenAPI document. Serve it
+    on the event loop that control's async methods belong to.
     """
     app = FastAPI(
         title="Roost",
@@ -61,6 +68,7 @@ def create_api(
     app.state.control = control
     app.state.limits = limits or Limits()
     app.state.long_calls = LongCalls(app.state.limits)
+    app.state.idempotency = Idempotency(replays)
     app.state.metrics = ApiMetrics(control)
     for module in _ROUTES:
         app.include_router(module.router)

@@ -17,6 +17,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from roost.api.idempotency import Idempotency
 from roost.api.limits import Limits, bounded, refuse_size
 from roost.control.contract import ADMIN, READER, Control, Principal
 from roost.model.errors import Forbidden, Unauthorized
@@ -62,7 +63,7 @@ async def authenticate(connection: HTTPConnection, *, changes: bool) -> Principa
 
 
 class GuardedRoute(APIRoute):
-    """A route that needs a token and takes a body of bounded size."""
+    """A route that needs a token, takes a body of bounded size, and is carried out once per Idempotency-Key."""
 
     reads_body = True
 
@@ -72,14 +73,15 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             safe = request.method in _SAFE_METHODS
-            await authenticate(request, changes=not safe)
+            principal = await authenticate(request, changes=not safe)
             if safe or not self.reads_body:
                 return await answer(request)
             limits: Limits = request.app.state.limits
             refuse_size(request, limits.json_body)
             request = Request(request.scope, bounded(request.receive, limits.json_body, limits.silence))
-            await request.body()  # kept in the request, which the handler below reads it from
-            return await answer(request)
+            body = await request.body()  # kept in the request, which the handler below reads it from
+            idempotency: Idempotency = request.app.state.idempotency
+            return await idempotency.once(request, principal, body, lambda: answer(request))
 
         return guarded
 
