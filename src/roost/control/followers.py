@@ -120,8 +120,9 @@ class Followers:
             try:
                 up = self._core.store.machines.in_states(MachineState.STARTED, MachineState.SUSPENDED)
                 for machine in up:
-                    await asyncio.to_thread(self._look_at_exit, machine.id)
-                for app in {machine.app for machine in up}:
+                    if machine.id not in self._pidfds:
+                        await asyncio.to_thread(self._look_at_exit, machine.id)
+                for app in self.routing.outdated(up):
                     await self.routing.sync(app)
             except Exception:
                 log.exception("sweep failed")

@@ -96,7 +96,7 @@ class Lifecycle:
         return machine
 
     def suspend(self, machine_id: str, *, source: str = "user", only_if: Callable[[], bool] | None = None) -> Machine:
-        """Freeze a started machine; `only_if` is asked at the last moment. Raises FailedPrecondition when it is down."""
+        """Freeze a started machine; `only_if` is asked at the last moment. Raises FailedPrecondition if it is down."""
         with self._core.locks.holding(machine_id):
             machine = self._present(machine_id)
             if machine.state is _S.SUSPENDED or (only_if is not None and not only_if()):

@@ -73,6 +73,13 @@ class Routing:
                 self._routed[app] = route
                 await self._core.edge.put(route)
 
+    def outdated(self, running: Iterable[Machine]) -> list[str]:
+        """Return the apps whose routes are not what these machines, all that run, ask for."""
+        by_app: dict[str, list[Machine]] = {app: [] for app in self._routed}
+        for machine in running:
+            by_app.setdefault(machine.app, []).append(machine)
+        return [app for app, machines in by_app.items() if self.route_of(app, machines) != self._routed.get(app)]
+
     async def sync_all(self) -> None:
         """Set the whole table, at the start."""
         machines: dict[str, list[Machine]] = defaultdict(list)
@@ -81,7 +88,3 @@ class Routing:
         routes = {app: route for app, of_app in machines.items() if (route := self.route_of(app, of_app))}
         self._routed = dict(routes)
         await self._core.edge.replace_all(list(routes.values()))
-
-    def is_routed(self, app: str) -> bool:
-        """True when the edge was told to serve the app."""
-        return app in self._routed

@@ -40,7 +40,7 @@ class Vault:
         except InvalidTag:
             raise HostFailure(
                 f"the secret {belongs_to} can't be decrypted",
-                hint="HOME/keys/secrets.key is not the key it was encrypted with: restore that file, or set the secret again",
+                hint="HOME/keys/secrets.key is not the key it was sealed with: restore it, or set the secret again",
             ) from None
 
     def digest(self, value: bytes) -> str:
