@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, cast
 
@@ -45,14 +46,18 @@ class Operations:
         lost_since: float | None = None
         pause = 0.1
         while True:
+            began = after
             try:
-                for progress in self._events(operation_id, after):
-                    lost_since, pause, after = None, 0.1, progress.number
-                    yield progress
-                    if progress.kind == "done":
-                        return
-                if self.get(operation_id).get("state") != OperationState.RUNNING:
-                    return  # it ended and its last event is gone
+                with suppress(Unreachable, TimedOut):  # broken off; whether the API is gone shows next
+                    for progress in self._events(operation_id, after):
+                        pause, after = 0.1, progress.number
+                        yield progress
+                        if progress.kind == "done":
+                            return
+                state = self.get(operation_id).get("state")
+                lost_since = None
+                if after == began and state != OperationState.RUNNING:
+                    return  # it ended, and there is nothing left to tell
             except (Unreachable, TimedOut):
                 now = time.monotonic()
                 lost_since = now if lost_since is None else lost_since

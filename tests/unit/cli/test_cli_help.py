@@ -1,0 +1,65 @@
+"""What every command must have, and how soon the help appears."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from roost.cli.main import app
+
+ROOT = typer.main.get_command(app)
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    found = []
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found += commands(command, (*path, name))
+        else:
+            found.append(((*path, name), command))
+    return found
+
+
+ALL = commands(ROOT)
+
+
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(path) for path, _ in ALL])
+def test_every_command_has_a_help_text_and_an_example(path: tuple[str, ...], command: Any) -> None:
+    result = CliRunner().invoke(app, [*path, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: roost {' '.join(path)}" in " ".join(result.stdout.split())
+    assert command.help
+
+
+def test_every_listing_has_json() -> None:
+    for path, command in ALL:
+        if path[-1] in ("list", "releases", "status", "logs"):
+            assert "--json" in {option for param in command.params for option in param.opts}, path
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["launch", "--nonsense"], ["machine", "start"], ["up", "--http-port", "0"]]
+)
+def test_usage_errors_end_with_2(words: list[str]) -> None:
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    assert CliRunner().invoke(app, []).exit_code == 0
+    assert "launch" in CliRunner().invoke(app, []).stdout
+    assert CliRunner().invoke(app, ["--version"]).stdout.startswith("roost ")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Starting takes as long as its imports: the client, rich and the configuration reader wait for their command."""
+    heavy = ("httpx2", "rich.console", "websockets", "pathspec", "tomlkit", "asyncio", "roost.model.app_config_read")
+    code = f"import sys, roost.cli.main; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
