@@ -142,6 +142,7 @@ def create_cloud(home: Path, *, cache: Path, http_port: int, api_port: int, doma
 def forget_cloud(cloud: Cloud) -> None:
     """Take the cloud out of the host's notes, after everything else of it has gone."""
     _note(cloud).unlink(missing_ok=True)
+    (cloud.cache / "uses" / f"{cloud.id}.json").unlink(missing_ok=True)  # of the image store: base layers in use
 
 
 def _note(cloud: Cloud) -> Path:

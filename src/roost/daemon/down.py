@@ -15,8 +15,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from roost.build.store import LocalImageStore
-from roost.control.machine_spec import stop_signal
 from roost.daemon import cloud_file, pid_file, processes
 from roost.daemon.settings import Settings
 from roost.daemon.supervise import STOP_TIMEOUT
@@ -29,7 +27,6 @@ from roost.host.network import Network
 from roost.host.process import run
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, HostFailure, NotFound, RoostError, TimedOut
-from roost.store.store import Store
 
 ENVOY_TIMEOUT = 10.0
 LOOP_TIMEOUT = 15.0
@@ -113,6 +110,11 @@ def _stop_wishes(cloud: Cloud, settings: Settings) -> dict[str, tuple[str, float
     """Return each machine's stop signal and timeout. A machine that the store does not know gets the default."""
     if not (cloud.home / "state.db").exists():
         return {}
+    # Loaded only here: destroying a cloud must work whatever state its database and images are in.
+    from roost.build.store import LocalImageStore
+    from roost.control.machine_spec import stop_signal
+    from roost.store.store import Store
+
     images = LocalImageStore(cloud, run, settings.registry)
     store = Store(cloud.database_url)
     wishes = {}

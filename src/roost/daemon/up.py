@@ -168,7 +168,8 @@ def become_roostd(settings: Settings, wanted: Wanted, say: Say) -> None:
 def _wait_until_healthy(cloud: Cloud, supervisor: Child) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        if processes.look(cloud).healthy:
+        seen = processes.look(cloud)
+        if seen.healthy and seen.supervisor is not None:
             return
         ended = supervisor.poll()
         if ended is not None and pid_file.read(processes.supervisor_pid_file(cloud)) is None:
