@@ -36,6 +36,7 @@ class BuildPlan:
     release_command: str = ""
     needs: tuple[str, ...] = ()  # postgres, mysql, redis, bucket: what the code seems to use
     notes: tuple[str, ...] = ()  # things the user should know (a server that was added, a file that is missing)
+    generated_secrets: tuple[str, ...] = ()  # names to set to 32 random hex characters where they aren't set yet
     dockerfile: str = ""  # path below the source directory, for stack "dockerfile"
     buildable: bool = True
     obstacle: str = ""

@@ -59,7 +59,8 @@ PACKAGES = MappingProxyType(
 )
 
 STATIC_CADDYFILE_PATH = "/etc/roost/static.caddyfile"
-STATIC_CADDYFILE = r"""# Serves the files below $ROOST_SITE on $PORT, compressed. Build output with hashed names is cached for ever.
+STATIC_CADDYFILE = r"""# Serves the files below $ROOST_SITE on $PORT, compressed.
+# Hashed build output is cached for ever.
 # $ROOST_SITE_FALLBACK: "/index.html" for a single-page app; unset: the site's own 404.html, status 404.
 {
 	admin off
