@@ -171,6 +171,7 @@ class EnvoyEdge:
         deadline = time.monotonic() + 5.0 + len(wanted) / 1000
         await self._settled(VIRTUAL_HOST, [virtual_host_name(app) for app in wanted], deadline)
         self._xds.mark_complete()
+        await self._settled(VIRTUAL_HOST, self._xds.beyond(VIRTUAL_HOST), deadline)
 
     def traffic(self, app: str) -> Traffic:
         """Return what was seen of an app since roostd started; what began before is in `active`."""

@@ -118,9 +118,9 @@ class EnvoyProcess:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
             began = time.monotonic()
+            self.restarts += 1
             try:
                 await self._start()
-                self.restarts += 1
                 self.trouble = ""
             except (HostFailure, Conflict, OSError) as error:
                 self.trouble = str(error)
@@ -178,19 +178,20 @@ def _read_pid(path: Path) -> int:
 
 
 async def _ended(pid: int) -> None:
-    """Wait for a process's end; it need not be a child."""
-    while alive(pid):
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        loop, event = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(handle, event.set)
-        try:
-            await event.wait()
-        finally:
-            loop.remove_reader(handle)
-            os.close(handle)
+    """Wait for a process's end, its last thread included, so that its ports are free. It need not be a child."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(handle, event.set)
+    try:
+        await event.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 async def _terminate(pid: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from roost.edge.delta import GONE, Subscription
@@ -59,9 +60,17 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         self.complete = True
         for stream in self._streams:
             for kind, subscription in stream.subscriptions.items():
-                for name in set(subscription.has) - set(self.table[kind]):
+                for name in self._beyond(kind, subscription):
                     subscription.touch(name)
             stream.wake.set()
+
+    def beyond(self, kind: str) -> list[str]:
+        """Return the names that Envoy has and the table lacks."""
+        subscription = self._streams[-1].subscriptions.get(kind) if self._streams else None
+        return self._beyond(kind, subscription) if subscription else []
+
+    def _beyond(self, kind: str, subscription: Subscription) -> list[str]:
+        return [name for name in subscription.has if name not in self.table[kind]]
 
     async def settle(self, kind: str, names: list[str], timeout: float) -> str | None:
         """Wait until Envoy has acknowledged the table's state of `names`.
@@ -168,7 +177,7 @@ class _Stream:
             if subscription is None:
                 continue
             nonce = str(self._count + 1)
-            change = subscription.next(self._server.table[kind], nonce, lambda name, kind=kind: self._ready(kind, name))
+            change = subscription.next(self._server.table[kind], nonce, partial(self._ready, kind))
             if change is None:
                 continue
             self._count += 1

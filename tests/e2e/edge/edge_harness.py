@@ -1,0 +1,243 @@
+"""What the edge's tests share: a cloud of their own, a real Envoy, apps to talk to, a waker to program."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
+from roost.edge.edge import EnvoyEdge
+from roost.model.cloud import Cloud
+
+NO_SUCH_APP = Refusal(404, "none", "no_such_app", "There is no <app> here.", "Check the name.")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_cloud(home: Path) -> Cloud:
+    return Cloud(secrets.token_hex(4), home, free_port(), free_port(), "localhost", IPv4Network("10.77.0.0/16"))
+
+
+def spawn(argv: Sequence[str], log: Path) -> int:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        ).pid
+
+
+def envoys_of(cloud: Cloud) -> list[int]:
+    """Return the pids of all the Envoys that run for this cloud."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if f"/{cloud.id}/edge/envoy.json".encode() in line:
+                found.append(int(entry.name))
+    return found
+
+
+def clean(cloud: Cloud) -> None:
+    for pid in envoys_of(cloud):
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(cloud.run, ignore_errors=True)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 5.0, what: str = "") -> None:
+    """Wait for a condition; fails at the deadline."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value if isinstance(value, bool) else await value:
+            return
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        await asyncio.sleep(0.01)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, str]:
+        return dict(json.loads(self.body))
+
+
+async def fetch(
+    port: int, host: str, path: str = "/", *, method: str = "GET", headers: str = "", body: bytes = b""
+) -> Answer:
+    """Make one request on a connection of its own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{length}{headers}\r\n"
+        writer.write(head.encode() + body)
+        async with asyncio.timeout(30):
+            top = await reader.readuntil(b"\r\n\r\n")
+            lines = top.decode().strip().split("\r\n")
+            assert lines[0].startswith("HTTP/1.1 "), f"no answer: {top[:200]!r}"
+            told = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:])}
+            rest = b"" if method == "HEAD" else await reader.readexactly(int(told.get("content-length", "0")))
+            return Answer(int(lines[0].split(" ")[1]), told, rest)
+    finally:
+        writer.close()
+
+
+@dataclass
+class App:
+    """An HTTP/1.1 server: answers with the request's head as JSON; some paths do something else.
+
+    `/hold` answers when `release` is set; `/upload` counts the body's bytes; `/die` closes at once;
+    `/drip` streams until the client leaves.
+    """
+
+    port: int = 0
+    requests: int = 0
+    active: int = 0
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    name: str = "app"
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                self.requests += 1
+                self.active += 1
+                try:
+                    if not await self.answer(head, reader, writer):
+                        return
+                finally:
+                    self.active -= 1
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def answer(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        lines = head.strip().split("\r\n")
+        path = lines[0].split(" ")[1]
+        headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:])}
+        size = 0
+        if path == "/die":
+            return False
+        if path == "/hold":
+            await self.release.wait()
+        if path == "/drip":
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                writer.write(b"2\r\n.\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        if path == "/upload":
+            for _ in iter(int, 1):
+                if size >= int(headers["content-length"]):
+                    break
+                size += len(await reader.read(1 << 18))
+        body = json.dumps({"request": lines[0], "app": self.name, "size": str(size), **headers}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nRoost-Fault: app\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        return True
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[App]:
+    server = await asyncio.start_server(app.handle, "127.0.0.1", 0, backlog=1024)
+    app.port = server.sockets[0].getsockname()[1]
+    try:
+        yield app
+    finally:
+        server.close()
+
+
+@dataclass
+class TestWaker:
+    """Wakes the hosts it knows after `delay` seconds, joining calls for one host, as control does."""
+
+    __test__ = False
+    apps: dict[str, tuple[str, Endpoint]] = field(default_factory=dict)
+    delay: float = 0.0
+    calls: int = 0
+    starts: int = 0
+    cancelled: int = 0
+    gate: asyncio.Event | None = None
+    _under_way: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+
+    async def wake(self, host: str) -> WakeResult:
+        self.calls += 1
+        if host not in self.apps:
+            return WakeResult(refusal=NO_SUCH_APP)
+        app, endpoint = self.apps[host]
+        if app not in self._under_way:
+            self.starts += 1
+            self._under_way[app] = asyncio.ensure_future(self._start(app))
+        try:
+            await asyncio.shield(self._under_way[app])
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return WakeResult(endpoint=endpoint, app=app)
+
+    async def _start(self, app: str) -> None:
+        await asyncio.sleep(self.delay)
+        if self.gate is not None:
+            await self.gate.wait()
+        del self._under_way[app]
+
+
+@dataclass
+class Bench:
+    """One cloud with its edge and one app called `hello`, listening and known to the waker."""
+
+    cloud: Cloud
+    waker: TestWaker
+    edge: EnvoyEdge
+    app: App
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint("00000000000001", "127.0.0.1", self.app.port)
+
+    def route(self, **more: object) -> Route:
+        return Route("hello", ("hello.localhost",), (self.endpoint,), **more)  # type: ignore[arg-type]
+
+    async def get(self, path: str = "/", host: str = "hello.localhost", **more: str) -> Answer:
+        return await fetch(self.cloud.http_port, host, path, **more)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def bench(home: Path) -> AsyncIterator[Bench]:
+    cloud = make_cloud(home)
+    waker = TestWaker()
+    try:
+        async with serving(App()) as app:
+            edge = EnvoyEdge(cloud, waker, spawn)
+            waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))
+            await edge.start()
+            it = Bench(cloud, waker, edge, app)
+            try:
+                yield it
+            finally:
+                await it.edge.stop(envoy_too=True)
+        assert envoys_of(cloud) == [], "an Envoy was left behind"
+    finally:
+        clean(cloud)
