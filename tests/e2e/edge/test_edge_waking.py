@@ -47,7 +47,7 @@ async def test_requests_are_answered_while_the_route_is_put(at: Bench) -> None:
         await at.edge.put(at.route())
         await asyncio.sleep(0.01)
         assert await at.edge.remove("hello")
-        await at.edge.drained("hello", timeout=1.0)
+        await at.edge.drained("hello", timeout=0.1)
     stop.set()
     await asyncio.gather(*clients)
     assert set(statuses) == {200}

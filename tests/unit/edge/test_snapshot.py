@@ -1,0 +1,87 @@
+"""Routes as Envoy's resources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from roost.edge.bootstrap import EdgeFiles, bootstrap, command
+from roost.edge.contract import Endpoint, Route
+from roost.edge.listener import EdgePlace, activator_cluster, listener, route_configuration
+from roost.edge.protos import Cluster, VirtualHost
+from roost.edge.snapshot import app_cluster, app_of, app_virtual_host, check_route, cluster_name
+from roost.model.errors import BadInput
+
+ONE = Endpoint("m1", "10.1.0.2", 8080)
+TWO = Endpoint("m2", "10.1.0.3", 8080)
+
+
+def cluster(route: Route):  # type: ignore[no-untyped-def]
+    message = Cluster()
+    app_cluster(route).resource.Unpack(message)
+    return message
+
+
+def virtual_host(route: Route):  # type: ignore[no-untyped-def]
+    message = VirtualHost()
+    app_virtual_host(route).resource.Unpack(message)
+    return message
+
+
+def test_the_version_is_the_content() -> None:
+    first = Route("a", ("a.localhost", "b.localhost"), (ONE, TWO))
+    again = Route("a", ("b.localhost", "a.localhost"), (TWO, ONE))
+    other = Route("a", ("a.localhost", "b.localhost"), (ONE,))
+    assert app_cluster(first).version == app_cluster(again).version != app_cluster(other).version
+    assert app_virtual_host(first).version == app_virtual_host(again).version == app_virtual_host(other).version
+
+
+def test_limits_and_timeouts_arrive() -> None:
+    route = Route("a", ("a.localhost",), (ONE, TWO), hard_limit=25, idle_timeout=1.5)
+    assert cluster(route).circuit_breakers.thresholds[0].max_requests.value == 50
+    action = virtual_host(route).routes[0].route
+    assert action.HasField("timeout") and action.timeout.ToMilliseconds() == 0
+    assert action.idle_timeout.ToMilliseconds() == 1500
+    free = Route("a", ("a.localhost",), (ONE,))
+    assert cluster(free).circuit_breakers.thresholds[0].max_requests.value >= 1_000_000
+    assert virtual_host(free).routes[0].route.HasField("idle_timeout")
+
+
+def test_names() -> None:
+    assert app_of(cluster_name("shop")) == "shop"
+    assert app_of("activator") == ""
+    assert virtual_host(Route("a", ("a.localhost",), (ONE,))).routes[0].name == "app/a"
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route("a", (), (ONE,)),
+        Route("a", ("a.localhost",), ()),
+        Route("a", ("*.localhost",), (ONE,)),
+        Route("a", ("A.localhost",), (ONE,)),
+        Route("a", ("a.localhost:80",), (ONE,)),
+        Route("a", ("ä.localhost",), (ONE,)),
+        Route("a", ("",), (ONE,)),
+        Route("a", ("a.localhost",), (Endpoint("m", "localhost", 80),)),
+        Route("a", ("a.localhost",), (Endpoint("m", "10.1.0.2", 0),)),
+    ],
+)
+def test_routes_that_envoy_would_refuse_are_refused(route: Route) -> None:
+    with pytest.raises(BadInput):
+        check_route(route)
+
+
+def test_what_does_not_depend_on_apps_is_the_same_each_time() -> None:
+    place = EdgePlace(8080, "local", Path("/run/roost/x/edge/activator.sock"))
+    for make in (listener, route_configuration, activator_cluster):
+        assert make(place).version == make(place).version
+    assert listener(place).version != listener(EdgePlace(8081, "local", place.activator)).version
+
+
+def test_two_clouds_share_no_path_and_no_base_id() -> None:
+    one, two = EdgeFiles(Path("/run/roost/aaaaaaaa/edge")), EdgeFiles(Path("/run/roost/bbbbbbbb/edge"))
+    assert "bbbbbbbb" not in str(bootstrap("a", one)) and "aaaaaaaa" in str(bootstrap("a", one))
+    assert "--disable-hot-restart" in command(Path("/envoy"), two)
+    assert len(str(one.activator)) < 100
