@@ -51,6 +51,15 @@ def leads_outside(root: int, path: str) -> bool:
     return False
 
 
+def open_plain(directory: int, path: str) -> int:
+    """Open a regular file below a directory for reading, over no link; raises OSError for anything else."""
+    fd = openat2(directory, path, os.O_RDONLY | os.O_NONBLOCK, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return fd
+
+
 class Beneath:
     """A directory to write into. Paths are tuples of names, already free of "", "." and ".."."""
 

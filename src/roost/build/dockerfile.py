@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +27,10 @@ from roost.build.contract import BuildRequest, RegistrySettings, Report
 from roost.build.dockerfile_parse import MAX_BYTES, Dockerfile, parse_dockerfile
 from roost.build.layers import tree_bytes
 from roost.build.oci_export import export_layout
+from roost.build.oci_layout import read_layout
 from roost.build.registry import pull
 from roost.build.runner import Runner
-from roost.build.store import LocalImageStore
+from roost.build.store import LocalImageStore, copy_tree
 from roost.host.contract import BindMount
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Conflict, HostFailure
@@ -39,20 +40,21 @@ BUILDAH_IMAGE = "roost/buildah:bookworm"
 CACHE_LIMIT = 8 << 30  # bytes of one app's layer cache; beyond it the cache is begun anew
 LAYOUT_AGE = 7 * 86400.0  # seconds after which a layout that no build used is removed
 _LOCK_TIMEOUT = 1800.0
-# Arguments: how many images to load, a pair NAME LAYOUT for each, then buildah's options and the context.
+# Arguments: how many images to load, NAME LAYOUT ID for each, then buildah's options and the context.
 _SCRIPT = r"""
 set -eu
 loaded=$1; shift
 while [ "$loaded" -gt 0 ]; do
-  id=$(buildah pull --quiet "oci:$2:image")
-  buildah tag "$id" "$1"
-  loaded=$((loaded - 1)); shift 2
+  buildah tag "$3" "$1" 2>/dev/null || {
+    echo "loading $1"
+    buildah tag "$(buildah pull --quiet "oci:$2:image")" "$1"
+  }
+  loaded=$((loaded - 1)); shift 3
 done
 buildah build --isolation chroot --network host --layers --format oci --pull=false \
   --tag localhost/roost-result:build "$@"
 echo 'taking the result'
 buildah push --quiet --disable-compression --format oci localhost/roost-result:build oci:/roost/out:image
-buildah rmi --prune --force >/dev/null 2>&1 || true
 """
 _STORAGE_CONF = (
     '[storage]\ndriver = "overlay"\nrunroot = "/run/containers"\ngraphroot = "/var/lib/containers/storage"\n'
@@ -88,6 +90,7 @@ class DockerfileBuilds:
                 if request.no_cache:
                     shutil.rmtree(cache, ignore_errors=True)
                 cache.mkdir(parents=True, exist_ok=True)
+                self._offer_blobs((layout for _, layout in loads), place / "out")
                 step = self._step(request, builder, loads, place, secret_files, cache)
                 with self._machines.run(step, report, cancelled):
                     pass
@@ -141,6 +144,18 @@ class DockerfileBuilds:
             os.utime(loads[-1][1])
         return loads, known
 
+    def _offer_blobs(self, layouts: Iterable[Path], out: Path) -> None:
+        """Put the layers it starts from where the result goes, so that buildah need not write them again.
+
+        They are copies that share blocks: the build machine may write to its own, not to the originals.
+        """
+        blobs = out / "blobs" / "sha256"
+        blobs.mkdir(parents=True)
+        for layout in layouts:
+            for layer in read_layout(layout).layers:
+                if layer.digest == layer.diff_id:  # buildah looks for layers as it would write them: plain tars
+                    copy_tree(self._run, layer.path, blobs / layer.path.name)
+
     def _layout(self, ref: ImageRef, report: Report, cancelled: Event) -> Path:
         layout = self._layouts / f"ref-{hashlib.sha256(str(ref).encode()).hexdigest()[:32]}"
         had = (layout / "index.json").exists()
@@ -171,7 +186,7 @@ class DockerfileBuilds:
         pairs: list[str] = []
         for number, (name, layout) in enumerate(loads):
             binds.append(BindMount(layout, f"/roost/from/{number}"))
-            pairs += [name, f"/roost/from/{number}"]
+            pairs += [name, f"/roost/from/{number}", read_layout(layout).config_digest.removeprefix("sha256:")]
         options = ["--file", f"/roost/context/{request.plan.dockerfile}"]
         options += [f"--build-arg={name}={value}" for name, value in request.build_args.items()]
         if request.target:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from roost.build.beneath import open_plain
 from roost.model.errors import HostFailure
 from roost.model.image import ImageConfig
 
@@ -25,16 +27,26 @@ _PORT = re.compile(r"([0-9]{1,5})(/tcp)?")
 class LayerBlob:
     """One layer: the compressed blob, and the digest of the tar inside."""
 
-    path: Path
+    layout: Path
     digest: str
     diff_id: str
+
+    @property
+    def path(self) -> Path:
+        """Where the blob is; open it by `open` when a stranger could write there."""
+        return self.layout / _blob(self.digest)
+
+    def open(self) -> IO[bytes]:
+        """Open the blob for reading; raises HostFailure when it is missing or not a plain file."""
+        return _open(self.layout, _blob(self.digest))
 
 
 @dataclass(frozen=True, slots=True)
 class OciImage:
-    """An image in a layout. `digest` is its manifest's."""
+    """An image in a layout. `digest` is its manifest's; tools know it by `config_digest`."""
 
     digest: str
+    config_digest: str
     config: ImageConfig
     layers: tuple[LayerBlob, ...]
 
@@ -42,21 +54,23 @@ class OciImage:
 def read_layout(layout: Path) -> OciImage:
     """Return the only image of a layout; raises HostFailure when it is damaged or not for linux/amd64."""
     try:
-        index = _load((layout / "index.json").read_bytes()[: _JSON_LIMIT + 1], "index.json")
+        with _open(layout, "index.json") as file:
+            index = _load(file.read(_JSON_LIMIT + 1), "index.json")
         manifest_digest = _digest(index["manifests"][0]["digest"])
         manifest = _blob_json(layout, manifest_digest)
-        config = _blob_json(layout, _digest(manifest["config"]["digest"]))
+        config_digest = _digest(manifest["config"]["digest"])
+        config = _blob_json(layout, config_digest)
         diff_ids = [_digest(item) for item in config["rootfs"]["diff_ids"]]
         blobs = [_digest(item["digest"]) for item in manifest["layers"]]
-    except (OSError, KeyError, IndexError, TypeError) as error:
+    except (OSError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise HostFailure(f"the image is damaged: {error!r}", hint="pull it again") from None
     platform = (config.get("os", "linux"), config.get("architecture", "amd64"))
     if platform != ("linux", "amd64"):
         raise HostFailure(f"the image is for {platform[0]}/{platform[1]}; this cloud runs linux/amd64")
     if len(diff_ids) != len(blobs):
         raise HostFailure(f"the image is damaged: it has {len(blobs)} layers and {len(diff_ids)} diff_ids")
-    layers = tuple(LayerBlob(_blob(layout, d), d, i) for d, i in zip(blobs, diff_ids, strict=True))
-    return OciImage(manifest_digest, read_config(config.get("config") or {}), layers)
+    layers = tuple(LayerBlob(layout, d, i) for d, i in zip(blobs, diff_ids, strict=True))
+    return OciImage(manifest_digest, config_digest, read_config(config.get("config") or {}), layers)
 
 
 def read_config(config: dict[str, Any]) -> ImageConfig:
@@ -93,15 +107,29 @@ def _digest(value: object) -> str:
     raise HostFailure(f"the image is damaged: {str(value)[:80]!r} is not a sha256 digest")
 
 
-def _blob(layout: Path, digest: str) -> Path:
-    return layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
+def _blob(digest: str) -> str:
+    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
+
+
+def _open(layout: Path, path: str) -> IO[bytes]:
+    """Open a plain file of the layout: a build machine may have put links, fifos or anything in its place."""
+    directory = os.open(layout, os.O_PATH | os.O_DIRECTORY)
+    try:
+        fd = open_plain(directory, path)
+    except OSError as error:
+        raise HostFailure(
+            f"the image is damaged: {path[:90]}: {error.strerror}", hint="pull or build it again"
+        ) from None
+    finally:
+        os.close(directory)
+    return os.fdopen(fd, "rb")
 
 
 def _blob_json(layout: Path, digest: str) -> dict[str, Any]:
-    path = _blob(layout, digest)
-    if path.stat().st_size > _JSON_LIMIT:
+    with _open(layout, _blob(digest)) as file:
+        data = file.read(_JSON_LIMIT + 1)
+    if len(data) > _JSON_LIMIT:
         raise HostFailure(f"the image is damaged: {digest} is longer than {_JSON_LIMIT} bytes")
-    data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != digest.removeprefix("sha256:"):
         raise HostFailure(f"the image is damaged: {digest} does not match its content", hint="pull it again")
     return _load(data, digest)

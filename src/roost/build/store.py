@@ -203,7 +203,7 @@ class LocalImageStore:
         if not self.has_layer(layer_id):
             with self.making_layer(layer_id) as tree:
                 for number, layer in enumerate(oci.layers, 1):
-                    with layer.path.open("rb") as blob:
+                    with layer.open() as blob:
                         apply_layer(blob, tree, digest=layer.digest, diff_id=layer.diff_id)
                     report(f"layer {number} of {len(oci.layers)} unpacked")
         return layer_id
@@ -213,7 +213,7 @@ class LocalImageStore:
             return known[layer.diff_id]
         layer_id = f"diff-{layer.diff_id.removeprefix('sha256:')[:32]}"
         if not self.has_layer(layer_id):
-            with self.making_layer(layer_id) as tree, layer.path.open("rb") as blob:
+            with self.making_layer(layer_id) as tree, layer.open() as blob:
                 apply_layer(blob, tree, digest=layer.digest, diff_id=layer.diff_id, overlay=True)
         return layer_id
 

@@ -23,7 +23,7 @@ from roost.host.contract import MachineSpec
 from roost.host.process import run
 from roost.model.build_plan import BuildPlan
 from roost.model.cloud import Cloud
-from roost.model.image import Image
+from roost.model.image import Image, ImageRef, parse_image_ref
 from roost.plan.addresses import BUILD_SLOTS, ipv4_of, ipv6_of
 
 
@@ -36,6 +36,10 @@ class Workshop:
     store: LocalImageStore
     builder: MachineBuilder
     lines: list[str]
+
+    @staticmethod
+    def reference(text: str) -> ImageRef:
+        return parse_image_ref(text)
 
     def build(
         self, plan: BuildPlan, source: Path, *, app: str = "app", cancelled: Event | None = None, **more
