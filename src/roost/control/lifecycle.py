@@ -237,6 +237,7 @@ class Lifecycle:
                 running=observed.state is RuntimeState.RUNNING,
                 frozen=observed.state is RuntimeState.FROZEN,
                 present=observed.state is not RuntimeState.ABSENT,
+                ended=observed.last_exit is not None and not observed.last_exit.requested_stop,
             )
             if step is not Recovery.NONE:
                 log.info(

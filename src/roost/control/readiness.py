@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from roost.plan.idle import web_service
 OPEN_SLICE = 10.0
 LOOK = 0.25  # seconds between two looks at the machine's row while its port is closed
 LOOPBACK_AFTER = 3.0  # seconds an app may listen on loopback only before it is told
+PROBE = 10.0  # seconds a new release may take for its first answer, before it is asked again
 WORKER_GRACE = 1.0  # seconds a machine without ports and checks must live to count as healthy
 EXITS_FORGIVEN = 2  # an app may need its database first
 
@@ -90,16 +91,30 @@ class Readiness:
 
     async def until_listening(self, machine: Machine, timeout: float) -> Refusal | None:
         """Wait until its port accepts connections; return why not when it exits, or at the deadline."""
-        return await self._until(machine, timeout, lambda w: w.listening, cancelled=lambda: False, exits=0)
+
+        async def listening(watched: _Watched) -> bool:
+            return watched.listening
+
+        return await self._until(machine, timeout, listening, cancelled=lambda: False, exits=0)
 
     async def until_healthy(self, machine: Machine, timeout: float, *, cancelled: Callable[[], bool]) -> Refusal | None:
-        """Wait until it listens and every check passed once; return why not."""
+        """Wait until it listens, every check passed once and HTTP is answered, whatever with; return why not.
 
-        def healthy(watched: _Watched) -> bool:
-            if web_service(watched.machine) is None and not watched.checks:
+        A server may listen before its workers know whether the app can be loaded: an open port is not enough.
+        """
+
+        async def healthy(watched: _Watched) -> bool:
+            service = web_service(watched.machine)
+            if service is None and not watched.checks:
                 return self._core.now() - watched.machine.updated_at >= WORKER_GRACE
-            listening = watched.listening or web_service(watched.machine) is None
-            return listening and all(s.status is HealthStatus.PASSING for s in watched.checks.values())
+            if service is not None and not watched.listening:
+                return False
+            if not all(s.status is HealthStatus.PASSING for s in watched.checks.values()):
+                return False
+            if service is None or not any("http" in port.handlers for port in service.ports):
+                return True
+            probe = Check(service.internal_port, type="http", timeout=PROBE)
+            return (await check(probe, watched.machine.private_ipv4)).status > 0
 
         return await self._until(machine, timeout, healthy, cancelled=cancelled, exits=EXITS_FORGIVEN)
 
@@ -107,7 +122,7 @@ class Readiness:
         self,
         machine: Machine,
         timeout: float,
-        reached: Callable[[_Watched], bool],
+        reached: Callable[[_Watched], Awaitable[bool]],
         *,
         cancelled: Callable[[], bool],
         exits: int,
@@ -117,7 +132,7 @@ class Readiness:
         with self._core.changes.watching(f"machine:{machine.id}") as news:
             while not cancelled():
                 watched = self._watched.get(machine.id)
-                if watched is not None and reached(watched):
+                if watched is not None and await reached(watched):
                     return None
                 row = self._core.store.machines.find(machine.id)
                 if row is None or row.state in (MachineState.DESTROYING, MachineState.STOPPING):

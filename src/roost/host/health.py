@@ -33,6 +33,7 @@ class HealthResult:
     passing: bool
     output: str
     listening: bool
+    status: int = 0  # of the HTTP answer, whatever it says; 0: there was none
 
 
 class HealthStatus(StrEnum):
@@ -140,7 +141,7 @@ async def _ask(check: Check, where: str, reader: asyncio.StreamReader, writer: a
             break
     shown = body[:200].decode(errors="replace").strip()
     text = f"{check.method} {check.path} answered {status}" + (f": {shown}" if shown else "")
-    return HealthResult(200 <= status < 300, text, True)
+    return HealthResult(200 <= status < 300, text, True, status)
 
 
 async def wait_port(address: str, port: int, deadline: float) -> bool:

@@ -25,8 +25,12 @@ _S = MachineState
 _AT_REST = (_S.STOPPED, _S.FAILED, _S.CREATED)
 
 
-def recover(machine: Machine, *, running: bool, frozen: bool, present: bool) -> Recovery:
-    """Decide for one machine from its row and what the host sees (`present`: something of it is on the host)."""
+def recover(machine: Machine, *, running: bool, frozen: bool, present: bool, ended: bool) -> Recovery:
+    """Decide for one machine from its row and what the host sees.
+
+    `present`: something of it is on the host; `ended`: its process is known to have ended by itself. A
+    process that is merely gone (reboot, `roost down`) is started again, except one that must run only once.
+    """
     if machine.desired is _S.DESTROYED or machine.state in (_S.DESTROYING, _S.DESTROYED):
         return Recovery.DESTROY
     if running:
@@ -38,5 +42,6 @@ def recover(machine: Machine, *, running: bool, frozen: bool, present: bool) -> 
     if machine.state in (_S.FAILED, _S.CREATED):
         return Recovery.START if machine.desired is _S.STARTED and machine.state is _S.CREATED else Recovery.NONE
     if machine.desired is _S.STARTED:
-        return Recovery.EXITED if present and machine.state is _S.STARTED else Recovery.START
+        once = machine.config.restart.policy == "no"
+        return Recovery.EXITED if machine.state is _S.STARTED and (ended or once) else Recovery.START
     return Recovery.NONE if machine.state is _S.STOPPED and not present else Recovery.MARK_STOPPED

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from tests.unit.factory import machine, service
+
 from roost.model.machine import MachineState
 from roost.plan.idle import who_sleeps
-from tests.unit.factory import machine, service
 
 
 def test_a_quiet_machine_sleeps_after_its_idle_time() -> None:

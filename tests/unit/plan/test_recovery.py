@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
+from tests.unit.factory import WEB, machine
 
 from roost.model.machine import MachineState
+from roost.model.machine_config import Restart
 from roost.plan.recovery import Recovery, recover
-from tests.unit.factory import machine
 
 S = MachineState
 
@@ -21,7 +23,8 @@ S = MachineState
         (S.CREATED, S.STARTED, "absent", Recovery.START),
         (S.CREATED, S.STOPPED, "absent", Recovery.NONE),
         (S.STARTED, S.STARTED, "absent", Recovery.START),
-        (S.STARTED, S.STARTED, "present", Recovery.EXITED),
+        (S.STARTED, S.STARTED, "present", Recovery.START),
+        (S.STARTED, S.STARTED, "ended", Recovery.EXITED),
         (S.SUSPENDED, S.SUSPENDED, "frozen", Recovery.NONE),
         (S.SUSPENDING, S.SUSPENDED, "frozen", Recovery.KEEP_FROZEN),
         (S.SUSPENDING, S.SUSPENDED, "running", Recovery.ADOPT),
@@ -45,12 +48,23 @@ def test_each_way_in_which_row_and_host_differ(
         running=seen == "running",
         frozen=seen == "frozen",
         present=seen != "absent",
+        ended=seen == "ended",
     )
     assert found is step
 
 
 def test_every_combination_is_decided() -> None:
     desires = (S.STARTED, S.SUSPENDED, S.STOPPED, S.DESTROYED)
-    for state, desired, seen in itertools.product(S, desires, ("running", "frozen", "present", "absent")):
+    for state, desired, seen in itertools.product(S, desires, ("running", "frozen", "present", "ended", "absent")):
         row = machine(state=state, desired=desired)
-        assert recover(row, running=seen == "running", frozen=seen == "frozen", present=seen != "absent") in Recovery
+        assert (
+            recover(
+                row, running=seen == "running", frozen=seen == "frozen", present=seen != "absent", ended=seen == "ended"
+            )
+            in Recovery
+        )
+
+
+def test_what_must_run_only_once_is_not_started_again() -> None:
+    once = machine(config=replace(WEB, restart=Restart("no")))
+    assert recover(once, running=False, frozen=False, present=True, ended=False) is Recovery.EXITED

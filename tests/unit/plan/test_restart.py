@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from tests.unit.factory import exited
+
 from roost.model.machine_config import Restart
 from roost.plan.restart import LONGEST_DELAY, AfterExit, after_exit
-from tests.unit.factory import exited
 
 
 def test_back_off_doubles_up_to_a_bound_and_ends_in_failure() -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.factory import WEB, machine
 
 from roost.model.machine import Machine
 from roost.plan.rollout import Bring, Retire, rollout_step, wanted_counts
-from tests.unit.factory import WEB, machine
 
 
 def walk(machines: list[Machine], wanted: dict[str, int], release: int) -> list[list[Machine]]:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.factory import exited, machine, service
 
 from roost.model.machine import MachineState
 from roost.plan.wake import Refuse, Rouse, whom_to_wake
-from tests.unit.factory import exited, machine, service
 
 S = MachineState
 
