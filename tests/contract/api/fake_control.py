@@ -185,6 +185,12 @@ class Machines:
             raise TimedOut(f"the command did not end within {timeout:g} s")
         if argv[0] == "crash":
             raise RuntimeError("an internal detail that nobody may see")
+        if argv[0] == "sh":  # a real command of this host, in place of one in a machine
+            try:
+                done = subprocess.run(argv, input=stdin, capture_output=True, timeout=timeout, check=False)
+            except subprocess.TimeoutExpired:
+                raise TimedOut(f"the command did not end within {timeout:g} s") from None
+            return ExecResult(done.returncode, 0, done.stdout, done.stderr)
         return ExecResult(0, 0, b" ".join(word.encode() for word in argv) + b"\xff", stdin)
 
     def console(self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int) -> FakeConsole:
