@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -40,8 +39,11 @@ class Remote(Protocol):
 
 def window_size() -> tuple[int, int]:
     """Return rows and columns of the terminal; 24 and 80 when there is none."""
-    size = shutil.get_terminal_size((80, 24))
-    return max(size.lines, 1), max(size.columns, 1)
+    for descriptor in (0, 1, 2):
+        with suppress(OSError):  # no terminal
+            size = os.get_terminal_size(descriptor)
+            return max(size.lines, 1), max(size.columns, 1)
+    return 24, 80
 
 
 @contextmanager
