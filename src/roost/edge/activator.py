@@ -57,7 +57,6 @@ class Activator:
         """Listen; replaces a socket that an earlier roostd left behind."""
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._accept, self._path, limit=MAX_HEAD, backlog=4096)
-        self._path.chmod(0o600)
 
     async def stop(self) -> None:
         """Stop listening and break what is under way."""

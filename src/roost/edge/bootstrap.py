@@ -38,7 +38,12 @@ class EdgeFiles:
     @property
     def admin(self) -> Path:
         """Socket of Envoy's admin interface."""
-        return self.directory / "admin.sock"
+        return self.private / "admin.sock"
+
+    @property
+    def private(self) -> Path:
+        """The one directory that Envoy itself may write."""
+        return self.directory / "envoy"
 
     @property
     def bootstrap(self) -> Path:

@@ -20,9 +20,10 @@ from roost.edge.accesslog import AccessLogSink
 from roost.edge.activator import Activator
 from roost.edge.admin import Admin
 from roost.edge.bootstrap import EdgeFiles
+from roost.edge.confinement import hand_over
 from roost.edge.contract import EdgeStatus, Route, Traffic, Waker
 from roost.edge.listener import EdgePlace, activator_cluster, listener, route_configuration
-from roost.edge.process import EnvoyProcess, Spawn, alive
+from roost.edge.process import EnvoyProcess, Spawn, alive, user_of
 from roost.edge.protos import (
     CLUSTER,
     LISTENER,
@@ -86,7 +87,7 @@ class EnvoyEdge:
         Raises Conflict when the public port is taken, HostFailure when Envoy does not come up.
         """
         self._files.directory.mkdir(parents=True, exist_ok=True)
-        self._files.directory.chmod(0o700)
+        self._files.directory.chmod(0o711)  # Envoy passes through, to sockets that are its own
         for kind, resource in (
             (CLUSTER, activator_cluster(self._place)),
             (LISTENER, listener(self._place)),
@@ -96,6 +97,7 @@ class EnvoyEdge:
             self._xds.set(kind, resource)
         await self._serve()
         await self._activator.start()
+        hand_over(self._files.activator)
         try:
             await self._envoy.ensure()
         except BaseException:
@@ -204,6 +206,7 @@ class EnvoyEdge:
             "restarts": self._envoy.restarts,
             "adopted": self._envoy.adopted,
             "port": self._place.port,
+            "user": user_of(pid) if pid else -1,
         }
         if self._envoy.trouble:
             detail["trouble"] = self._envoy.trouble
@@ -216,6 +219,7 @@ class EnvoyEdge:
         self._files.xds.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{self._files.xds}")
         await server.start()
+        hand_over(self._files.xds)
         self._server = server
 
     async def _settled(self, kind: str, names: list[str], deadline: float) -> None:

