@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +64,12 @@ def test_help_loads_nothing_heavy() -> None:
     code = f"import sys, roost.cli.main; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_reference_names_every_command_and_every_option() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text("utf-8")
+    for path, command in ALL:
+        assert f"roost {' '.join(path)}" in text or f"`{path[-1]}" in text, path
+        for param in command.params:
+            long = [option for option in param.opts if option.startswith("--")]
+            assert all(option in text for option in long if option not in ("--help", "--org")), (path, long)
