@@ -120,12 +120,13 @@ class LocalHost:
         self._faults("host.start.root")
         userns = self._namespaces.idmap(spec.slot)
         try:
-            root_fs.assemble(spec, files, userns)
+            texts = _etc(spec)
+            root_fs.assemble(spec, files, userns, {} if spec.builder else texts)
             binds = root_fs.attach_binds(spec, files, userns)
         finally:
             os.close(userns)
         self._faults("host.start.bundle")
-        self._write_bundle(spec, files, binds)
+        self._write_bundle(spec, files, binds, texts if spec.builder else {})
         self._faults("host.start.network")
         self._network.assign(files.network_namespace, link, spec.network, spec.ipv4, spec.ipv6)
         self._faults("host.start.create")
@@ -283,6 +284,8 @@ class LocalHost:
         unpin(files.user_namespace, files.network_namespace)
         if record is not None:
             self._network.release(record.link)
+        if files.disk.is_mount():
+            self._disks.abandon(files.disk)
         for point in mounts.mounts_below(files.directory):
             mounts.unmount(point)
         self._disks.remove(machine_id)
@@ -323,17 +326,15 @@ class LocalHost:
         pid = _text(files.monitor_pid)
         return pid.isdigit() and files.machine_id in _command_line(int(pid))
 
-    def _write_bundle(self, spec: MachineSpec, files: MachineFiles, binds: tuple[Path, ...]) -> None:
-        texts = {
-            "/etc/hosts": hosts_file(spec.hostname, str(spec.ipv4), str(spec.ipv6)),
-            "/etc/resolv.conf": "".join(f"nameserver {address}\n" for address in resolvers()),
-            "/etc/hostname": f"{spec.hostname}\n",
-        }
+    def _write_bundle(
+        self, spec: MachineSpec, files: MachineFiles, binds: tuple[Path, ...], etc: dict[str, str]
+    ) -> None:
+        """Write the OCI configuration. `etc` is shown in a builder by binds: its writable layer becomes an image."""
         shown = {}
-        for target, text in texts.items():
-            shown[target] = files.etc / Path(target).name
-            shown[target].write_text(text)
-            shown[target].chmod(0o644)
+        for name, text in etc.items():
+            shown[f"/etc/{name}"] = files.etc / name
+            shown[f"/etc/{name}"].write_text(text)
+            shown[f"/etc/{name}"].chmod(0o644)
         user = read_user(files.root, spec.user)
         places = Places(
             files.root, files.user_namespace, files.network_namespace, shown, binds, self._cgroups.name(spec.id)
@@ -384,6 +385,15 @@ class LocalHost:
 
     def _log_directory(self, machine_id: str) -> Path:
         return self._cloud.logs / "machines" / machine_id
+
+
+def _etc(spec: MachineSpec) -> dict[str, str]:
+    """Return the files in /etc that depend on the machine."""
+    return {
+        "hosts": hosts_file(spec.hostname, str(spec.ipv4), str(spec.ipv6)),
+        "resolv.conf": "".join(f"nameserver {address}\n" for address in resolvers()),
+        "hostname": f"{spec.hostname}\n",
+    }
 
 
 def _signal_number(name: str) -> int:

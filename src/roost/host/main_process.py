@@ -72,11 +72,11 @@ def end(main: MainProcess, number: int, timeout: float, others: Callable[[], lis
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
         while (left := deadline - time.monotonic()) > 0:
+            if deaf and not others():
+                return False
             pause = min(left, _LOOK_AGAIN) if deaf else left
             if select.select([fd], [], [], pause)[0]:
                 return True
-            if deaf and not others():
-                return False
     return False
 
 

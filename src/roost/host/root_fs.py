@@ -8,8 +8,11 @@ After a kill half-way `MachineFiles.forget_run` unmounts whatever is below the d
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from roost.host import mounts
@@ -20,12 +23,18 @@ from roost.model.errors import BadInput, HostFailure
 _UPPER, _WORK = "upper", "work"
 
 
-def assemble(spec: MachineSpec, files: MachineFiles, userns: int) -> None:
-    """Mount the root at `files.root` on top of the mounted disk; `userns` maps the ids. Raises HostFailure."""
+def assemble(spec: MachineSpec, files: MachineFiles, userns: int, etc: Mapping[str, str]) -> None:
+    """Mount the root at `files.root` on top of the mounted disk; `userns` maps the ids.
+
+    `etc` maps names in /etc to the texts that the machine finds there. Raises HostFailure, or BadInput for an image
+    without layers.
+    """
     if not spec.layers:
         raise BadInput(f"machine {spec.id} has no image layers")
     for name in (_UPPER, _WORK):
         (files.disk / name).mkdir(mode=0o755, exist_ok=True)
+    if etc:
+        _write_etc(spec.layers, files.upper / "etc", etc)
     opened: list[int] = []
     try:
         for number, layer in enumerate(spec.layers):
@@ -43,6 +52,22 @@ def assemble(spec: MachineSpec, files: MachineFiles, userns: int) -> None:
         for place in files.layers.iterdir():
             mounts.unmount(place)
             place.rmdir()
+
+
+def _write_etc(layers: Sequence[Path], target: Path, texts: Mapping[str, str]) -> None:
+    """Put files into the /etc of an upper layer still empty, so that no link of the image can lead elsewhere."""
+    target.mkdir(mode=0o755)
+    for layer in reversed(layers):
+        with contextlib.suppress(FileNotFoundError):
+            seen = (layer / "etc").lstat()
+            if stat.S_ISDIR(seen.st_mode):
+                os.chown(target, seen.st_uid, seen.st_gid)
+                target.chmod(stat.S_IMODE(seen.st_mode))
+            break
+    for name, text in texts.items():
+        file = target / name
+        file.write_text(text)
+        file.chmod(0o644)
 
 
 def attach_binds(spec: MachineSpec, files: MachineFiles, userns: int) -> tuple[Path, ...]:
