@@ -137,7 +137,7 @@ class Readiness:
                 row = self._core.store.machines.find(machine.id)
                 if row is None or row.state in (MachineState.DESTROYING, MachineState.STOPPING):
                     return Refusal(503, "app", "stopped", f"{machine.app} was stopped meanwhile.")
-                if row.state is MachineState.FAILED or (row.last_exit and row.restarts > exits):
+                if row.state is MachineState.FAILED or row.restarts - machine.restarts > exits:
                     return _exited(row)
                 if row.state is MachineState.STOPPED and row.desired is not MachineState.STARTED:
                     return _exited(row)

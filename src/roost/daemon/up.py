@@ -134,17 +134,21 @@ def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
         if seen.nothing_runs:
             check_host(cloud, say)
         ensure_run_directory(cloud)
-        if seen.supervisor is None:
-            processes.supervisor_state_file(cloud).unlink(missing_ok=True)
-            say("starting roostd")
-        argv = [sys.executable, "-m", "roost.daemon.supervise", "--home", str(settings.home)]
-        child = spawn(argv, log=cloud.logs / "supervisor.log", env=child_environment(settings))
+        supervisor = _start_supervisor(cloud, settings, say) if seen.supervisor is None else None
         try:
-            _wait_until_healthy(cloud, child)
+            _wait_until_healthy(cloud, supervisor)
         except BaseException:
-            pid_file.end(processes.supervisor_pid_file(cloud), timeout=40.0)
+            if supervisor is not None:  # end what was started here, and nothing else
+                pid_file.end(processes.supervisor_pid_file(cloud), timeout=40.0)
             raise
         return cloud
+
+
+def _start_supervisor(cloud: Cloud, settings: Settings, say: Say) -> Child:
+    processes.supervisor_state_file(cloud).unlink(missing_ok=True)
+    say("starting roostd")
+    argv = [sys.executable, "-m", "roost.daemon.supervise", "--home", str(settings.home)]
+    return spawn(argv, log=cloud.logs / "supervisor.log", env=child_environment(settings))
 
 
 def become_roostd(settings: Settings, wanted: Wanted, say: Say) -> None:
@@ -165,16 +169,18 @@ def become_roostd(settings: Settings, wanted: Wanted, say: Say) -> None:
     os.execve(argv[0], argv, child_environment(settings))  # noqa: S606  # the pid stays, and with it the pid file
 
 
-def _wait_until_healthy(cloud: Cloud, supervisor: Child) -> None:
+def _wait_until_healthy(cloud: Cloud, supervisor: Child | None) -> None:
+    """Return when roostd answers and is kept running. `supervisor` is the one just started, None for an older one."""
     deadline = time.monotonic() + START_TIMEOUT
+    starts_before = _starts(cloud)
     while time.monotonic() < deadline:
         seen = processes.look(cloud)
-        if seen.healthy and seen.supervisor is not None:
+        if seen.healthy and seen.kept_running:
             return
-        ended = supervisor.poll()
-        if ended is not None and pid_file.read(processes.supervisor_pid_file(cloud)) is None:
+        ended = supervisor.poll() if supervisor is not None else None
+        if ended is not None and seen.supervisor is None:
             raise _failure(cloud, f"the supervisor ended with code {ended}")
-        if _starts(cloud) >= _STARTS_BEFORE_GIVING_UP:
+        if _starts(cloud) - starts_before >= _STARTS_BEFORE_GIVING_UP:
             raise _failure(cloud, "roostd ends right after its start")
         time.sleep(0.05)
     raise _failure(cloud, f"roostd's API did not answer on port {cloud.api_port} within {START_TIMEOUT:g} s")
