@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path
 
@@ -21,25 +21,30 @@ _SOURCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 SETTLED = frozenset({"created", "started", "stopped", "suspended", "failed", "destroyed"})
 
 
-def _app(app: Annotated[str, Path()]) -> str:
+def _like(pattern: str) -> Any:
+    """Publish a path parameter's form; the check itself is made below, with an error that helps."""
+    return Path(json_schema_extra={"pattern": pattern})
+
+
+def _app(app: Annotated[str, _like(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]) -> str:
     return check_app_name(app)
 
 
-def _machine(machine_id: Annotated[str, Path()]) -> str:
+def _machine(machine_id: Annotated[str, _like(r"^[0-9a-f]{14}$")]) -> str:
     return check_machine_id(machine_id)
 
 
-def _secret(name: Annotated[str, Path()]) -> str:
+def _secret(name: Annotated[str, _like(r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]) -> str:
     return check_secret_name(name)
 
 
-def _operation(operation_id: Annotated[str, Path()]) -> str:
+def _operation(operation_id: Annotated[str, _like(f"^{_OPERATION_ID.pattern}$")]) -> str:
     if not _OPERATION_ID.fullmatch(operation_id):
         raise NotFound("operation not found", hint="`roost operations` lists them")
     return operation_id
 
 
-def _source(source_id: Annotated[str, Path()]) -> str:
+def _source(source_id: Annotated[str, _like(f"^{_SOURCE_ID.pattern}$")]) -> str:
     return check_source_id(source_id)
 
 
