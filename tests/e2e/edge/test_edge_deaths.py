@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.e2e.edge.edge_harness import (
     clean,
     envoys_of,
     fetch,
+    free_port,
     make_cloud,
     serving,
     spawn,
@@ -206,3 +208,22 @@ async def _status_is(at: Bench, status: int) -> bool:
         return (await at.get()).status == status
     except (OSError, asyncio.IncompleteReadError):
         return False
+
+
+async def test_the_public_port_can_be_changed_under_a_running_envoy(at: Bench) -> None:
+    pid = at.edge.status().pid
+    await at.edge.put(at.route())
+    await at.edge.stop(envoy_too=False)
+    old, at.cloud = at.cloud.http_port, replace(at.cloud, http_port=free_port())
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn)
+    await at.edge.start()
+    await at.edge.replace_all([at.route()])
+    assert at.edge.status().pid == pid
+    answer = await at.get()
+    assert (answer.status, answer.json()["fly-forwarded-port"]) == (200, str(at.cloud.http_port))
+    await until(lambda: not _listens(old), timeout=10.0, what="the old port closes")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,44 @@
+"""How Envoy is started so that it can do little."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from roost.edge.confinement import USER, confined, reachable
+from roost.edge.process import check_port
+from roost.model.errors import Conflict
+
+
+def test_a_private_directory_is_not_reachable(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    file = closed / "file"
+    file.write_text("")
+    file.chmod(0o644)
+    assert not reachable(file)
+    assert not reachable(tmp_path / "missing")
+    assert reachable(Path("/bin/sh"))
+    assert reachable(Path("/"))
+
+
+def test_the_command_stays_itself(tmp_path: Path) -> None:
+    command = ("/bin/sh", "-c", "true")
+    assert confined(command, reads=(tmp_path / "missing",))[-3:] == command
+    assert not any("reuid" in word for word in confined(command, reads=(tmp_path / "missing",)))
+    if os.geteuid() == 0:
+        assert f"--reuid={USER}" in confined(command, reads=(Path("/bin/sh"),))
+
+
+def test_a_port_in_use_is_told_and_a_free_one_is_not() -> None:
+    with socket.socket() as holder:
+        holder.bind(("0.0.0.0", 0))
+        holder.listen(1)
+        port = holder.getsockname()[1]
+        with pytest.raises(Conflict) as error:
+            check_port(port)
+        assert str(port) in error.value.message and "--http-port" in error.value.hint
+    check_port(port)
