@@ -14,6 +14,7 @@ from roost.control.contract import CloudStatus
 from roost.control.core import Core, log
 from roost.control.deploys import Deploys
 from roost.control.followers import Followers
+from roost.control.housekeeping import Housekeeping
 from roost.control.images import Images
 from roost.control.lifecycle import Lifecycle
 from roost.control.logs import Logs
@@ -56,6 +57,7 @@ class Control:
         self.tokens = Tokens(core.store, core.now)
         self.waking = Waking(core, self._lifecycle, readiness, routing)
         self._sleeping = Sleeping(core, self._lifecycle, routing)
+        self._housekeeping = Housekeeping(core, self.images)
         self._loops: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -75,6 +77,8 @@ class Control:
             loop.create_task(self._recover(rows, observed)),
             loop.create_task(self._followers.sweep()),
             loop.create_task(self._sleeping.run()),
+            loop.create_task(self._housekeeping.look_after_host()),
+            loop.create_task(self._housekeeping.clean()),
         ]
 
     async def _adopt(self, rows: dict[str, Machine], observed: dict[str, Observed]) -> None:

@@ -25,8 +25,6 @@ from roost.model.errors import BadInput, NotFound, Unprocessable
 from roost.model.image import parse_image_ref
 from roost.model.operation import Operation
 
-KEPT_RELEASES = 10  # images of older releases may be collected
-
 
 class Deploys:
     """The verbs deploy and rollback."""

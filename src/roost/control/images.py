@@ -7,6 +7,8 @@ from roost.control.operations import Job, Operations, Step
 from roost.model.image import Image, parse_image_ref
 from roost.model.operation import Operation
 
+KEPT_RELEASES = 10  # per app: the images of older releases may be collected
+
 
 class Images:
     """Images in this cloud's store."""
@@ -28,8 +30,8 @@ class Images:
         return self._operations.start("image.refresh", arguments={"reference": reference})
 
     def collect(self) -> int:
-        """Remove what neither a machine nor a release uses; returns the bytes freed."""
-        in_use = self._core.store.machines.image_digests() | self._core.store.releases.image_digests()
+        """Remove what neither a machine nor a recent release uses; returns the bytes freed."""
+        in_use = self._core.store.machines.image_digests() | self._core.store.releases.image_digests(KEPT_RELEASES)
         return self._core.images.collect(in_use)
 
     def _pull(self, job: Job) -> None:

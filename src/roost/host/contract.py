@@ -176,5 +176,8 @@ class Host(Protocol):
     def upper(self, machine_id: str) -> AbstractContextManager[Path]:
         """The writable layer of a stopped, not yet released machine (for sealing a build)."""
 
+    def maintain(self) -> None:
+        """Bound the logs of running machines and mend the network's rules; to be called every few seconds."""
+
     def disk_usage(self) -> tuple[int, int]:
         """Return (used, total) bytes of the pool."""

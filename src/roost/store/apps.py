@@ -146,10 +146,13 @@ class Releases:
                 .values(state=state.value, reason=reason)
             )
 
-    def image_digests(self) -> set[str]:
-        """Return the digests of all images that some release names."""
+    def image_digests(self, latest: int) -> set[str]:
+        """Return the digests of the images that each app's `latest` newest releases name."""
+        rank = func.row_number().over(partition_by=releases.c.app, order_by=releases.c.version.desc())
+        ranked = select(releases.c.image_digest, rank.label("rank")).subquery()
         with self._db.read() as connection:
-            return set(connection.execute(select(releases.c.image_digest).distinct()).scalars())
+            query = select(ranked.c.image_digest).where(ranked.c.rank <= latest).distinct()
+            return set(connection.execute(query).scalars())
 
     def list(self, app: str) -> list[Release]:
         """Return an app's releases, newest first."""

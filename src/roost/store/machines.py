@@ -156,6 +156,20 @@ class Events:
         with self._db.write() as connection:
             insert_event(connection, event, app)
 
+    def forget_gone(self, before: float) -> Sequence[str]:
+        """Remove the events of machines that are gone and silent since `before`; return their ids."""
+        living = select(machines.c.id)
+        old = (
+            select(events.c.machine_id)
+            .where(events.c.machine_id.not_in(living))
+            .group_by(events.c.machine_id)
+            .having(func.max(events.c.at) < before)
+        )
+        with self._db.write() as connection:
+            gone = [str(machine_id) for machine_id in connection.execute(old).scalars()]
+            connection.execute(delete(events).where(events.c.machine_id.in_(gone)))
+        return gone
+
     def machines_of(self, app: str, limit: int) -> list[str]:
         """Return the ids of the machines an app has or had, the latest used first."""
         query = (

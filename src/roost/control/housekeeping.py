@@ -1,0 +1,47 @@
+"""What must be done again and again: bounded logs, intact rules, no garbage. Each round is harmless when repeated."""
+
+from __future__ import annotations
+
+import asyncio
+
+from roost.control.core import Core, log
+from roost.control.images import Images
+
+HOST_ROUND = 3.0  # seconds: a log grows by no more than a disk can write in this time
+CLEANING = 600.0  # seconds between two rounds of removing what nothing uses
+LOG_KEPT = 7 * 86_400.0  # seconds that the log of a destroyed machine can be read
+
+
+class Housekeeping:
+    """The rounds, for ever."""
+
+    def __init__(self, core: Core, images: Images) -> None:
+        self._core = core
+        self._images = images
+
+    async def look_after_host(self) -> None:
+        """Keep logs bounded and the network's rules in place."""
+        while True:
+            await asyncio.sleep(HOST_ROUND)
+            try:
+                await asyncio.to_thread(self._core.host.maintain)
+            except Exception:
+                log.exception("looking after the host failed")
+
+    async def clean(self) -> None:
+        """Remove images that nothing uses, and old logs of machines that are gone."""
+        while True:
+            await asyncio.sleep(CLEANING)
+            try:
+                await asyncio.to_thread(self.clean_once)
+            except Exception:
+                log.exception("cleaning failed")
+
+    def clean_once(self) -> None:
+        """One round of cleaning."""
+        freed = self._images.collect()
+        gone = self._core.store.events.forget_gone(self._core.now() - LOG_KEPT)
+        for machine_id in gone:
+            self._core.host.forget_log(machine_id)
+        if freed or gone:
+            log.info("cleaned", freed_bytes=freed, logs=len(gone))
