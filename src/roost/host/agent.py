@@ -12,35 +12,35 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
-import resource
 import signal as signals
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from roost.host import main_process, mounts, root_fs
+import structlog
+
+from roost.host import bundle, ending, main_process, mounts, root_fs
 from roost.host.cgroups import Cgroups, ensure_hierarchies
 from roost.host.contract import Console, ExecResult, LogLine, MachineSpec, Observed, RuntimeState, Usage
 from roost.host.disks import Disks
 from roost.host.execution import Execution
 from roost.host.logs import MachineLog
-from roost.host.machine_files import MachineFiles, MainProcess, Record, ensure_directory, known, write_whole
+from roost.host.machine_files import MachineFiles, MainProcess, Record, ensure_directory, known
 from roost.host.namespaces import Namespaces, unpin
-from roost.host.network import Network, resolvers
-from roost.host.oci_spec import HostTraits, Places, hosts_file, machine_config
+from roost.host.network import Network
 from roost.host.runtime import Runtime, runtime_for
-from roost.host.users import read_user
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
-from roost.model.machine import ExitInfo
 from roost.model.names import check_machine_id
 
+_log = structlog.get_logger(__name__)
 _KILL_TIMEOUT = 10.0
-_EXIT_FILE_TIMEOUT = 2.0
 _COMMON_DISK_GB = 8  # its template is made ahead of time
 _SPARES = 2
+_LOG_BYTES = 16 << 20
+_UPKEEP_PERIOD = 5.0
 
 
 class LocalHost:
@@ -64,6 +64,8 @@ class LocalHost:
         self._network = Network(cloud)
         self._namespaces = Namespaces(spare=spares, on_pair=self._network.prepare, on_discard=self._network.release)
         self._lazy_cgroups: Cgroups | None = None
+        self._closed = threading.Event()
+        self._upkeep: threading.Thread | None = None
 
     def ensure(self) -> None:
         """Make this server ready for machines: pool, control groups, network. Repeat it after a reboot or a repair.
@@ -78,10 +80,21 @@ class LocalHost:
         self._disks.prepare_template(_COMMON_DISK_GB)
         self._network.ensure()
         self._namespaces.refill()
+        if self._upkeep is None:
+            self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
+            self._upkeep.start()
 
     def close(self) -> None:
-        """Let go of what was kept ready; machines run on."""
+        """Let go of what was kept ready and end the upkeep; machines run on."""
+        self._closed.set()
         self._namespaces.close()
+
+    def _keep_up(self) -> None:
+        while not self._closed.wait(_UPKEEP_PERIOD):
+            try:
+                self.bound_logs()
+            except (RoostError, OSError) as error:
+                _log.warning("machine logs could not be bounded", reason=str(error))
 
     # The life of a machine
 
@@ -120,13 +133,13 @@ class LocalHost:
         self._faults("host.start.root")
         userns = self._namespaces.idmap(spec.slot)
         try:
-            texts = _etc(spec)
+            texts = bundle.etc(spec)
             root_fs.assemble(spec, files, userns, {} if spec.builder else texts)
             binds = root_fs.attach_binds(spec, files, userns)
         finally:
             os.close(userns)
         self._faults("host.start.bundle")
-        self._write_bundle(spec, files, binds, texts if spec.builder else {})
+        bundle.write(spec, files, binds, texts if spec.builder else {}, self._cgroups)
         self._faults("host.start.network")
         self._network.assign(files.network_namespace, link, spec.network, spec.ipv4, spec.ipv6)
         self._faults("host.start.create")
@@ -176,16 +189,20 @@ class LocalHost:
         """See the contract."""
         self._faults("host.destroy.release")
         self._release(machine_id)
-        self._faults("host.destroy.log")
-        self._log(machine_id).remove()
         self._faults("host.destroy.record")
         self._files(machine_id).remove()
+
+    def forget_log(self, machine_id: str) -> None:
+        """See the contract."""
+        self._log(machine_id).remove()
 
     def destroy_everything(self) -> None:
         """Remove all of the cloud from this server: machines, pool, networks, control groups. For destroy-cloud."""
         self.close()
         for machine_id in self._all_machines():
             self.destroy(machine_id)
+        for machine_id in self._logs():
+            self.forget_log(machine_id)
         self._faults("host.destroy.network")
         self._network.destroy()
         self._cgroups.remove_parent()
@@ -219,13 +236,13 @@ class LocalHost:
         record, main = files.record(), files.main()
         if record is None:
             last = files.exit()
-            here = (
-                last is not None or self._log_directory(machine_id).is_dir() or self._disks.image(machine_id).exists()
-            )
+            here = last is not None or self._disks.image(machine_id).exists()
             return Observed(machine_id, RuntimeState.PREPARED if here else RuntimeState.ABSENT, last_exit=last)
         if main is None or not main_process.is_alive(main):
             started = main.started_at if main else 0.0
-            return Observed(machine_id, RuntimeState.PREPARED, started_at=started, last_exit=self._ended(files))
+            return Observed(
+                machine_id, RuntimeState.PREPARED, started_at=started, last_exit=ending.how(files, self._cgroups)
+            )
         state = RuntimeState.FROZEN if self._cgroups.is_frozen(machine_id) else RuntimeState.RUNNING
         return Observed(machine_id, state, main.pid, main.started_at)
 
@@ -255,6 +272,11 @@ class LocalHost:
         self._cgroups.kill_all(machine_id)  # nothing writes any more
         yield files.upper
 
+    def bound_logs(self) -> None:
+        """Give the oldest parts of long logs back to the file system. Called every few seconds once `ensure` was."""
+        for machine_id in self._logs():
+            self._log(machine_id).bound(_LOG_BYTES)
+
     def disk_usage(self) -> tuple[int, int]:
         """See the contract."""
         return self._disks.usage()
@@ -275,8 +297,8 @@ class LocalHost:
         self._cgroups.kill_all(machine_id)
         if record is not None:
             self._kill_uncounted(files)
-            files.write_exit(self._ended(files))
-            self._end_monitor(files)
+            files.write_exit(ending.how(files, self._cgroups))
+            ending.see_out_monitor(files)
         self._cgroups.remove(machine_id)
         for isolation in ("crun", "gvisor"):
             with contextlib.suppress(BadInput):
@@ -296,60 +318,6 @@ class LocalHost:
         main = files.main()
         if main is not None:
             main_process.kill(main, _KILL_TIMEOUT)
-
-    def _end_monitor(self, files: MachineFiles) -> None:
-        """See the monitor out: it ends by itself after the machine, and is killed if it doesn't."""
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            pid = int(files.monitor_pid.read_text())
-            monitor = MainProcess(pid, main_process.start_ticks(pid), 0.0)
-            if files.machine_id in _command_line(pid):
-                main_process.end(monitor, signals.SIGTERM, 0.5, lambda: [pid])
-                main_process.kill(monitor, _KILL_TIMEOUT)
-
-    def _ended(self, files: MachineFiles) -> ExitInfo | None:
-        """Return how the latest run ended, from what its monitor wrote."""
-        if files.main() is None:
-            return files.exit()
-        deadline = time.monotonic() + _EXIT_FILE_TIMEOUT
-        while not (text := _text(files.exit_code)):
-            if time.monotonic() > deadline or not self._monitor_lives(files):
-                return files.exit()
-            time.sleep(0.001)
-        return main_process.exit_info(
-            int(text),
-            oom_kills=self._cgroups.oom_kills(files.machine_id),
-            requested=files.stopping.exists(),
-            at=files.exit_code.stat().st_mtime,
-        )
-
-    def _monitor_lives(self, files: MachineFiles) -> bool:
-        pid = _text(files.monitor_pid)
-        return pid.isdigit() and files.machine_id in _command_line(int(pid))
-
-    def _write_bundle(
-        self, spec: MachineSpec, files: MachineFiles, binds: tuple[Path, ...], etc: dict[str, str]
-    ) -> None:
-        """Write the OCI configuration. `etc` is shown in a builder by binds: its writable layer becomes an image."""
-        shown = {}
-        for name, text in etc.items():
-            shown[f"/etc/{name}"] = files.etc / name
-            shown[f"/etc/{name}"].write_text(text)
-            shown[f"/etc/{name}"].chmod(0o644)
-        user = read_user(files.root, spec.user)
-        places = Places(
-            files.root, files.user_namespace, files.network_namespace, shown, binds, self._cgroups.name(spec.id)
-        )
-        config = machine_config(spec, user, places, self._traits())
-        write_whole(files.bundle / "config.json", json.dumps(config))
-
-    def _traits(self) -> HostTraits:
-        return HostTraits(
-            platform.machine(),
-            self._cgroups.unified,
-            self._cgroups.limits_swap,
-            len(os.sched_getaffinity(0)),
-            resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-        )
 
     def _execution(
         self, machine_id: str, argv: tuple[str, ...], env: dict[str, str], user: str
@@ -373,27 +341,18 @@ class LocalHost:
         return main, record
 
     def _all_machines(self) -> list[str]:
-        logs = self._log_directory("").iterdir() if self._log_directory("").is_dir() else ()
-        names = {*known(self._cloud), *self._disks.machines(), *self._cgroups.machines(), *(path.name for path in logs)}
+        names = {*known(self._cloud), *self._disks.machines(), *self._cgroups.machines()}
         return sorted(name for name in names if _is_machine_id(name))
+
+    def _logs(self) -> list[str]:
+        place = self._cloud.logs / "machines"
+        return [path.name for path in place.iterdir() if _is_machine_id(path.name)] if place.is_dir() else []
 
     def _files(self, machine_id: str) -> MachineFiles:
         return MachineFiles(self._cloud, check_machine_id(machine_id))
 
     def _log(self, machine_id: str) -> MachineLog:
-        return MachineLog(self._log_directory(check_machine_id(machine_id)))
-
-    def _log_directory(self, machine_id: str) -> Path:
-        return self._cloud.logs / "machines" / machine_id
-
-
-def _etc(spec: MachineSpec) -> dict[str, str]:
-    """Return the files in /etc that depend on the machine."""
-    return {
-        "hosts": hosts_file(spec.hostname, str(spec.ipv4), str(spec.ipv6)),
-        "resolv.conf": "".join(f"nameserver {address}\n" for address in resolvers()),
-        "hostname": f"{spec.hostname}\n",
-    }
+        return MachineLog(self._cloud.logs / "machines" / check_machine_id(machine_id))
 
 
 def _signal_number(name: str) -> int:
@@ -402,17 +361,6 @@ def _signal_number(name: str) -> int:
         return signals.Signals[name].value
     except KeyError:
         raise BadInput(f"{name[:40]!r} is not a signal", hint="use a name like SIGTERM") from None
-
-
-def _command_line(pid: int) -> str:
-    return _text(Path(f"/proc/{pid}/cmdline"))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def _is_machine_id(name: str) -> bool:

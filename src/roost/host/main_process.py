@@ -80,6 +80,12 @@ def end(main: MainProcess, number: int, timeout: float, others: Callable[[], lis
     return False
 
 
+def wait(main: MainProcess, timeout: float) -> bool:
+    """Wait up to `timeout` seconds for a process to end; False when it still runs."""
+    with _pidfd(main) as fd:
+        return fd is None or bool(select.select([fd], [], [], timeout)[0])
+
+
 def kill(main: MainProcess, timeout: float) -> bool:
     """Kill the process and wait up to `timeout` seconds for its end; False when it still runs."""
     with _pidfd(main) as fd:
