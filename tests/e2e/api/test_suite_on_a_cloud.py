@@ -28,6 +28,12 @@ def roost(home: Path, *words: str) -> None:
     assert done.returncode == 0, f"roost {words[0]}: {done.stdout}\n{done.stderr}"
 
 
+def show_faults(log: Path) -> None:
+    """Print what roostd failed at unexpectedly: pytest shows it beside a failure."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    print("\n".join(line.replace("\\n", "\n") for line in lines if "traceback" in line))
+
+
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[tuple[str, str]]:
     """Address and token of a fresh cloud."""
@@ -37,6 +43,7 @@ def cloud() -> Iterator[tuple[str, str]]:
             roost(home, "up", "--home", str(home), "--http-port", str(free_port()), "--api-port", str(port))
             yield f"127.0.0.1:{port}", (home / "keys" / "cli.token").read_text().strip()
         finally:
+            show_faults(home / "log" / "roostd.log")
             roost(home, "destroy-cloud", "--yes")
 
 
