@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -148,12 +149,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         carry_out: Callable[[Settings, argparse.Namespace], int] = arguments.carry_out
-        return carry_out(read_settings(arguments.home), arguments)
+        code = carry_out(read_settings(arguments.home), arguments)
+        sys.stdout.flush()
+        return code
     except RoostError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         return _EXIT_CODES.get(type(error), 1)
+    except BrokenPipeError:  # the reader of our output has seen enough; what was to be done is done
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

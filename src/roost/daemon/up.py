@@ -26,6 +26,7 @@ from roost.model.cloud import Cloud
 from roost.model.errors import Conflict, FailedPrecondition, Forbidden, HostFailure, TimedOut
 
 START_TIMEOUT = 120.0
+FOREGROUND_TIMEOUT = 15.0
 LOCK_TIMEOUT = 180.0
 _STARTS_BEFORE_GIVING_UP = 3
 Say = Callable[[str], None]
@@ -131,6 +132,8 @@ def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
         seen = processes.look(cloud)
         if seen.healthy and seen.kept_running:
             return cloud
+        if seen.roostd is None and _comes_back_by_itself(cloud):
+            return cloud
         if seen.nothing_runs:
             check_host(cloud, say)
         ensure_run_directory(cloud)
@@ -142,6 +145,19 @@ def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
                 pid_file.end(processes.supervisor_pid_file(cloud), timeout=40.0)
             raise
         return cloud
+
+
+def _comes_back_by_itself(cloud: Cloud) -> bool:
+    """Wait for a roostd that was started by `up --foreground` and died: systemd starts it again. False if none does."""
+    if not processes.foreground_pid_file(cloud).exists():
+        return False
+    deadline = time.monotonic() + FOREGROUND_TIMEOUT
+    while time.monotonic() < deadline:
+        if processes.look(cloud).healthy:
+            return True
+        time.sleep(0.1)
+    processes.foreground_pid_file(cloud).unlink(missing_ok=True)
+    return False
 
 
 def _start_supervisor(cloud: Cloud, settings: Settings, say: Say) -> Child:
@@ -158,8 +174,8 @@ def become_roostd(settings: Settings, wanted: Wanted, say: Say) -> None:
     with home_lock(settings.home):
         cloud = identity(settings, wanted)
         seen = processes.look(cloud)
-        if seen.roostd is not None:
-            raise Conflict(f"roostd runs already, pid {seen.roostd}", hint="`roost down` stops it")
+        if seen.roostd is not None or seen.supervisor is not None:
+            raise Conflict("the cloud runs already, started by `roost up`", hint="`roost down` stops it")
         if seen.nothing_runs:
             check_host(cloud, say)
         ensure_run_directory(cloud)

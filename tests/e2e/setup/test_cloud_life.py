@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -69,6 +71,40 @@ def test_a_killed_roostd_comes_back_and_envoy_stays(new_cloud: Callable[[], OwnC
     os.kill(before["roostd"]["pid"], signal.SIGKILL)
     until("a new roostd", lambda: healthy(cloud) and cloud.status()["roostd"]["pid"] != before["roostd"]["pid"])
     assert cloud.status()["envoy"]["pid"] == before["envoy"]["pid"]
+
+
+def test_up_of_a_cloud_whose_roostd_just_died_waits_for_it(new_cloud: Callable[[], OwnCloud]) -> None:
+    cloud = new_cloud()
+    assert cloud.up().code == 0
+    record = Path("/run/roost") / cloud.id / "supervisor.pid"
+    supervisor = record.read_text()
+    for _ in range(4):
+        os.kill(cloud.status()["roostd"]["pid"], signal.SIGKILL)
+        again = cloud.up()
+        assert again.code == 0, again.err
+        assert healthy(cloud)
+    assert record.read_text() == supervisor
+
+
+def test_in_the_foreground_up_becomes_roostd(new_cloud: Callable[[], OwnCloud]) -> None:
+    cloud = new_cloud()
+    ports = ["--http-port", str(cloud.http_port), "--api-port", str(cloud.api_port)]
+    argv = [sys.executable, "-m", "roost.daemon", "up", "--foreground", "--home", str(cloud.home), *ports]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until("health", lambda: healthy(cloud), timeout=60)
+        assert cloud.status()["roostd"]["pid"] == process.pid
+        summary = cloud.up()
+        assert summary.code == 0, summary.err
+        assert "The admin token" in summary.out
+        assert not (Path("/run/roost") / cloud.id / "supervisor.pid").exists()
+        process.terminate()
+        assert process.wait(30) in (0, -signal.SIGTERM), "systemd takes only these for a clean end"
+        assert cloud.roost("down").code == 0
+        assert traces(cloud.id, cloud.home) == []
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_killed_supervisor_is_replaced_by_up(new_cloud: Callable[[], OwnCloud]) -> None:
