@@ -45,7 +45,7 @@ def config_text(tree: SourceTree, stem: str) -> str:
     """Return the text of `stem`.js, .mjs, .cjs, .ts or .mts without comments, or ""."""
     for suffix in ("js", "mjs", "ts", "cjs", "mts"):
         if (text := tree.read(f"{stem}.{suffix}")) is not None:
-            return re.sub(r"/\*.*?\*/|(?m:(?<![:'\"])//.*$)", "", text, flags=re.DOTALL)
+            return re.sub(r"/\*.*?\*/|(?<![:'\"])//[^\n]*", "", text, flags=re.DOTALL)
     return ""
 
 
