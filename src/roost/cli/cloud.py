@@ -78,6 +78,7 @@ def doctor(home: context.HomeOption = None, as_json: context.JsonOption = False)
 
 def status(home: context.HomeOption = None, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
     """Show how the cloud is, or with -a how an app is and why."""
+    from roost.cli.exits import NotLoggedIn
     from roost.sdk import Unreachable
 
     if home is not None:
@@ -88,7 +89,7 @@ def status(home: context.HomeOption = None, app: context.AppOption = "", as_json
     try:
         with context.client(patience=0.5) as client:
             found = cloud_status(client.status(), client.base_url)
-    except Unreachable:
+    except (Unreachable, NotLoggedIn):  # it is down, or its first start never ended
         if context.variable("ROOST_API_URL") or context.cloud_file() is None:
             raise
         _become_daemon("status", {"json": as_json})
@@ -118,6 +119,8 @@ def render_cloud(found: Mapping[str, Any]) -> str:
     edge = f"pid {envoy['pid']}" if envoy.get("pid") else "not running"
     if envoy.get("pid") and not envoy.get("connected", True):
         edge += ", not connected to roostd"
+    if envoy.get("rejected"):
+        edge += f", refused its configuration: {envoy['rejected']}"
     return output.fields(
         (
             ("cloud", found.get("id")),
@@ -125,7 +128,7 @@ def render_cloud(found: Mapping[str, Any]) -> str:
             ("apps at", f"http://APP.{found.get('domain')}:{found.get('http_port')}"),
             ("API", found["api_url"]),
             ("roostd", f"pid {roostd['pid']}, up since {roostd.get('started_at') or '?'}"),
-            ("envoy", edge + (f" ({envoy['detail']})" if envoy.get("detail") else "")),
+            ("envoy", edge),
             (
                 "pool",
                 f"{output.size(pool.get('used_bytes'))} of {output.size(pool.get('total_bytes'))}" if pool else "",

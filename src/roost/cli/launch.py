@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roost.cli import config_file, context, output, plan_text, progress, prompts
-from roost.model.errors import BadInput, NameTaken, RoostError, Unprocessable
+from roost.model.errors import BadInput, NameTaken, NotFound, RoostError, Unprocessable
 from roost.model.names import check_app_name, suggest_app_name
 
 if TYPE_CHECKING:
@@ -103,19 +103,29 @@ def _create(
     deploy: bool,
 ) -> tuple[str, str]:
     """Make the app and the file and begin the deploy; returns the URL and the operation's id ("" without one)."""
-    with _undone_on_failure(client, app) as undo:
-        try:
-            client.apps.create(app)
-        except NameTaken as error:
-            hint = f"choose another with --name, or deploy to it: roost deploy {directory} -a {app}"
-            raise NameTaken(error.message, hint=hint) from None
-        undo["app"] = True
+    with _undone_on_failure(client, app) as made:
+        _create_app(client, app, directory, made)
         config = dict(answer.get("config") or {}) | {"app": app}
         if written is None:
-            undo["file"] = config_file.write(directory, {**answer, "config": config})
+            made["file"] = config_file.write(directory, {**answer, "config": config})
         url = app_url(client, app)
         operation = client.deploys.start(app, source=source, config=config) if deploy else {}
     return url, operation.get("id", "")
+
+
+def _create_app(client: Client, app: str, directory: Path, made: dict[str, Any]) -> None:
+    """Make the app; raises NameTaken. `made` holds `app` from when it may exist: False until it is known to."""
+    hint = f"choose another with --name, or deploy to it: roost deploy {directory} -a {app}"
+    with suppress(NotFound):  # asked first, so that an interrupted call can't be about somebody else's app
+        client.apps.get(app)
+        raise NameTaken(f"there is an app named {app} already", hint=hint)
+    made["app"] = False
+    try:
+        client.apps.create(app)
+    except NameTaken as error:
+        del made["app"]
+        raise NameTaken(error.message, hint=hint) from None
+    made["app"] = True
 
 
 @contextmanager
@@ -129,7 +139,9 @@ def _undone_on_failure(client: Client, app: str) -> Iterator[dict[str, Any]]:
             made["file"].unlink(missing_ok=True)
         if "app" in made:
             with suppress(RoostError):
-                client.apps.destroy(app, force=True)
+                for operation in client.operations.list(app=app):
+                    client.operations.cancel(operation["id"])
+                client.apps.destroy(app, force=made["app"])
         raise
 
 

@@ -19,7 +19,7 @@ def confirm(question: str, *, yes: bool, default: bool = False) -> None:
     if yes:
         return
     if not interactive():
-        raise BadInput(f"{question} There is no terminal to ask on", hint="add --yes if that is meant")
+        raise BadInput(f"there is no terminal to ask on: {question}", hint="add --yes if that is meant")
     if not typer.confirm(question, default=default, err=True):
         typer.echo("Nothing was changed.", err=True)
         raise typer.Exit(1)

@@ -62,3 +62,4 @@ def _send(app: str, values: Mapping[str, str | None]) -> None:
         version = client.secrets.set(name, values)
     verb = "removed" if None in values.values() else "set"
     output.say(f"{verb} {', '.join(values)} (secrets version {version} of {name})")
+    output.note("Machines take it over when they restart, or with the next deploy.")

@@ -5,6 +5,7 @@ The server is a real one on a loopback port that plays a script in the shapes of
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import signal
@@ -22,6 +23,8 @@ import pytest
 from typer.testing import CliRunner
 
 from roost.cli.main import app as roost
+from roost.daemon.cloud_file import save_cloud
+from roost.model.cloud import Cloud
 from roost.sdk import Client, Unreachable
 
 AT = "2026-01-01T00:00:00.000Z"
@@ -279,3 +282,26 @@ def test_a_pipe_that_closes_early_is_no_crash(script: Script) -> None:
     os.close(writing)
     assert done.returncode == 1
     assert done.stderr == b""
+
+
+def test_status_answers_from_files_when_the_api_is_down(tmp_path: Path) -> None:
+    port = free_port()
+    home = tmp_path / "home"
+    (home / "keys").mkdir(parents=True)
+    (home / "keys" / "cli.token").write_text("t")
+    network = ipaddress.ip_network("10.250.0.0/16")
+    save_cloud(Cloud("deadbeef", home, free_port(), port, "localhost", network, tmp_path / "cache"))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ROOST_")}
+    words = [sys.executable, "-m", "roost.cli", "--home", str(home), "status", "--json"]
+    done = subprocess.run(words, env=environment, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["roostd"]["pid"], found["envoy"]["pid"], found["api_port"]) == (None, None, port)
+    assert found["api_url"] == f"http://127.0.0.1:{port}"
+    listed = [sys.executable, "-m", "roost.cli", "apps", "list"]
+    done = subprocess.run(
+        listed, env={**environment, "ROOST_HOME": str(home)}, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert b"refused" in done.stderr
+    assert b"roost up" in done.stderr

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from roost.sdk.apps import Apps
+
 Run = Callable[..., Result]
 
 CONFIG = {"image": "roost/base:bookworm"}
@@ -213,3 +215,21 @@ def test_login_stores_the_token_for_the_owner_only(run: Run, address: str, tmp_p
     assert "clear text" in run("login", "http://cloud.example", input="x\n").stderr
     assert run("logout").exit_code == 0
     assert run("apps", "list").exit_code == 4
+
+
+def test_an_app_whose_making_was_interrupted_is_taken_back_and_an_older_one_never(
+    run: Run, control: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = source(tmp_path / "shop")
+    create = Apps.create
+
+    def interrupted(self: Apps, name: str) -> None:
+        create(self, name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Apps, "create", interrupted)
+    assert run("launch", str(directory), "--yes").exit_code == 130
+    assert control.world.apps == {}
+    control.apps.create("shop")
+    assert run("launch", str(directory), "--yes").exit_code == 1
+    assert list(control.world.apps) == ["shop"]
