@@ -25,6 +25,8 @@ from roost.model.errors import BadInput, NotFound, Unprocessable
 from roost.model.image import parse_image_ref
 from roost.model.operation import Operation
 
+STEPS = ("detect", "build", "release", "release_command", "rollout", "complete")
+
 
 class Deploys:
     """The verbs deploy and rollback."""
@@ -34,15 +36,15 @@ class Deploys:
         self._operations = operations
         self._sources = sources
         self._rollout = rollout
-        steps = (
-            Step("detect", "Looking at the source", self._detect),
-            Step("build", "Building the image", self._build),
-            Step("release", "Recording the release", self._release, self._fail_release),
-            Step("release_command", "Running the release command", self._release_command),
-            Step("rollout", "Rolling out", self._roll_out, self._roll_back),
-            Step("complete", "Finishing", self._complete),
+        verbs = (
+            Step(STEPS[0], "Looking at the source", self._detect),
+            Step(STEPS[1], "Building the image", self._build),
+            Step(STEPS[2], "Recording the release", self._release, self._fail_release),
+            Step(STEPS[3], "Running the release command", self._release_command),
+            Step(STEPS[4], "Rolling out", self._roll_out, self._roll_back),
+            Step(STEPS[5], "Finishing", self._complete),
         )
-        operations.define("deploy", steps)
+        operations.define("deploy", verbs)
 
     def start(self, app: str, request: DeployRequest) -> Operation:
         """Begin a deploy; with neither source nor image, the current image is released again."""

@@ -59,7 +59,7 @@ def _spawn(argv: Sequence[str], log_file: Path) -> int:
 
 def build(cloud: Cloud, settings: Settings) -> Control:
     """Build the control plane of a cloud; nothing runs yet but the host's pool and network are there."""
-    fault = fault_points(settings.fault, cloud.run)
+    fault = fault_points(settings.fault_file)
     host = LocalHost(cloud, fault, pool_bytes=settings.pool_gb << 30 or None)
     host.ensure()
     images = LocalImageStore(cloud, run, settings.registry)

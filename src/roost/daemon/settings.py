@@ -35,7 +35,7 @@ class Settings:
     log_level: str
     pool_gb: int  # size limit of the pool; 0: a share of the free space, which the host decides
     registry: RegistrySettings
-    fault: str  # tests only: the step before which roostd kills itself, once
+    fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
 
     @property
     def config_file(self) -> Path:
@@ -58,7 +58,7 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         log_level=level,
         pool_gb=_whole_number(env.get("ROOST_POOL_GB") or pool.get("size_gb", 0), "pool.size_gb"),
         registry=_read_registry(data.get("registry", {}), env),
-        fault=env.get("ROOST_FAULT", ""),
+        fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
     )
 
 

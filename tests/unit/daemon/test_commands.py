@@ -185,17 +185,19 @@ def test_two_at_once_wait_for_each_other(home: Path) -> None:
 
 
 def test_a_fault_point_fires_at_its_step_and_once(tmp_path: Path) -> None:
+    file = tmp_path / "fault"
+    file.write_text("b\n")
     child = os.fork()
     if child == 0:
-        fault = faults.fault_points("b", tmp_path)
+        fault = faults.fault_points(file)
         fault("a")
         (tmp_path / "reached").touch()
         fault("b")
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
     assert (tmp_path / "reached").exists()
-    faults.fault_points("b", tmp_path)("b")  # a second time nothing happens: this process lives on
-    faults.fault_points("", tmp_path)("b")
+    faults.fault_points(file)("b")  # a second time nothing happens: this process lives on
+    faults.fault_points(None)("b")
 
 
 def test_last_lines_of_a_log(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_defaults_without_a_file(tmp_path: Path) -> None:
     assert settings.log_level == "info"
     assert settings.pool_gb == 0
     assert settings.registry.default_registry == "docker.io"
-    assert settings.fault == ""
+    assert settings.fault_file is None
 
 
 def test_the_file_is_read(tmp_path: Path) -> None:

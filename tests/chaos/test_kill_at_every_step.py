@@ -1,0 +1,158 @@
+"""roostd killed (SIGKILL) at every step of deploy, wake, sleep, stop and destroy.
+
+The steps are read from the source, so that a new one is tested without anybody thinking of it. After each
+kill: the state converges to what was asked, nothing leaks on the host, and an app that was awake answered
+every request meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.chaos.conftest import FaultyCloud
+from tests.e2e.cloud.conftest import ROOT, wait_until
+
+from roost.control.deploys import STEPS
+
+APP = "chaos"
+NAMED = sorted(
+    {
+        name
+        for path in (ROOT / "src" / "roost").rglob("*.py")
+        for name in re.findall(r"""fault(?:s)?\(\s*"([a-z_.]+)"\s*\)""", path.read_text())
+        if path.name != "faults.py"
+    }
+)
+DEPLOY = [f"deploy.{step}.{when}" for step in STEPS for when in ("begin", "end")] + [
+    name for name in NAMED if name.startswith(("deploy.", "machine.create.", "machine.start.", "host.start."))
+]
+RETIRE = [name for name in NAMED if name.startswith(("machine.destroy.", "host.stop.", "host.destroy."))]
+WAKE_STOPPED = [name for name in NAMED if name.startswith(("machine.start.", "host.start."))]
+WAKE_SUSPENDED = [name for name in NAMED if name.startswith("machine.resume.")]
+SUSPEND = [name for name in NAMED if name.startswith("machine.suspend.")]
+STOP = [name for name in NAMED if name.startswith(("machine.stop.", "host.stop."))]
+UNREACHED = {
+    "host.stop.kill",
+    "host.destroy.pool",
+}  # a process that ignores its signal; destroy-cloud: tested elsewhere
+
+
+def write_source(place: Path, text: str) -> None:
+    place.mkdir(exist_ok=True)
+    (place / "requirements.txt").write_text("")
+    (place / "Procfile").write_text("web: python3 main.py\n")
+    (place / "main.py").write_text(
+        "import http.server, os, signal, sys\n"
+        "signal.signal(signal.SIGINT, lambda *a: sys.exit(0))\n"
+        "class Handler(http.server.BaseHTTPRequestHandler):\n"
+        "    protocol_version = 'HTTP/1.1'\n"
+        "    def do_GET(self):\n"
+        f"        body = {text!r}.encode()\n"
+        "        self.send_response(200); self.send_header('Content-Length', str(len(body))); self.end_headers()\n"
+        "        self.wfile.write(body)\n"
+        "    def log_message(self, *a): pass\n"
+        "http.server.ThreadingHTTPServer(('0.0.0.0', int(os.environ['PORT'])), Handler).serve_forever()\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def source(faulty: FaultyCloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("chaos") / "app"
+    write_source(place, "start")
+    faulty.roost("launch", place, "--name", APP, "--yes", timeout=400)
+    return place
+
+
+@contextmanager
+def asking(cloud: FaultyCloud) -> Iterator[list[str]]:
+    """Ask the app all the time; gives the list of what went wrong."""
+    wrong: list[str] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.wait(0.02):
+            try:
+                answer = cloud.get(APP, timeout=30)
+                if answer.status_code != 200:
+                    wrong.append(f"{answer.status_code} {answer.text[:200]}")
+            except httpx2.HTTPError as error:
+                wrong.append(repr(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield wrong
+    finally:
+        done.set()
+        thread.join()
+
+
+def the_machine(cloud: FaultyCloud) -> dict[str, str]:
+    machines = cloud.machines(APP)
+    assert len(machines) == 1, machines
+    return machines[0]
+
+
+def answer_after_wake(cloud: FaultyCloud) -> str:
+    """Ask until the app answers: meanwhile only a clear 503 of the cloud is allowed."""
+    deadline = time.monotonic() + 30
+    while True:
+        answer = cloud.get(APP, timeout=30)
+        if answer.status_code == 200:
+            return answer.text
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["roost-fault"] == "cloud"
+        assert "retry-after" in answer.headers
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("step", DEPLOY + RETIRE)
+def test_killed_in_a_deploy(faulty: FaultyCloud, source: Path, step: str) -> None:
+    if step in UNREACHED:
+        pytest.skip("a deploy does not come by this step")
+    write_source(source, step)
+    answer_after_wake(faulty)
+    with asking(faulty) as wrong:
+        faulty.arm(step)
+        faulty.roost("deploy", source, check=False, timeout=120)
+        assert faulty.has_fired(), "roostd never came by this step"
+        faulty.back()
+        wait_until(lambda: faulty.settled(APP), "the deploy is finished or undone", 60)
+        wait_until(lambda: faulty.get(APP).text == step, "the new release serves", 30)
+    assert wrong == []
+    assert the_machine(faulty)["state"] == "started"
+
+
+@pytest.mark.parametrize("step", WAKE_STOPPED + WAKE_SUSPENDED)
+def test_killed_in_a_wake(faulty: FaultyCloud, source: Path, step: str) -> None:
+    expected = answer_after_wake(faulty)
+    verb = "suspend" if step in WAKE_SUSPENDED else "stop"
+    faulty.roost("machine", verb, the_machine(faulty)["id"], "-a", APP)
+    faulty.arm(step)
+    assert answer_after_wake(faulty) == expected
+    assert faulty.has_fired(), "roostd never came by this step"
+    wait_until(lambda: faulty.settled(APP), "the state has converged")
+    assert the_machine(faulty)["state"] == "started"
+
+
+@pytest.mark.parametrize(("step", "verb"), [(s, "suspend") for s in SUSPEND] + [(s, "stop") for s in STOP])
+def test_killed_while_putting_down(faulty: FaultyCloud, source: Path, step: str, verb: str) -> None:
+    if step in UNREACHED:
+        pytest.skip("this app ends when it is asked to")
+    expected = answer_after_wake(faulty)
+    faulty.arm(step)
+    faulty.roost("machine", verb, the_machine(faulty)["id"], "-a", APP, check=False)
+    assert faulty.has_fired(), "roostd never came by this step"
+    faulty.back()
+    wait_until(lambda: faulty.settled(APP), "the state has converged")
+    allowed = {"suspended", "started"} if verb == "suspend" else {"stopped"}
+    assert the_machine(faulty)["state"] in allowed
+    assert answer_after_wake(faulty) == expected
