@@ -82,6 +82,9 @@ class Execution:
                 if master is None:
                     raise _refused(self._machine_id, log.read_bytes()[-800:])
                 pid = _wait_for_pid(pid_file, child)
+                if pid == 0:
+                    os.close(master)
+                    raise _refused(self._machine_id, log.read_bytes()[-800:])
             except BaseException:
                 self._kill(pid_file)
                 child.signal(signal.SIGKILL)
@@ -225,7 +228,7 @@ def _receive_terminal(listener: socket.socket, child: Child, deadline: float) ->
 
 
 def _wait_for_pid(pid_file: Path, child: Child) -> int:
-    """Return the pid the runtime writes; 0 when the process ended first."""
+    """Return the pid the runtime writes; 0 when it ended without, since there is no such command."""
     deadline = time.monotonic() + _CONSOLE_TIMEOUT
     while time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError, ValueError):
