@@ -137,7 +137,8 @@ def test_a_requirement_in_the_source_is_installed_after_the_source_was_added(lin
     [
         ({"pyproject.toml": '[project]\nname="a"\ndependencies=["flask"]', "uv.lock": ""}, "uv", "uv sync --frozen"),
         ({"pyproject.toml": '[tool.poetry.dependencies]\npython="^3.11"\nflask={version="*"}', "poetry.lock": ""},
-         "poetry", "uvx poetry install"),
+         "poetry", "poetry export --only main"),
+        ({"pyproject.toml": '[tool.poetry.dependencies]\nflask="*"'}, "poetry", "poetry lock"),
         ({"pyproject.toml": '[project]\ndependencies=["flask"]', "pdm.lock": ""}, "pdm", "uvx pdm export"),
         ({"Pipfile": '[packages]\nflask = "*"', "Pipfile.lock": "{}"}, "pipenv", "uvx pipenv requirements"),
         ({"Pipfile": '[packages]\nflask = "*"'}, "pipenv", "uvx pipenv lock"),

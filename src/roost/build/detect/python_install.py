@@ -1,7 +1,7 @@
 """The commands that put a Python project's dependencies into /opt/venv. Pure.
 
 The environment lies outside the source directory, so that adding the source never covers it. `uv`
-is the one installer; for a lock of poetry, pdm or pipenv it runs that tool from PyPI.
+is the one installer; a lock of poetry, pdm or pipenv is turned into requirements by that tool first.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from roost.model.build_plan import Dependencies
 VENV = "/opt/venv"
 CACHES = ("/root/.cache/uv",)
 _PYTHON = f"--python {VENV}/bin/python"
+_POETRY = "uvx --from poetry --with poetry-plugin-export poetry"
 _VERSION = re.compile(r"(?:python-|cpython-)?(\d+\.\d+(?:\.\d+)?)")
 _DEBIAN = ".".join(map(str, bases.PYTHON_VERSION))
 
@@ -87,7 +88,12 @@ def _install_commands(packages: PythonPackages) -> tuple[str, ...]:
         case "uv":
             return (f"UV_PROJECT_ENVIRONMENT={VENV} uv sync --frozen --no-dev --no-install-workspace {_PYTHON}",)
         case "poetry":
-            return ("uvx poetry install --only main --no-root --no-interaction",)
+            lock = () if "poetry.lock" in packages.files else (f"{_POETRY} lock",)
+            return (
+                *lock,
+                f"{_POETRY} export --only main --without-hashes -f requirements.txt -o {requirements}",
+                frozen,
+            )
         case "pdm":
             return (f"uvx pdm export --prod --no-hashes -f requirements -o {requirements}", frozen)
         case "pipenv":

@@ -76,7 +76,8 @@ def python_packages(tree: SourceTree) -> PythonPackages:
     elif requirement_files:
         packages.tool, packages.files = "requirements", requirement_files
     elif project is not None and _names_packages(project):
-        packages.tool, packages.files = "pyproject", ("pyproject.toml",)
+        packages.tool = "pyproject" if _table(project, "project") else "poetry"
+        packages.files = ("pyproject.toml",)
     elif pipfile:
         packages.tool, packages.files = "pipenv", ("Pipfile",)
     elif setup:
