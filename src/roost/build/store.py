@@ -32,7 +32,7 @@ from roost.build.oci_layout import LayerBlob, OciImage, read_layout
 from roost.build.registry import pull
 from roost.build.runner import Runner
 from roost.model.cloud import Cloud
-from roost.model.errors import Conflict, NotFound
+from roost.model.errors import BadInput, Conflict, HostFailure, NotFound
 from roost.model.image import Image, ImageConfig, ImageRef
 
 KEPT_PER_OWNER = 3  # layers kept for the next build of each app, per sort, although no image uses them
@@ -203,8 +203,7 @@ class LocalImageStore:
         if not self.has_layer(layer_id):
             with self.making_layer(layer_id) as tree:
                 for number, layer in enumerate(oci.layers, 1):
-                    with layer.open() as blob:
-                        apply_layer(blob, tree, digest=layer.digest, diff_id=layer.diff_id)
+                    _apply(layer, tree, overlay=False)
                     report(f"layer {number} of {len(oci.layers)} unpacked")
         return layer_id
 
@@ -213,8 +212,8 @@ class LocalImageStore:
             return known[layer.diff_id]
         layer_id = f"diff-{layer.diff_id.removeprefix('sha256:')[:32]}"
         if not self.has_layer(layer_id):
-            with self.making_layer(layer_id) as tree, layer.open() as blob:
-                apply_layer(blob, tree, digest=layer.digest, diff_id=layer.diff_id, overlay=True)
+            with self.making_layer(layer_id) as tree:
+                _apply(layer, tree, overlay=True)
         return layer_id
 
     def _record(
@@ -311,6 +310,14 @@ class LocalImageStore:
             yield
         finally:
             os.close(fd)
+
+
+def _apply(layer: LayerBlob, tree: Path, *, overlay: bool) -> None:
+    with layer.open() as blob:
+        try:
+            apply_layer(blob, tree, digest=layer.digest, diff_id=layer.diff_id, overlay=overlay)
+        except BadInput as error:
+            raise HostFailure(f"the image is damaged: {error.message}", hint="pull or build it again") from None
 
 
 def copy_tree(run: Runner, source: Path, destination: Path) -> None:
