@@ -26,15 +26,14 @@ from typing import Any
 from roost.host.contract import ExecResult
 from roost.host.main_process import parent_of
 from roost.host.process import Child, run, spawn
-from roost.host.runtime import Runtime
+from roost.host.runtime import Runtime, refusal
 from roost.host.users import read_user
-from roost.model.errors import BadInput, HostFailure, TimedOut
+from roost.model.errors import BadInput, TimedOut
 
 OUTPUT_LIMIT = 1 << 20
 _CONSOLE_TIMEOUT = 10.0
 _HANG_UP_TIME = 1.0
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-_NOT_FOUND = ("executable file", "no such file or directory", "permission denied", "exec format error")
 
 
 class Execution:
@@ -65,7 +64,7 @@ class Execution:
                 self._kill(pid_file)
                 raise
             if done.returncode and not pid_file.exists():
-                raise _refused(self._machine_id, done.stderr)
+                raise refusal(done.stderr.decode(errors="replace"), self._machine_id)
         return ExecResult(*split_code(done.returncode), done.stdout, done.stderr)
 
     def console(self, process: dict[str, Any], rows: int, columns: int) -> TerminalProcess:
@@ -80,11 +79,11 @@ class Execution:
             try:
                 master = _receive_terminal(listener, child, time.monotonic() + _CONSOLE_TIMEOUT)
                 if master is None:
-                    raise _refused(self._machine_id, log.read_bytes()[-800:])
+                    raise refusal(log.read_text(errors="replace"), self._machine_id)
                 pid = _wait_for_pid(pid_file, child)
                 if pid == 0:
-                    os.close(master)
-                    raise _refused(self._machine_id, log.read_bytes()[-800:])
+                    said = log.read_text(errors="replace") or _last_screen(master)
+                    raise refusal(said, self._machine_id)
             except BaseException:
                 self._kill(pid_file)
                 child.signal(signal.SIGKILL)
@@ -186,13 +185,6 @@ def split_code(code: int) -> tuple[int, int]:
     return (code, code - 128) if 128 < code <= 128 + 64 else (code, 0)
 
 
-def _refused(machine_id: str, stderr: bytes) -> BadInput | HostFailure:
-    words = " ".join(stderr.decode(errors="replace").split())[-300:]
-    if any(text in words.lower() for text in _NOT_FOUND):
-        return BadInput(f"machine {machine_id} can't run the command: {words}", hint="check its name and path")
-    return HostFailure(f"the command could not be run in machine {machine_id}: {words}")
-
-
 @contextlib.contextmanager
 def _listener(directory: Path) -> Iterator[tuple[socket.socket, Path]]:
     path = directory / f"c{os.urandom(4).hex()}"
@@ -225,6 +217,17 @@ def _receive_terminal(listener: socket.socket, child: Child, deadline: float) ->
         return None
     finally:
         os.close(watched)
+
+
+def _last_screen(master: int) -> str:
+    """Return what was written to a terminal whose process has ended, and close it."""
+    os.set_blocking(master, False)
+    try:
+        return os.read(master, 4096).decode(errors="replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(master)
 
 
 def _wait_for_pid(pid_file: Path, child: Child) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shutil
 import time
@@ -25,6 +26,7 @@ _GVISOR = Path("/usr/bin/runsc")
 _CREATE_TIMEOUT = 20.0
 _START_TIMEOUT = 10.0
 _PLAIN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+_ORNAMENT = re.compile(r"\x1b\[[0-9;]*m|\d{4}-\d\d-\d\dT[0-9:.]+Z: ")  # colours and the time of day
 # What the runtime says when the image or the request is to blame, not the host.
 _FAULTS_OF_THE_IMAGE = (
     "executable file",
@@ -59,13 +61,13 @@ class Runtime:
             os.close(reader)
         if isinstance(pid := answer.get("data"), int) and pid > 0:
             return pid
-        raise _explain(str(answer.get("message", "")), files.machine_id)
+        raise refusal(str(answer.get("message", "")), files.machine_id)
 
     def start(self, machine_id: str) -> None:
         """Let a created container execute its command; raises BadInput or HostFailure."""
         done = self._call("start", machine_id, timeout=_START_TIMEOUT)
         if done.returncode:
-            raise _explain(done.stderr.decode(errors="replace"), machine_id)
+            raise refusal(done.stderr.decode(errors="replace"), machine_id)
 
     def exec_command(self, machine_id: str, process: Path, pid_file: Path, *options: str) -> list[str]:
         """Return the command line that runs one more process, described in a file, in a machine."""
@@ -127,12 +129,10 @@ def _read_answer(reader: int, deadline: float) -> dict[str, object]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _explain(message: str, machine_id: str) -> RoostError:
-    """Turn the runtime's words into an error that says whose fault it is."""
-    words = " ".join(message.split())[-400:] or "no reason given"
-    lowered = words.lower()
-    if any(fault in lowered for fault in _FAULTS_OF_THE_IMAGE):
-        return BadInput(
-            f"machine {machine_id} can't run its command: {words}", hint="check the command, its path and the workdir"
-        )
-    return HostFailure(f"the runtime could not start machine {machine_id}: {words}")
+def refusal(message: str, machine_id: str) -> RoostError:
+    """Turn the runtime's words into an error that says whose fault it is (pure)."""
+    words = " ".join(_ORNAMENT.sub("", message).split())[-400:] or "it gave no reason"
+    if any(fault in words.lower() for fault in _FAULTS_OF_THE_IMAGE):
+        hint = "check the command, its path and the work directory"
+        return BadInput(f"machine {machine_id} can't run the command: {words}", hint=hint)
+    return HostFailure(f"the runtime refused to run the command in machine {machine_id}: {words}")
