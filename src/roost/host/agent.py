@@ -13,13 +13,10 @@ import contextlib
 import json
 import os
 import signal as signals
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import structlog
 
 from roost.host import bundle, ending, main_process, mounts, root_fs
 from roost.host.cgroups import Cgroups, ensure_hierarchies
@@ -35,12 +32,10 @@ from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
 from roost.model.names import check_machine_id
 
-_log = structlog.get_logger(__name__)
 _KILL_TIMEOUT = 10.0
 _COMMON_DISK_GB = 8  # its template is made ahead of time
 _SPARES = 2
 _LOG_BYTES = 16 << 20
-_UPKEEP_PERIOD = 5.0
 
 
 class LocalHost:
@@ -64,8 +59,6 @@ class LocalHost:
         self._network = Network(cloud)
         self._namespaces = Namespaces(spare=spares, on_pair=self._network.prepare, on_discard=self._network.release)
         self._lazy_cgroups: Cgroups | None = None
-        self._closed = threading.Event()
-        self._upkeep: threading.Thread | None = None
 
     def ensure(self) -> None:
         """Make this server ready for machines: pool, control groups, network. Repeat it after a reboot or a repair.
@@ -80,21 +73,10 @@ class LocalHost:
         self._disks.prepare_template(_COMMON_DISK_GB)
         self._network.ensure()
         self._namespaces.refill()
-        if self._upkeep is None:
-            self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)
-            self._upkeep.start()
 
     def close(self) -> None:
-        """Let go of what was kept ready and end the upkeep; machines run on."""
-        self._closed.set()
+        """Let go of what was kept ready; machines run on."""
         self._namespaces.close()
-
-    def _keep_up(self) -> None:
-        while not self._closed.wait(_UPKEEP_PERIOD):
-            try:
-                self.bound_logs()
-            except (RoostError, OSError) as error:
-                _log.warning("machine logs could not be bounded", reason=str(error))
 
     # The life of a machine
 
@@ -272,10 +254,12 @@ class LocalHost:
         self._cgroups.kill_all(machine_id)  # nothing writes any more
         yield files.upper
 
-    def bound_logs(self) -> None:
-        """Give the oldest parts of long logs back to the file system. Called every few seconds once `ensure` was."""
+    def maintain(self) -> None:
+        """See the contract."""
         for machine_id in self._logs():
             self._log(machine_id).bound(_LOG_BYTES)
+        if not self._network.intact():
+            self._network.ensure()
 
     def disk_usage(self) -> tuple[int, int]:
         """See the contract."""
