@@ -94,3 +94,10 @@ def test_each_system_package_has_a_reason(listing: str) -> None:
     for line in packages:
         assert re.fullmatch(r"[a-z0-9][a-z0-9.+-]+ +# \S.*", line), line
     assert len({line.split()[0] for line in packages}) == len(packages)
+
+
+def test_what_the_doctor_asks_for_is_installed_by_the_set_up() -> None:
+    from roost.host.doctor import TOOLS
+
+    lines = (ROOT / "packaging" / "system-packages.txt").read_text().splitlines()
+    assert {tool[3] for tool in TOOLS} <= {line.split()[0] for line in lines if line}
