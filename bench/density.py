@@ -1,7 +1,7 @@
 """What a sleeping app costs: memory of roostd and Envoy, rows in the database, seconds of `roost up`.
 
 Two kinds of sleep: `stopped` apps exist as rows only, `suspended` ones keep their frozen processes as well.
-roostd's growth is taken in the running process, after calls of the same kind have filled its caches, and once
+Memory is anonymous memory (see `memory`). roostd's growth is taken in the running process, after calls of the same kind have filled its caches, and once
 more between a fresh roostd without apps and a fresh one with all of them.
 """
 
@@ -20,15 +20,19 @@ _WARM_UP = 100  # apps that are made and removed before the first look
 
 
 def memory(pid: int) -> float:
-    """Return the kilobytes of memory that a process has to itself or shares in part (PSS)."""
+    """Return the kilobytes of a process's anonymous memory: what it wrote itself.
+
+    Pages of files (programs, libraries) are left out: they are shared with other processes, and come and go
+    with the page cache, so RSS and PSS change although the process does nothing.
+    """
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Anonymous:"):
             return float(line.split()[1])
-    raise RuntimeError(f"no PSS of process {pid}")
+    raise RuntimeError(f"no memory figures of process {pid}")
 
 
 def settled_memory(pid: int) -> float:
-    """Return the PSS once it has stayed within 64 kB for a second, or after 15 s."""
+    """Return the memory once it has stayed within 64 kB for a second, or after 15 s."""
     deadline, last = time.monotonic() + 15, memory(pid)
     while time.monotonic() < deadline:
         time.sleep(1)
@@ -51,7 +55,7 @@ def add(cloud: Cloud, first: int, count: int, *, launch: bool) -> list[tuple[str
 
 
 def children_memory(cloud: Cloud) -> float:
-    """Return the PSS in kilobytes of the machines' processes and their monitors."""
+    """Return the kilobytes of the machines' processes and their monitors."""
     cloud_id = cloud.call("GET", "/status")["id"]
     pids = set()
     for tasks in Path("/sys/fs/cgroup").glob(f"**/roost-{cloud_id}/*/cgroup.procs"):

@@ -108,9 +108,7 @@ def measure(report: Report, quick: bool) -> None:
     _tell(report, results, visitor, first, command)
 
 
-def _tell(
-    report: Report, results: list[dict[str, float]], visitor: _Visitor, first: float, command: float
-) -> None:
+def _tell(report: Report, results: list[dict[str, float]], visitor: _Visitor, first: float, command: float) -> None:
     total = report.series("code-only `roost deploy` to the first new answer", [r["total"] for r in results], "s")
     report.series("first launch, dependencies installed", [first], "s")
     report.goal("code-only deploy", total, 3, "s")

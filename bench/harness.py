@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOST = ROOT / "roost"
-PYTHON = ROOT / ".venv" / "bin" / "python"
+PYTHON = Path(sys.executable)
 IMAGE = "roost/base:bookworm"
 APP_PORT = 8080
 
@@ -181,7 +181,7 @@ class Cloud:
     def pids(self) -> tuple[int, int]:
         """Return the pids of roostd and of Envoy."""
         status = self.call("GET", "/status")
-        return int(status["roostd"]["pid"]), int(status["edge"]["pid"])
+        return int(status["pid"]), int(status["edge"]["pid"])
 
 
 @contextlib.contextmanager

@@ -130,7 +130,9 @@ class Podman:
 
     def _import(self, root: Path) -> None:
         tar = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        subprocess.run(self._argv("import", "-", "bench"), stdin=tar.stdout, check=True, timeout=240, capture_output=True)
+        subprocess.run(
+            self._argv("import", "-", "bench"), stdin=tar.stdout, check=True, timeout=240, capture_output=True
+        )
         tar.wait(timeout=20)
 
     def _argv(self, *words: str) -> list[str]:

@@ -70,7 +70,7 @@ def _rounds(cloud: Cloud, crun: Crun, podman: Podman, rounds: int) -> dict[str, 
     return figures
 
 
-def _tell(report: Report, figures: dict[str, list[Any]], phases: dict[str, float]) -> None:
+def _tell(report: Report, figures: dict[str, list[Any]], phases: dict[str, list[float]]) -> None:
     direct = report.series("Roost: API call to first answer at the machine's address", figures["direct"])
     report.series("Roost: API call to first answer through Envoy by name", figures["byname"])
     report.series("Roost: API call to the API's answer", figures["api"])
@@ -79,9 +79,10 @@ def _tell(report: Report, figures: dict[str, list[Any]], phases: dict[str, float
     report.goal("Roost / podman", direct / podman, 0.35)
     report.goal("Roost / bare crun", direct / crun, 4)
     events = {k: statistics.median(e[k] for e in figures["events"]) for k in figures["events"][0]}
-    report.detail["events_ms"], report.detail["host_phases_ms"] = events, phases
+    steps = {name: statistics.median(values) for name, values in phases.items()}
+    report.detail["events_ms"], report.detail["host_phases_ms"] = events, steps
     notes = ["where the time goes, ms: " + ", ".join(f"{name} {value:.1f}" for name, value in events.items())]
-    notes.append("of the start, on the host: " + ", ".join(f"{name} {value:.1f}" for name, value in phases.items()))
+    notes.append("of the start, on the host: " + ", ".join(f"{name} {value:.1f}" for name, value in steps.items()))
     report.detail["notes"] = notes
 
 
