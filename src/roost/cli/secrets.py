@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from roost.cli import context, output
+from roost.cli import context, output, progress
 from roost.cli.assignments import parse_dotenv, read_values
 from roost.model.errors import BadInput
 from roost.model.names import check_secret_name
 
+Stage = Annotated[bool, typer.Option("--stage", help="Store only; machines take it over with the next deploy.")]
 group = typer.Typer(help="Secrets: set, list, unset, import.", rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -20,26 +21,29 @@ group = typer.Typer(help="Secrets: set, list, unset, import.", rich_markup_mode=
 def set_secrets(
     pairs: Annotated[list[str], typer.Argument(metavar="K=V...", help="K=V, K=@FILE, or K=- for stdin.")],
     app: context.AppOption = "",
+    stage: Stage = False,
 ) -> None:
-    """Set secrets. K=@FILE and K=- keep the value out of the shell's history and the process list."""
-    _send(app, read_values(pairs, "secret"))
+    """Set secrets and restart the app with them. K=@FILE and K=- keep a value out of history and process list."""
+    _send(app, read_values(pairs, "secret"), stage=stage)
 
 
 @group.command(epilog="Example: roost secrets unset -a shop API_KEY")
 def unset(
-    names: Annotated[list[str], typer.Argument(metavar="K...", help="Their names.")], app: context.AppOption = ""
+    names: Annotated[list[str], typer.Argument(metavar="K...", help="Their names.")],
+    app: context.AppOption = "",
+    stage: Stage = False,
 ) -> None:
-    """Remove secrets."""
-    _send(app, dict.fromkeys(names))
+    """Remove secrets and restart the app without them."""
+    _send(app, dict.fromkeys(names), stage=stage)
 
 
 @group.command("import", epilog="Example: roost secrets import -a shop < .env")
-def import_secrets(app: context.AppOption = "") -> None:
+def import_secrets(app: context.AppOption = "", stage: Stage = False) -> None:
     """Set the secrets that standard input holds as KEY=value lines (a dotenv file)."""
     values = parse_dotenv(sys.stdin.read())
     if not values:
         raise BadInput("standard input holds no KEY=value line", hint="roost secrets import < .env")
-    _send(app, values)
+    _send(app, values, stage=stage)
 
 
 @group.command("list", epilog="Example: roost secrets list -a shop --json")
@@ -54,12 +58,15 @@ def list_secrets(app: context.AppOption = "", as_json: context.JsonOption = Fals
     output.say(output.table(("name", "digest", "set"), rows))
 
 
-def _send(app: str, values: Mapping[str, str | None]) -> None:
+def _send(app: str, values: Mapping[str, str | None], *, stage: bool) -> None:
     for name in values:
         check_secret_name(name)
     name = context.app_name(app)
     with context.client() as client:
         version = client.secrets.set(name, values)
-    verb = "removed" if None in values.values() else "set"
-    output.say(f"{verb} {', '.join(values)} (secrets version {version} of {name})")
-    output.note("Machines take it over when they restart, or with the next deploy.")
+        verb = "removed" if None in values.values() else "set"
+        output.say(f"{verb} {', '.join(values)} (secrets version {version} of {name})")
+        if stage:
+            output.note("Machines take it over when they restart, or with the next deploy.")
+        elif any(release.get("status") == "complete" for release in client.releases.list(name)):
+            progress.follow(client, client.deploys.start(name))

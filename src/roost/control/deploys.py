@@ -55,12 +55,10 @@ class Deploys:
             self._sources.path(request.source)
         if request.image:
             parse_image_ref(request.image)
-        config = request.config
-        if config is None:
-            current = self.current(app)
-            if current is None and not request.source and not request.image:
-                raise BadInput(f"{app} has no release to deploy again", hint="deploy a source: roost deploy DIR")
-            config = current.config if current else AppConfig(app=app)
+        current = self.current(app)
+        config = request.config or (current.config if current else AppConfig(app=app))
+        if current is None and not (request.source or request.image or config.build.image):
+            raise BadInput(f"{app} has no release to deploy again", hint="deploy a source: roost deploy DIR")
         arguments: dict[str, object] = {
             "source": request.source,
             "image": request.image or config.build.image,

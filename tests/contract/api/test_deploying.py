@@ -126,11 +126,13 @@ async def test_deploy_of_a_configured_image(client: httpx2.AsyncClient) -> None:
     assert (await client.post("/v1/apps/myapp/deploys", json=body)).status_code == 202
 
 
+async def test_deploy_of_what_runs_again(client: httpx2.AsyncClient) -> None:
+    assert (await client.post("/v1/apps/myapp/deploys", json={})).status_code == 202
+
+
 @pytest.mark.parametrize(
     "body",
     [
-        {},
-        {"config": {"app": "myapp"}},
         {"source": "a", "image": "b"},
         {"image": "UPPER"},
         {"image": "x", "config": {"colour": 1}},

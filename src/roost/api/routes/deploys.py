@@ -20,13 +20,10 @@ router = APIRouter(prefix="/v1/apps/{app}", route_class=GuardedRoute, dependenci
 
 
 def deploy_request(body: NewDeploy) -> DeployRequest:
-    """Return what to deploy; raises BadInput unless there is exactly one thing to deploy."""
+    """Return what to deploy; with neither source nor image, the current image again. Raises BadInput."""
     config = None if body.config is None else app_config_from_json(body.config)
-    configured = config.build.image if config else ""
     if body.source and body.image:
         raise BadInput("source and image are both given", hint="send one of them")
-    if not (body.source or body.image or configured):
-        raise BadInput("there is nothing to deploy", hint="send source (from POST /v1/sources) or image")
     if body.source:
         check_source_id(body.source)
     if body.image:
