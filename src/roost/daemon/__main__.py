@@ -1,7 +1,7 @@
 """`python -m roost.daemon VERB`: the commands about the cloud itself. `roost VERB` becomes this process.
 
-Exit codes are the command line's: 0 done, 1 failed, 2 bad input, 3 no such cloud, 124 timed out, 130
-interrupted. Errors go to stderr, each with what to do next.
+Exit codes are the command line's: 0 done, 1 failed, 2 bad input, 3 no such cloud, 4 not root, 124 timed
+out, 130 interrupted. Errors go to stderr, each with what to do next.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from roost.daemon import processes, up
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.settings import Settings, read_settings
 from roost.model.cloud import Cloud
-from roost.model.errors import BadInput, NotFound, RoostError, TimedOut
+from roost.model.errors import BadInput, Forbidden, NotFound, RoostError, TimedOut
 
-_EXIT_CODES: dict[type[RoostError], int] = {BadInput: 2, NotFound: 3, TimedOut: 124}
+_EXIT_CODES: dict[type[RoostError], int] = {BadInput: 2, NotFound: 3, Forbidden: 4, TimedOut: 124}
 
 
 def say(text: str) -> None:
