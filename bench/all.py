@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from harness import PYTHON, ROOT, say
@@ -51,7 +50,7 @@ def _run(name: str, *, quick: bool) -> bool:
         say(f"warning: the machine is busy (load {load:.1f}): the figures of {name} will be too high")
     result = RESULTS / f"{name}.json"
     result.unlink(missing_ok=True)
-    argv = [PYTHON, ROOT / "bench" / f"{name}.py", "--json", result, *(["--quick"] if quick else [])]
+    argv = [str(PYTHON), str(ROOT / "bench" / f"{name}.py"), "--json", str(result), *(["--quick"] if quick else [])]
     return subprocess.run(argv, timeout=_LIMIT, check=False).returncode == 0
 
 

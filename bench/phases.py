@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import harness
@@ -72,7 +73,7 @@ def _once(host: LocalHost, spec: MachineSpec, clock: _Clock, spent: dict[str, li
     host.start(spec)
     ended = time.perf_counter()
     marks = [("before", began), *clock.marks, ("end", ended)]
-    for (step, at), (_, after) in zip(marks, marks[1:], strict=False):
+    for (step, at), (_, after) in pairwise(marks):
         spent[step.removeprefix("host.start.")].append((after - at) * 1000)
     spent["host in all"].append((ended - began) * 1000)
     harness.until_200((str(spec.ipv4), APP_PORT))
