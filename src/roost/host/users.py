@@ -84,10 +84,10 @@ def read_inside(root: Path, path: str) -> str:
         raise
     finally:
         os.close(directory)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return ""
-        return file.read(_LIMIT).decode(errors="replace")
+    try:
+        return os.read(fd, _LIMIT).decode(errors="replace") if stat.S_ISREG(os.fstat(fd).st_mode) else ""
+    finally:
+        os.close(fd)
 
 
 def _open_in_root(directory: int, path: str) -> int:
