@@ -8,7 +8,6 @@ leaves only finished layers, which the next one takes up.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import time
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+from roost.build.build_caches import BuildCaches
 from roost.build.build_keys import build_key, dependencies_key, file_digests, source_key, tree_digest
 from roost.build.build_machine import Address, BuildHost, BuildMachines, Limits, Step, scrub
 from roost.build.contract import BuildRequest, RegistrySettings, Report
@@ -54,8 +54,10 @@ class MachineBuilder:
     ) -> None:
         self._store, self._run = store, run
         self._machines = BuildMachines(host, address, limits or Limits())
-        self._caches = cloud.pool / "build-cache"
+        self._caches = BuildCaches(cloud.pool / "build-cache")
         self._scratch = cloud.pool / "build-scratch"
+        shutil.rmtree(self._scratch, ignore_errors=True)  # of builds that a kill of roostd ended
+        self._scratch.mkdir(mode=0o700)
         self._dockerfiles = DockerfileBuilds(
             cloud, store, self._machines, run, registries or store.registries, self._caches, self._scratch
         )
@@ -68,13 +70,11 @@ class MachineBuilder:
         if not plan.buildable:
             raise Unprocessable(f"this {plan.stack} app can't be built: {plan.obstacle}", hint="add a Dockerfile")
         began = time.monotonic()
-        for directory in (self._caches, self._scratch):
-            directory.mkdir(parents=True, exist_ok=True)
-            directory.chmod(0o700)
-        if plan.dockerfile:
-            image = self._dockerfiles.build(request, report, cancelled)
-        else:
-            image = self._build_plan(request, report, cancelled)
+        with self._store.building(), self._caches.in_use(request.app):
+            if plan.dockerfile:
+                image = self._dockerfiles.build(request, report, cancelled)
+            else:
+                image = self._build_plan(request, report, cancelled)
         report(f"built {image.digest[:19]} in {time.monotonic() - began:.1f} s")
         return image
 
@@ -147,7 +147,7 @@ class MachineBuilder:
             argv=("/bin/sh", "-c", DRIVER, "build", *commands),
             env=build_environment(base.config, request),
             cwd=request.plan.workdir,
-            binds=tuple(self._cache(request.app, target) for target in caches),
+            binds=tuple(BindMount(self._caches.path(request.app, at), at, read_only=False) for at in caches),
             masked=tuple(request.secrets.values()),
         )
 
@@ -157,11 +157,6 @@ class MachineBuilder:
         with self._machines.run(step, report, cancelled) as upper:
             scrub(upper, tuple(bind.target for bind in step.binds))
             return self._store.add_layer(upper, layer_id=layer_id, owner=owner)
-
-    def _cache(self, app: str, target: str) -> BindMount:
-        directory = self._caches / app / hashlib.sha256(target.encode()).hexdigest()[:16]
-        directory.mkdir(parents=True, exist_ok=True)
-        return BindMount(directory, target, read_only=False)
 
     @contextmanager
     def _only(self, source: Path, files: Mapping[str, str], workdir: str, build_id: str) -> Iterator[Path]:

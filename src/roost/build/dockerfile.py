@@ -1,7 +1,7 @@
 """Building Dockerfiles: buildah with chroot isolation, inside a build machine.
 
-Owns, on the pool, `build-cache/<app>/containers` (buildah's storage: the layer cache between builds of
-the app) and `images/layouts` (the images Dockerfiles start from, as OCI layouts). The host brings those
+Owns, on the pool, `containers/` in one of the app's caches (buildah's storage: the layer cache between
+its builds) and `images/layouts` (the images Dockerfiles start from, as OCI layouts). The host brings those
 images, so neither registry passwords nor other apps' images are inside the machine. Build secrets are
 files on memory, gone with the build. Builds of one app run one after another, since they share a cache.
 `no_cache` begins the cache anew, also after a kill in the middle that damaged it.
@@ -21,11 +21,11 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+from roost.build.build_caches import BuildCaches
 from roost.build.build_keys import safe_path
 from roost.build.build_machine import BuildMachines, Step
 from roost.build.contract import BuildRequest, RegistrySettings, Report
 from roost.build.dockerfile_parse import MAX_BYTES, Dockerfile, parse_dockerfile
-from roost.build.layers import tree_bytes
 from roost.build.oci_export import export_layout
 from roost.build.oci_layout import read_layout
 from roost.build.registry import pull
@@ -37,7 +37,6 @@ from roost.model.errors import BadInput, Conflict, HostFailure
 from roost.model.image import Image, ImageRef, parse_image_ref
 
 BUILDAH_IMAGE = "roost/buildah:bookworm"
-CACHE_LIMIT = 8 << 30  # bytes of one app's layer cache; beyond it the cache is begun anew
 LAYOUT_AGE = 7 * 86400.0  # seconds after which a layout that no build used is removed
 _LOCK_TIMEOUT = 1800.0
 # Arguments: how many images to load, NAME LAYOUT ID for each, then buildah's options and the context.
@@ -72,13 +71,14 @@ class DockerfileBuilds:
         machines: BuildMachines,
         run: Runner,
         registries: RegistrySettings,
-        caches: Path,
+        caches: BuildCaches,
         scratch: Path,
     ) -> None:
         self._store, self._machines, self._run, self._registries = store, machines, run, registries
         self._caches, self._scratch = caches, scratch
         self._layouts = cloud.pool / "images" / "layouts"
         self._secrets = cloud.run / "build-secrets"
+        shutil.rmtree(self._secrets, ignore_errors=True)  # of builds that a kill of roostd ended
 
     def build(self, request: BuildRequest, report: Report, cancelled: Event) -> Image:
         """Build the Dockerfile that the plan names; raises Unprocessable, BadInput, HostFailure or Conflict."""
@@ -97,8 +97,6 @@ class DockerfileBuilds:
                 report("unpacking the new layers")
                 reference = f"roost/apps/{request.app}:{request.id}"
                 image = self._store.import_layout(place / "out", reference, report=report, known=known)
-            if tree_bytes(cache) > CACHE_LIMIT:
-                shutil.rmtree(cache, ignore_errors=True)
         self._sweep()
         return self._finished(image, request, dockerfile)
 
@@ -233,8 +231,7 @@ class DockerfileBuilds:
     @contextmanager
     def _locked(self, app: str, report: Report, cancelled: Event) -> Iterator[Path]:
         """Give the app's layer cache, to one build at a time."""
-        directory = self._caches / app
-        directory.mkdir(parents=True, exist_ok=True)
+        directory = self._caches.path(app, "/var/lib/containers")
         fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + _LOCK_TIMEOUT
         waiting = False

@@ -56,6 +56,7 @@ class LocalImageStore:
         self._guard = threading.RLock()  # records, recent and locks; never held over a pull
         self._locks: dict[str, threading.Lock] = {}
         self._recent: dict[str, float] = {}  # image digest or layer id -> when it was last handed out
+        self._builds: dict[object, float] = {}  # builds under way -> when they began
         for part in (self.layers, self.shared, self.bases, self._records):
             part.open()  # makes directories, sweeps what killed processes left
         self._pulls.mkdir(parents=True, exist_ok=True)
@@ -114,6 +115,20 @@ class LocalImageStore:
         self.layers.touch(layer_id)
         self._recent[layer_id] = time.time()
         return True
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """Keep from collection, for the length of the block, all that is made or handed out during it."""
+        token = object()
+        with self._guard:
+            self._builds[token] = time.time()
+        try:
+            yield
+        finally:
+            with self._guard:
+                now = time.time()  # the grace of what this build used begins at its end
+                began = self._builds.pop(token)
+                self._recent = {key: max(at, now) if at >= began else at for key, at in self._recent.items()}
 
     def find_layer(self, key: str) -> str:
         """Return the id of the newest layer made under `key` (or under `key-...`), kept for a while; "" for none."""
@@ -183,7 +198,14 @@ class LocalImageStore:
             base = None if fresh else self.bases.current(recipe)
             if base is not None:
                 return self._record(base.digest, str(ref), base.layers, base.config, base.created_at)
-        base = self.bases.ensure(recipe, report, cancelled, fresh=fresh)
+        try:
+            base = self.bases.ensure(recipe, report, cancelled, fresh=fresh)
+        except HostFailure as failure:
+            older = self._records.named(str(ref))  # made by an earlier version of the recipe
+            if fresh or older is None or not self._is_whole(older):
+                raise
+            report(f"{failure.message}; going on with the {ref} that is here")
+            return self._handed_out(older)
         with self._shared_lock():
             return self._record(base.digest, str(ref), base.layers, base.config, base.created_at)
 
@@ -256,7 +278,7 @@ class LocalImageStore:
     # -- what is kept
 
     def _fresh_ids(self) -> set[str]:
-        oldest = time.time() - self._grace
+        oldest = min([time.time() - self._grace, *self._builds.values()])
         self._recent = {key: at for key, at in self._recent.items() if at >= oldest}
         return set(self._recent)
 
@@ -294,7 +316,8 @@ class LocalImageStore:
                     used.update(record["layers"])
                 except (OSError, ValueError, KeyError, TypeError):
                     return 0  # another cloud's file can't be read: keep everything
-            return sum(self.shared.remove(r.id) for r in self.shared.list() if r.id not in used)
+            old = [record for record in self.shared.list() if record.made_at <= time.time() - self._grace]
+            return sum(self.shared.remove(record.id) for record in old if record.id not in used)
 
     def _sweep_pulls(self) -> None:
         """Remove blobs of pulls that nobody went on with for a day."""

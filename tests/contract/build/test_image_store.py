@@ -338,3 +338,16 @@ def test_whiteouts_and_links_survive_the_export(tmp_path):
             with tarfile.open(fileobj=io.BytesIO(data)) as archive:
                 names |= set(archive.getnames())
     assert names == {"etc", "etc/old", "etc/kept", "etc/.wh.old", "new"}
+
+
+def test_what_a_build_uses_outlives_collections_during_it(store):
+    layer(store, "before")
+    with store.building():
+        made = layer(store, "source")
+        assert store.find_layer("before") == "before"
+        store.collect([])
+        image = store.seal(("before", made), ImageConfig(), "")
+        store.collect([])
+        assert [path.exists() for path in store.layer_paths(image)] == [True, True]
+    store.collect([])
+    assert store.list() == []
