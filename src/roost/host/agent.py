@@ -27,7 +27,7 @@ from roost.host.logs import MachineLog
 from roost.host.machine_files import MachineFiles, MainProcess, Record, ensure_directory, known
 from roost.host.namespaces import Namespaces, unpin
 from roost.host.network import Network
-from roost.host.runtime import Runtime, runtime_for
+from roost.host.runtime import Runtime, ensure_read_only_crun, release_read_only_crun, runtime_for
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
 from roost.model.names import check_machine_id
@@ -68,6 +68,7 @@ class LocalHost:
         ensure_directory(self._cloud)
         if self._cloud.run.is_mount():
             mounts.make_private(self._cloud.run)
+        ensure_read_only_crun(self._cloud.run)
         ensure_hierarchies()
         self._disks.ensure_pool()
         self._disks.prepare_template(_COMMON_DISK_GB)
@@ -190,6 +191,7 @@ class LocalHost:
         self._cgroups.remove_parent()
         self._faults("host.destroy.pool")
         self._disks.remove_pool()
+        release_read_only_crun(self._cloud.run)
 
     # What a machine does now
 

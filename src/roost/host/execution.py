@@ -26,14 +26,13 @@ from typing import Any
 from roost.host.contract import ExecResult
 from roost.host.main_process import parent_of
 from roost.host.process import Child, run, spawn
-from roost.host.runtime import Runtime, refusal
+from roost.host.runtime import RUNTIME_ENVIRONMENT, Runtime, refusal
 from roost.host.users import read_user
 from roost.model.errors import BadInput, TimedOut
 
 OUTPUT_LIMIT = 1 << 20
 _CONSOLE_TIMEOUT = 10.0
 _HANG_UP_TIME = 1.0
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
 class Execution:
@@ -53,7 +52,9 @@ class Execution:
         with self._files(process) as (process_file, pid_file):
             argv = self._runtime.exec_command(self._machine_id, process_file, pid_file)
             try:
-                done = run(argv, input=stdin, timeout=timeout, check=False, env=_ENVIRONMENT, output_limit=OUTPUT_LIMIT)
+                done = run(
+                    argv, input=stdin, timeout=timeout, check=False, env=RUNTIME_ENVIRONMENT, output_limit=OUTPUT_LIMIT
+                )
             except TimedOut:
                 self._kill(pid_file)
                 raise TimedOut(
@@ -75,7 +76,7 @@ class Execution:
                 self._machine_id, process_file, pid_file, "--tty", "--console-socket", str(path)
             )
             log = process_file.with_suffix(".log")
-            child = spawn(argv, log=log, env=_ENVIRONMENT)
+            child = spawn(argv, log=log, env=RUNTIME_ENVIRONMENT)
             try:
                 master = _receive_terminal(listener, child, time.monotonic() + _CONSOLE_TIMEOUT)
                 if master is None:

@@ -24,6 +24,7 @@ MS_NOEXEC = 8
 MS_NOATIME = 1024
 MS_BIND = 4096
 MS_REC = 16384
+_MS_REMOUNT = 32
 MS_PRIVATE = 1 << 18
 
 # One number on all architectures (asm-generic/unistd.h)
@@ -56,9 +57,15 @@ def mount(source: str, target: Path, fstype: str, flags: int = 0, options: str =
         _fail(target)
 
 
-def bind(source: Path, target: Path) -> None:
-    """Show `source` at `target`, which must exist and be of the same kind; raises OSError."""
+def bind(source: Path, target: Path, *, read_only: bool = False) -> None:
+    """Show `source` at `target`, which must exist and be of the same kind; raises OSError.
+
+    Made read-only in a second step: when that fails, or a kill comes between, the plain bind is there.
+    """
     if _libc.mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(MS_BIND), None):
+        _fail(target)
+    flags = ctypes.c_ulong(MS_BIND | _MS_REMOUNT | MS_RDONLY)
+    if read_only and _libc.mount(None, os.fsencode(target), None, flags, None):
         _fail(target)
 
 

@@ -80,7 +80,9 @@ def attach_binds(spec: MachineSpec, files: MachineFiles, userns: int) -> tuple[P
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise HostFailure(f"can't show {bind.source} in machine {spec.id}: {error.strerror}") from None
-            mounts.bind(bind.source, place)  # its file system knows no idmapping: files show as nobody's
+            mounts.bind(
+                bind.source, place, read_only=bind.read_only
+            )  # its file system knows no idmapping: files show as nobody's
         places.append(place)
     return tuple(places)
 
