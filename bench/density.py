@@ -1,8 +1,8 @@
 """What a sleeping app costs: memory of roostd and Envoy, rows in the database, seconds of `roost up`.
 
 Two kinds of sleep: `stopped` apps exist as rows only, `suspended` ones keep their frozen processes as well.
-Memory is anonymous memory (see `memory`). roostd's growth is taken in the running process, after calls of the same kind have filled its caches, and once
-more between a fresh roostd without apps and a fresh one with all of them.
+Memory is anonymous memory (see `memory`). roostd's growth is taken in the running process, after calls of the
+same kind have filled its caches, and once more between a fresh roostd without apps and one with all of them.
 """
 
 from __future__ import annotations
@@ -82,20 +82,19 @@ def database_kilobytes(cloud: Cloud) -> float:
     return float((pages - free) * size / 1024)
 
 
-def up_times(cloud: Cloud, rounds: int) -> list[float]:
-    """Return the seconds of `roost up` after `roost down`, some times."""
-    times = []
+def up_in_turn(clouds: tuple[Cloud, Cloud], rounds: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of `roost up` after `roost down` of two clouds, in turn."""
+    times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
-        cloud.down()
-        times.append(cloud.up())
+        for cloud, taken in zip(clouds, times, strict=True):
+            cloud.down()
+            taken.append(cloud.up())
     return times
 
 
 def measure(report: Report, quick: bool) -> None:
-    stopped, suspended, rounds = (200, 5, 1) if quick else (2000, 50, 5)
-    with harness.cloud() as cloud:
-        empty_up = up_times(cloud, rounds)
-        fresh_empty = settled_memory(cloud.pids()[0])
+    stopped, suspended, rounds = (200, 5, 1) if quick else (2000, 50, 7)
+    with harness.cloud() as bare, harness.cloud() as cloud:
         _warm_up(cloud)
         roostd, envoy = cloud.pids()
         before, envoy_before, rows_before = settled_memory(roostd), memory(envoy), database_kilobytes(cloud)
@@ -104,8 +103,10 @@ def measure(report: Report, quick: bool) -> None:
         add(cloud, 0, stopped, launch=False)
         each = (time.perf_counter() - began) * 1000 / stopped
         after, envoy_after, rows_after = settled_memory(roostd), memory(envoy), database_kilobytes(cloud)
-        full_up = up_times(cloud, rounds)
-        fresh_full = settled_memory(cloud.pids()[0])
+        say("down and up")
+        empty_up, full_up = up_in_turn((bare, cloud), rounds)
+        fresh_empty, fresh_full = (settled_memory(one.pids()[0]) for one in (bare, cloud))
+        bare.down()
         frozen = _suspended(cloud, stopped, suspended)
     report.series("roostd, no apps", [before / 1024], "MB")
     report.series(f"roostd, {stopped} stopped apps", [after / 1024], "MB")

@@ -223,9 +223,9 @@ class Report:
         """Add the median and the 95th percentile of a series; returns the median."""
         ordered = sorted(values)
         p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
-        row = {"what": what, "median": statistics.median(ordered), "p95": p95, "n": len(ordered), "unit": unit}
-        self.rows.append(row)
-        return float(row["median"])
+        median = statistics.median(ordered)
+        self.rows.append({"what": what, "median": median, "p95": p95, "n": len(ordered), "unit": unit})
+        return median
 
     def goal(self, what: str, value: float, limit: float, unit: str = "") -> None:
         """Add a ratio or difference with the most it should be."""
@@ -235,9 +235,8 @@ class Report:
         """Return the table."""
         lines = [f"{self.name} ({os.cpu_count()} cores)"]
         for row in self.rows:
-            lines.append(
-                f"  {row['what']:<58} median {row['median']:>9.2f}  p95 {row['p95']:>9.2f} {row['unit']:<3} n={row['n']}"
-            )
+            figures = f"median {row['median']:>9.2f}  p95 {row['p95']:>9.2f} {row['unit']:<3} n={row['n']}"
+            lines.append(f"  {row['what']:<58} {figures}")
         for goal in self.goals:
             word = "met" if goal["met"] else "MISSED"
             lines.append(
