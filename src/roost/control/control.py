@@ -51,7 +51,7 @@ class Control:
         self.releases = Releases(core)
         self.logs = Logs(core)
         self.images = Images(core, self.operations)
-        self.sources = Sources(SourceStore(core.cloud.home), core.cloud.home / "spool")
+        self.sources = Sources(SourceStore(core.cloud.pool), core.cloud.pool / "spool")
         rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing)
         self.deploys = Deploys(core, self.operations, self.sources, rollout)
         self.tokens = Tokens(core.store, core.now)
