@@ -96,6 +96,7 @@ class Runtime:
                 *(["--terminal"] if tty else []),
             ],
             timeout=_CREATE_TIMEOUT, env=RUNTIME_ENVIRONMENT | {"_OCI_SYNCPIPE": str(sync_pipe)}, pass_fds=(sync_pipe,),
+            cwd=files.bundle,  # conmon notes a kill for memory in a file of its working directory
         )  # fmt: skip
 
     def _base(self) -> list[str]:
