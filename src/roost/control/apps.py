@@ -7,6 +7,7 @@ import os
 from roost.control.contract import AppState, AppStatus
 from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
+from roost.control.operations import Operations
 from roost.model.app import App, Release, ReleaseState
 from roost.model.errors import FailedPrecondition
 from roost.model.machine import Machine, MachineState
@@ -14,14 +15,16 @@ from roost.model.names import check_app_name
 
 _UP = (MachineState.STARTED, MachineState.STARTING, MachineState.SUSPENDING)
 _DOWN = (MachineState.SUSPENDED, MachineState.STOPPED, MachineState.CREATED, MachineState.STOPPING)
+CANCEL_TIMEOUT = 60.0  # seconds an operation may take to undo what it did
 
 
 class Apps:
     """Apps: named sets of machines."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, operations: Operations) -> None:
         self._core = core
         self._lifecycle = lifecycle
+        self._operations = operations
 
     def create(self, name: str, org: str = "personal", network: str = "") -> App:
         """Make an app; raises NameTaken."""
@@ -39,8 +42,12 @@ class Apps:
         return self._core.store.machines.counts_by_app().get(name, 0)
 
     def destroy(self, name: str, *, force: bool) -> None:
-        """Remove an app and all it has; without `force` raises FailedPrecondition while machines run."""
+        """Remove an app and all it has; without `force` raises FailedPrecondition while machines run.
+
+        Failing half-way it can be asked again. A deploy under way is cancelled first.
+        """
         self.get(name)
+        self._operations.end_all(name, CANCEL_TIMEOUT)
         machines = self._core.store.machines.list(name)
         running = [m.id for m in machines if m.state in _UP]
         if running and not force:

@@ -45,9 +45,9 @@ class Control:
         self._followers = Followers(core, self._lifecycle)
         self._lifecycle.attach(self._followers)
         readiness, routing = self._followers.readiness, self._followers.routing
-        self.apps = Apps(core, self._lifecycle)
         self.machines = Machines(core, self._lifecycle, readiness)
         self.operations = Operations(core)
+        self.apps = Apps(core, self._lifecycle, self.operations)
         self.releases = Releases(core)
         self.logs = Logs(core)
         self.images = Images(core, self.operations)

@@ -99,7 +99,7 @@ class Deploys:
 
     def _detect(self, job: Job) -> None:
         source = str(job.arguments["source"])
-        if not source or job.arguments["image"] or "plan" in job.result:
+        if not source or job.arguments["image"]:
             return
         plan, config, _text = self._sources.plan(source, _config(job), job.app)
         for line in plan.evidence:

@@ -35,6 +35,7 @@ class Job:
         self.operation = operation
         self.secrets = secrets
         self.cancelled = threading.Event()
+        self.ended = threading.Event()
         self._lines: list[tuple[str, str, str, float]] = []
         self._writing = threading.Lock()
 
@@ -156,23 +157,24 @@ class Operations:
         threading.Thread(target=self._run, args=(job,), name=f"operation-{operation.id}", daemon=True).start()
 
     def _run(self, job: Job) -> None:
-        ended = threading.Event()
-        flusher = threading.Thread(target=self._flush_until, args=(job, ended), daemon=True)
+        enough = threading.Event()
+        flusher = threading.Thread(target=self._flush_until, args=(job, enough), daemon=True)
         flusher.start()
         try:
             self._carry_out(job)
         except Exception:
             log.exception("operation ended badly", operation=job.operation.id)
         finally:
-            ended.set()
+            enough.set()
             flusher.join()
             job.flush()
             self._jobs.pop(job.operation.id, None)
+            job.ended.set()
             self._core.changes.notify(f"operation:{job.operation.id}")
 
     @staticmethod
-    def _flush_until(job: Job, ended: threading.Event) -> None:
-        while not ended.wait(FLUSH):
+    def _flush_until(job: Job, enough: threading.Event) -> None:
+        while not enough.wait(FLUSH):
             job.flush()
 
     def _carry_out(self, job: Job) -> None:
@@ -242,6 +244,17 @@ class Operations:
         if job is not None:
             job.cancelled.set()
         return operation
+
+    def end_all(self, app: str, timeout: float) -> None:
+        """Cancel an app's operations and wait until they have ended; raises Conflict after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        for operation in self._core.store.operations.list(app, running=True):
+            job = self._jobs.get(operation.id)
+            if job is None:
+                continue
+            job.cancelled.set()
+            if not job.ended.wait(max(0.0, deadline - time.monotonic())):
+                raise Conflict(f"a {operation.kind} of {app} does not end", hint="try again in a moment")
 
     async def follow(self, operation_id: str, after: int = 0) -> AsyncIterator[Progress]:
         """Yield progress numbered above `after`; ends after the one of kind `done`."""
