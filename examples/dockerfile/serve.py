@@ -7,8 +7,8 @@ class Hello(socketserver.StreamRequestHandler):
         while self.rfile.readline().strip():
             pass
         body = b"Hello from a Dockerfile on Roost\n"
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        self.wfile.write(head.encode() + body)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+        self.wfile.write(f"{head}Connection: close\r\n\r\n".encode() + body)
 
 
 class Server(socketserver.ThreadingTCPServer):
