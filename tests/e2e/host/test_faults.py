@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,10 @@ def test_the_machine_lives_on_and_is_adopted_when_the_agent_dies(site: Site, tmp
     agent = site.agent()
     seen = agent.observe_all()[spec.id]
     assert seen.state is RuntimeState.RUNNING
+    deadline = time.monotonic() + 10
+    while not agent.logs(spec.id):
+        assert time.monotonic() < deadline, "it never came up"
+        time.sleep(0.02)
     agent.freeze(spec.id)
     assert agent.observe(spec.id).state is RuntimeState.FROZEN
     stopped = agent.stop(spec.id, signal="SIGTERM", timeout=5)

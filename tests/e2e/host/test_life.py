@@ -57,7 +57,7 @@ def test_a_shell_in_front_passes_the_signal_on(site: Site):
     site.host.start(spec)
     wait_for(lambda: any(line.text == "ready" for line in site.host.logs(spec.id)))
     site.host.stop(spec.id, signal="SIGTERM", timeout=5)
-    assert [line.text for line in site.host.logs(spec.id)][-1] == "child"
+    assert "child" in [line.text for line in site.host.logs(spec.id)]
     site.host.destroy(spec.id)
 
 
