@@ -1,8 +1,10 @@
 import os
 from pathlib import Path
 
+from django.core.management.utils import get_random_secret_key
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-SECRET_KEY = os.environ["SECRET_KEY"]
+SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "hello.urls"

@@ -83,3 +83,9 @@ def test_a_script_named_manage_without_django_is_a_script() -> None:
     found = detect(DictTree({"manage.py": "print(1)\n", "main.py": "print(2)\n"}))
     assert found.framework == ""
     assert found.processes["app"] == "python main.py"
+
+
+def test_a_variable_with_an_alternative_is_not_required() -> None:
+    found = plan("import os\nSECRET_KEY = os.environ.get('SECRET_KEY') or 'x'\nA = os.environ.get('B')\n")
+    assert found.generated_secrets == ()
+    assert any("need B" in note for note in found.notes)

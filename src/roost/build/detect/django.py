@@ -123,8 +123,16 @@ def _database(value: ast.expr) -> str:
 def required_variables(module: ast.Module) -> list[str]:
     """Return the environment variables a module reads without a default, in order."""
     names: list[str] = []
+    with_default = {
+        id(value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or)
+        for value in node.values[:-1]
+    }
     for node in ast.walk(module):
         name: object = None
+        if id(node) in with_default:
+            continue
         if isinstance(node, ast.Subscript) and dotted_name(node.value) in ("os.environ", "environ"):
             name = node.slice.value if isinstance(node.slice, ast.Constant) else None
         elif isinstance(node, ast.Call) and len(node.args) == 1 and _reads_environment(node):

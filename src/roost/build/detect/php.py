@@ -44,6 +44,9 @@ def detect_php(tree: SourceTree) -> Candidate | None:
         story.found(f"{posixpath.join(root, 'index.php')} is served by Apache with mod_php")
     obstacle = "" if root is not None else _nothing()
     env = {"ROOST_DOCUMENT_ROOT": posixpath.join("/app", root or "").rstrip("/"), "COMPOSER_ALLOW_SUPERUSER": "1"}
+    secret = {"laravel": "APP_KEY", "symfony": "APP_SECRET"}.get(framework, "")
+    if secret:
+        story.tell(f"{framework} needs a secret of 32 characters: roost secrets set {secret}=...")
     if framework == "laravel":
         env |= {"APP_ENV": "production", "LOG_CHANNEL": "stderr"}
     if framework == "symfony":
@@ -61,7 +64,7 @@ def detect_php(tree: SourceTree) -> Candidate | None:
         release_command="php artisan migrate --force" if framework == "laravel" and _server_database(story) else "",
         needs=tuple(story.needs),
         notes=tuple(story.notes),
-        generated_secrets=("APP_KEY",) if framework == "laravel" else ("APP_SECRET",) if framework == "symfony" else (),
+        generated_secrets=(secret,) if secret else (),
         buildable=not obstacle,
         obstacle=obstacle,
     )

@@ -241,7 +241,7 @@ def _django_steps(project: DjangoProject, story: Story) -> tuple[tuple[str, ...]
             "attach Postgres to keep it"
         )
     for name in project.required_env:
-        if "SECRET_KEY" not in name and name != "DATABASE_URL":
+        if name != "DATABASE_URL":
             story.tell(f"the settings need {name}: roost secrets set {name}=...")
     hosts = project.literals.get("ALLOWED_HOSTS")
     if isinstance(hosts, list) and "*" not in hosts and (hosts or project.literals.get("DEBUG") is False):
