@@ -19,7 +19,6 @@ from roost.model.errors import InsufficientCapacity
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
 _LOOP_SET_DIRECT_IO = 0x4C08
-_LOOP_SET_CAPACITY = 0x4C07
 _LO_FLAGS_AUTOCLEAR = 4
 _INFO64 = "=QQQQQIIII64s64s32sQQ"  # struct loop_info64
 _BLOCK = 4096  # file systems on it are made with this sector size
@@ -52,15 +51,6 @@ def attached() -> dict[Path, str]:
         except OSError:
             continue  # it went just now
     return found
-
-
-def grown(device: str) -> None:
-    """Tell a device that its file has grown; raises OSError."""
-    fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(fd, _LOOP_SET_CAPACITY)
-    finally:
-        os.close(fd)
 
 
 def _configure(file: int, image: Path) -> tuple[int, str]:

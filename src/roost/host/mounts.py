@@ -129,11 +129,6 @@ def mounts_below(*roots: Path) -> list[Path]:
     return found[::-1]
 
 
-def is_mount_point(path: Path) -> bool:
-    """Say whether something is mounted at `path`."""
-    return path.is_mount()
-
-
 def _unescape(text: str) -> str:
     """Undo the octal escapes of blanks in mountinfo (proc(5))."""
     for escaped, plain in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
