@@ -53,7 +53,7 @@ class Control:
         self.images = Images(core, self.operations)
         self.sources = Sources(SourceStore(core.cloud.pool), core.cloud.pool / "spool")
         rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing)
-        self.deploys = Deploys(core, self.operations, self.sources, rollout)
+        self.deploys = Deploys(core, self.operations, self.sources, self.secrets, rollout)
         self.tokens = Tokens(core.store, core.now)
         self.waking = Waking(core, self._lifecycle, readiness, routing)
         self._sleeping = Sleeping(core, self._lifecycle, routing)

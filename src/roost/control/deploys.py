@@ -8,6 +8,7 @@ one before it; the old machines serve all the while.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 from roost.build.contract import BuildRequest
@@ -16,6 +17,7 @@ from roost.control.contract import DeployRequest
 from roost.control.core import Core
 from roost.control.operations import Job, Operations, Step
 from roost.control.rollout import Rollout
+from roost.control.secrets import Secrets
 from roost.control.sources import Sources
 from roost.model.app import Release, ReleaseState
 from roost.model.app_config import AppConfig
@@ -31,8 +33,11 @@ STEPS = ("detect", "build", "release", "release_command", "rollout", "complete")
 class Deploys:
     """The verbs deploy and rollback."""
 
-    def __init__(self, core: Core, operations: Operations, sources: Sources, rollout: Rollout) -> None:
+    def __init__(
+        self, core: Core, operations: Operations, sources: Sources, secrets: Secrets, rollout: Rollout
+    ) -> None:
         self._core = core
+        self._secrets = secrets
         self._operations = operations
         self._sources = sources
         self._rollout = rollout
@@ -106,7 +111,16 @@ class Deploys:
             job.report(line)
         if not plan.buildable:
             raise Unprocessable(f"this {plan.stack} app can't be built here: {plan.obstacle}", hint="add a Dockerfile")
+        self._generate_secrets(job, plan)
         job.keep(config=app_config_to_json(config))
+
+    def _generate_secrets(self, job: Job, plan: BuildPlan) -> None:
+        """Set the secrets that the framework needs and that any random text will do for, unless they are set."""
+        there = {secret.name for secret in self._secrets.list(job.app)}
+        missing = [name for name in plan.generated_secrets if name not in there]
+        if missing:
+            self._secrets.set(job.app, {name: secrets.token_hex(16) for name in missing})
+            job.report(f"set {', '.join(missing)} to random values")
 
     def _build(self, job: Job) -> None:
         if "image_digest" in job.result:

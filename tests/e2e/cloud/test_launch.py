@@ -33,7 +33,8 @@ def flask(place: Path, text: str, *, extra: str = "") -> Path:
     place.mkdir(exist_ok=True)
     (place / "requirements.txt").write_text("flask\ngunicorn\n")
     (place / "web.py").write_text(
-        f"from flask import Flask\n{extra}\nsite = Flask(__name__)\n\n@site.get('/')\ndef home():\n    return {text!r}\n"
+        f"from flask import Flask\n{extra}\nsite = Flask(__name__)\n\n"
+        f"@site.get('/')\ndef home():\n    return {text!r}\n"
     )
     return place
 

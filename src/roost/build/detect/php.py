@@ -46,7 +46,7 @@ def detect_php(tree: SourceTree) -> Candidate | None:
     env = {"ROOST_DOCUMENT_ROOT": posixpath.join("/app", root or "").rstrip("/"), "COMPOSER_ALLOW_SUPERUSER": "1"}
     secret = {"laravel": "APP_KEY", "symfony": "APP_SECRET"}.get(framework, "")
     if secret:
-        story.tell(f"{framework} needs a secret of 32 characters: roost secrets set {secret}=...")
+        story.tell(f"{framework} needs {secret}: the first deploy sets it to a random value, unless it is set")
     if framework == "laravel":
         env |= {"APP_ENV": "production", "LOG_CHANNEL": "stderr"}
     if framework == "symfony":

@@ -241,7 +241,9 @@ def _django_steps(project: DjangoProject, story: Story) -> tuple[tuple[str, ...]
             "attach Postgres to keep it"
         )
     for name in project.required_env:
-        if name != "DATABASE_URL":
+        if "SECRET_KEY" in name:
+            story.tell(f"the settings need {name}: the first deploy sets it to a random value, unless it is set")
+        elif name != "DATABASE_URL":
             story.tell(f"the settings need {name}: roost secrets set {name}=...")
     hosts = project.literals.get("ALLOWED_HOSTS")
     if isinstance(hosts, list) and "*" not in hosts and (hosts or project.literals.get("DEBUG") is False):

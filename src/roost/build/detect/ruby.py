@@ -108,7 +108,7 @@ def _rails(tree: SourceTree, story: Story) -> dict[str, str]:
     if "config/credentials.yml.enc" in tree.paths and "config/master.key" not in tree.paths:
         story.tell("the credentials are encrypted: roost secrets set RAILS_MASTER_KEY=... (it is in config/master.key)")
     else:
-        story.tell("Rails needs a secret: roost secrets set SECRET_KEY_BASE=... (rails secret makes one)")
+        story.tell("Rails needs SECRET_KEY_BASE: the first deploy sets it to a random value, unless it is set")
     if "action_cable" in (tree.read("config/application.rb") or "") or "adapter: redis" in (
         tree.read("config/cable.yml") or ""
     ):
