@@ -121,11 +121,12 @@ def overlay(target: Path, lower: Sequence[int], upper: int, *, upper_name: str, 
 
 def mounts_below(*roots: Path) -> list[Path]:
     """Return the mount points at or below `roots`, innermost and latest first."""
+    beginnings = tuple(f"{str(root).rstrip('/')}/" for root in roots)
     found = []
     for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        point = Path(_unescape(line.split(" ", 5)[4]))
-        if any(point == root or root in point.parents for root in roots):
-            found.append(point)
+        point = _unescape(line.split(" ", 5)[4])
+        if f"{point}/".startswith(beginnings):  # text, not Path: each start looks through all of the host's mounts
+            found.append(Path(point))
     return found[::-1]
 
 
