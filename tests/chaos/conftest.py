@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from tests.e2e.cloud.conftest import ROOST, RunningCloud, free_port, wait_until
 
@@ -33,11 +35,18 @@ class FaultyCloud(RunningCloud):
 
     def back(self) -> None:
         """Wait until roostd answers again."""
-        wait_until(lambda: self.roost("apps", "list", check=False).returncode == 0, "roostd is back")
+
+        def answers() -> bool:
+            try:
+                return self.api("GET", "/apps").status_code == 200
+            except httpx2.HTTPError:
+                return False
+
+        wait_until(answers, "roostd is back")
 
     def on_host(self) -> set[str]:
         """Ids of the machines of which something is on the host: directories, control groups, disks, processes."""
-        cloud_id = str(self.json("status")["id"])
+        cloud_id = json.loads((self.home / "cloud.json").read_text())["id"]
         found = {path.name for path in Path(f"/run/roost/{cloud_id}/m").glob("*")}
         for controller in Path("/sys/fs/cgroup").glob(f"*/roost-{cloud_id}/*/"):
             found.add(controller.name)
@@ -47,11 +56,12 @@ class FaultyCloud(RunningCloud):
 
     def settled(self, app: str) -> bool:
         """No machine is between two states, no operation runs, and the host has nothing that no row knows."""
-        machines = [m for a in self.json("apps", "list") for m in self.machines(a["name"])]
+        apps = self.api("GET", "/apps").json()["apps"]
+        machines = [m for a in apps for m in self.machines(a["name"])]
         between = {"starting", "stopping", "suspending", "destroying", "created"}
         if any(m["state"] in between for m in machines):
             return False
-        if any(o["state"] == "running" for o in self.json("operations", "list", "-a", app)):
+        if any(o["state"] == "running" for o in self.api("GET", f"/operations?app={app}").json()):
             return False
         return self.on_host() <= {m["id"] for m in machines}
 

@@ -100,6 +100,15 @@ def the_machine(cloud: FaultyCloud) -> dict[str, str]:
     return machines[0]
 
 
+def put(cloud: FaultyCloud, verb: str) -> bool:
+    """Stop or suspend the machine; False when roostd did not live to answer."""
+    machine = the_machine(cloud)
+    try:
+        return cloud.api("POST", f"/apps/{APP}/machines/{machine['id']}/{verb}").status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
 def answer_after_wake(cloud: FaultyCloud) -> str:
     """Ask until the app answers: meanwhile only a clear 503 of the cloud is allowed."""
     deadline = time.monotonic() + 30
@@ -135,10 +144,11 @@ def test_killed_in_a_deploy(faulty: FaultyCloud, source: Path, step: str) -> Non
 def test_killed_in_a_wake(faulty: FaultyCloud, source: Path, step: str) -> None:
     expected = answer_after_wake(faulty)
     verb = "suspend" if step in WAKE_SUSPENDED else "stop"
-    faulty.roost("machine", verb, the_machine(faulty)["id"], "-a", APP)
+    assert put(faulty, verb)
     faulty.arm(step)
     assert answer_after_wake(faulty) == expected
     assert faulty.has_fired(), "roostd never came by this step"
+    faulty.back()
     wait_until(lambda: faulty.settled(APP), "the state has converged")
     assert the_machine(faulty)["state"] == "started"
 
@@ -149,7 +159,7 @@ def test_killed_while_putting_down(faulty: FaultyCloud, source: Path, step: str,
         pytest.skip("this app ends when it is asked to")
     expected = answer_after_wake(faulty)
     faulty.arm(step)
-    faulty.roost("machine", verb, the_machine(faulty)["id"], "-a", APP, check=False)
+    assert not put(faulty, verb)
     assert faulty.has_fired(), "roostd never came by this step"
     faulty.back()
     wait_until(lambda: faulty.settled(APP), "the state has converged")

@@ -57,12 +57,21 @@ class RunningCloud:
         url = f"http://127.0.0.1:{self.http_port}{path}"
         return httpx2.get(url, headers=headers, timeout=options.pop("timeout", 60), trust_env=False, **options)
 
+    def api(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Call the API below /v1, without the cost of starting the command line."""
+        token = (self.home / "keys" / "cli.token").read_text().strip()
+        url = f"http://127.0.0.1:{self.api_port}/v1{path}"
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx2.request(method, url, headers=headers, timeout=180, trust_env=False, **options)
+
     def machines(self, app: str) -> list[dict[str, Any]]:
-        return list(self.json("machine", "list", "-a", app))
+        answer = self.api("GET", f"/apps/{app}/machines?summary=true")
+        assert answer.status_code == 200, answer.text
+        return list(answer.json())
 
     @property
     def roostd_pid(self) -> int:
-        return int(self.json("status")["roostd"]["pid"])
+        return int(self.api("GET", "/status").json()["pid"])
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> Any:
