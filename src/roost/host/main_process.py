@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import select
 import signal
 import time
@@ -18,6 +19,8 @@ from roost.host.machine_files import MainProcess
 from roost.model.machine import ExitInfo
 
 _LOOK_AGAIN = 0.02  # seconds between looks at a process that has been asked to end
+_SIGTIMEDWAIT = {"x86_64": "128", "aarch64": "137"}  # rt_sigtimedwait's number
+_BLOCKED_LOOKS = 10
 
 
 def start_ticks(pid: int) -> int:
@@ -64,20 +67,23 @@ def end(main: MainProcess, number: int, timeout: float, others: Callable[[], lis
     with _pidfd(main) as fd:
         if fd is None:
             return True
-        deaf = is_deaf(main.pid, number)
+        deaf = is_deaf(main.pid, number)  # before the signal: a handler may be there for one time only
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(fd, number)
         if deaf:
-            for pid in others():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+            _signal_all(others(), number)
         while (left := deadline - time.monotonic()) > 0:
             if deaf and not others():
                 return False
-            pause = min(left, _LOOK_AGAIN) if deaf else left
-            if select.select([fd], [], [], pause)[0]:
+            if select.select([fd], [], [], min(left, _LOOK_AGAIN) if deaf else left)[0]:
                 return True
     return False
+
+
+def _signal_all(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def wait(main: MainProcess, timeout: float) -> bool:
@@ -97,16 +103,38 @@ def kill(main: MainProcess, timeout: float) -> bool:
 
 
 def is_deaf(pid: int, number: int) -> bool:
-    """Say whether a process leaves a signal to its default action, which the kernel spares a namespace's first."""
+    """Say whether a process leaves a signal to its default action, which the kernel spares a namespace's first.
+
+    One that blocks the signal is looked at again for a while: a shell does so while it forks, a program that
+    takes signals by sigwait(3) does so always, and is not deaf.
+    """
+    for _ in range(_BLOCKED_LOOKS):
+        masks = _signal_masks(pid)
+        if not masks or any(masks[name] >> (number - 1) & 1 for name in ("SigIgn", "SigCgt")):
+            return False
+        if not masks["SigBlk"] >> (number - 1) & 1:
+            return not _takes_signals_by_waiting(pid)
+        time.sleep(_LOOK_AGAIN)
+    return False
+
+
+def _takes_signals_by_waiting(pid: int) -> bool:
+    """Say whether a process is in sigtimedwait(2), as small init programs are: then no mask tells of it."""
+    try:
+        number = Path(f"/proc/{pid}/syscall").read_text().split()[0]
+    except (OSError, IndexError):
+        return False
+    return number == _SIGTIMEDWAIT.get(platform.machine(), "")
+
+
+def _signal_masks(pid: int) -> dict[str, int]:
+    """Return what a process blocks, ignores and catches, as bit masks; nothing when it is gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return False
-    masks = {name: int(value, 16) for name, _, value in (line.partition(":") for line in lines) if name in _MASKS}
-    return not any(mask >> (number - 1) & 1 for mask in masks.values())
-
-
-_MASKS = ("SigBlk", "SigIgn", "SigCgt")
+        return {}
+    rows = (line.partition(":") for line in lines)
+    return {name: int(value, 16) for name, _, value in rows if name in ("SigBlk", "SigIgn", "SigCgt")}
 
 
 def exit_info(code: int, *, oom_kills: int, requested: bool, at: float) -> ExitInfo:

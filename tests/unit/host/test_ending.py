@@ -69,6 +69,31 @@ def test_the_wait_ends_with_the_process():
         child.wait(5)
 
 
+def test_one_that_takes_its_signals_by_sigwait_is_not_deaf():
+    program = "import signal; signal.pthread_sigmask(0, {15}); print(flush=True); signal.sigwait({15})"
+    child = subprocess.Popen(["python3", "-c", program], stdout=-1)
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert not is_deaf(child.pid, signal.SIGTERM)
+    finally:
+        child.kill()
+        child.wait(5)
+
+
+def test_a_handler_for_one_time_gets_its_time():
+    program = "trap 'trap - TERM; sleep 0.4; exit 4' TERM; echo; while :; do sleep 0.01; done"
+    child = subprocess.Popen(["bash", "-c", program], stdout=-1)
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert end(MainProcess(child.pid, start_ticks(child.pid), 0.0), signal.SIGTERM, 10, list)
+        assert child.wait(5) == 4
+    finally:
+        child.kill()
+        child.wait(5)
+
+
 def test_this_process_is_alive():
     assert start_ticks(os.getpid()) > 0
     assert start_ticks(0) == 0
