@@ -7,21 +7,27 @@ Unit and contract tests are spread over the workers file by file. Tests that use
 from __future__ import annotations
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-ON_THE_HOST = ("e2e", "chaos")
+ON_THE_HOST = ("tests/e2e/", "tests/chaos/")
 _collected = pytest.StashKey[set[str]]()
+
+
+class _Stages(LoadScopeScheduling):
+    """Hands tests to workers in whole scopes, in the order in which they were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "host" if nodeid.startswith(ON_THE_HOST) else nodeid.split("::")[0]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_collected] = set()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Name the tests that must share a worker (read by xdist's `--dist loadgroup`)."""
-    tests = config.rootpath / "tests"
-    for item in items:
-        path = item.path.relative_to(tests) if item.path.is_relative_to(tests) else item.path
-        item.add_marker(pytest.mark.xdist_group("host" if path.parts[0] in ON_THE_HOST else str(path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Stages:
+    """Replace xdist's way to distribute tests."""
+    return _Stages(config, log)  # type: ignore[arg-type]
 
 
 @pytest.hookimpl(optionalhook=True)
