@@ -16,7 +16,7 @@ from roost.model.errors import BadInput
 def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | None:
     """Return the configuration file of `directory` and its JSON form, for `app` if given; None if there is none.
 
-    Warnings (keys that have no effect) go to standard error. Raises BadInput with the file and the key.
+    Warnings (keys that have no effect) go to standard error. Raises BadInput with the file, the line and the key.
     """
     from roost.model.app_config_read import read_app_config
     from roost.model.app_config_write import app_config_to_json
@@ -25,13 +25,11 @@ def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | Non
     if path is None:
         return None
     try:
-        config, warnings = read_app_config(path.read_text("utf-8"), name=path.name)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error.message}", hint=error.hint) from None
+        config, warnings = read_app_config(path.read_text("utf-8"), name=str(path))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} can't be read: {error}") from None
     for warning in warnings:
-        note(f"warning: {path.name}: {warning}")
+        note(f"warning: {warning}")
     return path, app_config_to_json(replace(config, app=app) if app else config)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from roost.sdk import Client
     from roost.sdk.shapes import Operation
 
+_CANCELLED = "the {} was cancelled, and what it had begun was undone"
+
 
 class Display(Protocol):
     """Shows an operation's progress as it comes."""
@@ -114,8 +116,10 @@ def _ended(client: Client, operation: Operation, *, interrupted: bool) -> Operat
             note(f"Too late to cancel: the {kind} had succeeded.")
         return operation
     if interrupted and state == OperationState.CANCELLED:
-        raise Interrupted(f"the {kind} was cancelled, and what it had begun was undone")
-    message, hint = operation.get("error") or f"the {kind} was {state}", operation.get("hint", "")
+        raise Interrupted(_CANCELLED.format(kind))
+    message, hint = operation.get("error") or "it ended without saying why", operation.get("hint", "")
+    if state == OperationState.CANCELLED:
+        message = _CANCELLED.format(kind)
     shown = hint or f"roost operations show {operation['id']} --logs"
     if state == OperationState.FAILED and _rolled_back(client, operation):
         raise RolledBack(message, hint=hint or f"roost logs -a {operation.get('app', '')}")
@@ -123,7 +127,7 @@ def _ended(client: Client, operation: Operation, *, interrupted: bool) -> Operat
 
 
 def _rolled_back(client: Client, operation: Operation) -> bool:
-    """Tell whether a failed operation had made a release that was taken back."""
+    """Tell whether a failed operation had made a release that was taken back for the one that serves again."""
     app = operation.get("app")
     if not app or operation.get("kind") not in ("deploy", "rollback"):
         return False
@@ -131,5 +135,6 @@ def _rolled_back(client: Client, operation: Operation) -> bool:
         releases = client.releases.list(app)
         newest = releases[0] if releases else {}
         began, made = operation.get("created_at", ""), newest.get("created_at", "")
-        return newest.get("status") == "failed" and made >= began
+        before = any(release.get("status") == "complete" for release in releases)
+        return before and newest.get("status") == "failed" and made >= began
     return False

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from roost.cli import context, output, progress
 from roost.cli.assignments import parse_dotenv, read_values
-from roost.model.errors import BadInput
+from roost.model.errors import BadInput, Conflict
 from roost.model.names import check_secret_name
+
+if TYPE_CHECKING:
+    from roost.sdk import Client
+    from roost.sdk.shapes import Operation
 
 Stage = Annotated[bool, typer.Option("--stage", help="Store only; machines take it over with the next deploy.")]
 group = typer.Typer(help="Secrets: set, list, unset, import.", rich_markup_mode=None, no_args_is_help=True)
@@ -69,4 +73,13 @@ def _send(app: str, values: Mapping[str, str | None], *, stage: bool) -> None:
         if stage:
             output.note("Machines take it over when they restart, or with the next deploy.")
         elif any(release.get("status") == "complete" for release in client.releases.list(name)):
-            progress.follow(client, client.deploys.start(name))
+            progress.follow(client, _start(client, name))
+
+
+def _start(client: Client, app: str) -> Operation:
+    try:
+        return client.deploys.start(app)
+    except Conflict as error:
+        raise Conflict(
+            f"it is stored, but not rolled out: {error.message}", hint="when that has ended, give this command again"
+        ) from None

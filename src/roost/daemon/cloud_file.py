@@ -1,8 +1,8 @@
 """`HOME/cloud.json`: the identity of a cloud, made at the first `roost up`.
 
 It is written before anything else in HOME, so that a half-made cloud can be removed, and only a
-directory that holds it counts as a Roost home. The file is replaced in one rename. Creating twice gives the
-same cloud: the second call reads what the first wrote (callers hold the home's lock).
+directory that holds it counts as a Roost home. The file is replaced in one rename. `up` thinks a new
+identity up, checks that it can be had on this host, and only then saves it (it holds the home's lock).
 
 `CACHE/clouds/ID` notes each cloud of this host, so that a new one takes addresses that no other uses, even
 when the other is down.
@@ -107,7 +107,7 @@ def load_cloud(home: Path, *, cache: Path | None = None) -> Cloud:
 
 
 def save_cloud(cloud: Cloud) -> None:
-    """Write `HOME/cloud.json`."""
+    """Write `HOME/cloud.json` and the host's note of the cloud."""
     path = cloud.home / FILE_NAME
     temporary = path.with_suffix(".new")
     with temporary.open("w") as file:
@@ -115,14 +115,15 @@ def save_cloud(cloud: Cloud) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
+    _note(cloud).parent.mkdir(parents=True, exist_ok=True)
+    _note(cloud).write_text(f"{cloud.ipv4_network} {cloud.home}\n")
 
 
-def create_cloud(home: Path, *, cache: Path, http_port: int, api_port: int, domain: str) -> Cloud:
-    """Make the identity of a new cloud in `home` and return it.
+def new_cloud(home: Path, *, cache: Path, http_port: int, api_port: int, domain: str) -> Cloud:
+    """Return a new cloud for `home`, an empty directory; nothing is written yet.
 
     Raises Conflict when `home` holds other things: a home is removed as a whole by destroy-cloud.
     """
-    home.mkdir(parents=True, exist_ok=True, mode=0o755)
     strangers = sorted({path.name for path in home.iterdir()} - _OURS_BEFORE)
     if strangers:
         raise Conflict(
@@ -132,11 +133,7 @@ def create_cloud(home: Path, *, cache: Path, http_port: int, api_port: int, doma
     cloud_id = secrets.token_hex(4)
     used = [*parse_routes(Path("/proc/net/route").read_text()), *_networks_of_others(cache)]
     network = choose_network(cloud_id, used)
-    cloud = Cloud(cloud_id, home, http_port, api_port, domain, network, cache)
-    save_cloud(cloud)
-    _note(cloud).parent.mkdir(parents=True, exist_ok=True)
-    _note(cloud).write_text(f"{network} {home}\n")
-    return cloud
+    return Cloud(cloud_id, home, http_port, api_port, domain, network, cache)
 
 
 def forget_cloud(cloud: Cloud) -> None:

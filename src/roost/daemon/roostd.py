@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
@@ -35,7 +36,7 @@ from roost.edge.edge import EnvoyEdge
 from roost.host.agent import LocalHost
 from roost.host.process import run, spawn
 from roost.model.cloud import Cloud
-from roost.model.errors import RoostError
+from roost.model.errors import Conflict, RoostError
 from roost.plan.addresses import BUILD_SLOTS, ipv4_of, ipv6_of
 from roost.store.store import Store
 
@@ -99,8 +100,23 @@ def provide_tokens(control: Control, cloud: Cloud) -> None:
         partial.rename(path)
 
 
+def bind_api(port: int) -> socket.socket:
+    """Take the API's port on loopback, before anything is started; raises Conflict. Nobody can connect to it yet."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+    except OSError as error:
+        listening.close()
+        raise Conflict(
+            f"port {port} for the API can't be used: {error.strerror}", hint="roost down && roost up --api-port N"
+        ) from None
+    return listening
+
+
 async def serve(cloud: Cloud, settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
+    listening = bind_api(cloud.api_port)
     control = await asyncio.to_thread(build, cloud, settings)  # netlink calls may not run on an event loop
     provide_tokens(control, cloud)
     await control.start()
@@ -108,8 +124,6 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             api,
-            host="127.0.0.1",
-            port=cloud.api_port,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=3,
@@ -117,7 +131,7 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
         )
     )
     try:
-        await server.serve()
+        await server.serve(sockets=[listening])
     finally:
         await control.stop()
 

@@ -1,9 +1,10 @@
 """`roost up`: from a fresh server to a cloud that answers, and nothing at all when it already does.
 
-Steps, each of which looks before it acts: the cloud's identity (`cloud_file`), the checks of the host
-(`roost.host.doctor`), the run directory in memory, the supervisor, which starts roostd; then it waits until
-the API answers. Killed anywhere, the next `up` goes on from there; failing, it ends what it started and keeps
-all state. A lock on the home serialises `up`, `down` and `destroy-cloud`.
+Steps, each of which looks before it acts: the cloud's identity, the checks of the host (`checks`), then the
+identity is saved (`cloud_file`), the run directory made in memory, the supervisor started, which starts roostd;
+then it waits until the API answers. Killed anywhere, the next `up` goes on from there; failing, it ends what it
+started and keeps all state, and where a check fails there is none yet. A lock on the home serialises `up`,
+`down` and `destroy-cloud`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from roost.daemon.settings import Settings, child_environment
 from roost.daemon.supervise import roostd_argv
 from roost.host.process import Child, run, spawn
 from roost.model.cloud import Cloud
-from roost.model.errors import Conflict, FailedPrecondition, Forbidden, HostFailure, TimedOut
+from roost.model.errors import BadInput, Conflict, FailedPrecondition, Forbidden, HostFailure, TimedOut
 
 START_TIMEOUT = 120.0
 FOREGROUND_TIMEOUT = 15.0
@@ -45,6 +46,21 @@ def require_root(verb: str) -> None:
     """Raise Forbidden unless this is root, who alone can make mounts, namespaces and cgroups."""
     if os.geteuid() != 0:
         raise Forbidden(f"`roost {verb}` needs root: it works with mounts, namespaces and cgroups", hint="use sudo")
+
+
+@contextlib.contextmanager
+def _home(settings: Settings) -> Iterator[None]:
+    """Hold the lock of the home, which is made if it is missing and taken away again if nothing came to be in it."""
+    existed = settings.home.exists()
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o755)
+    try:
+        with home_lock(settings.home):
+            yield
+    except BaseException:
+        if not existed:
+            with contextlib.suppress(OSError):
+                settings.home.rmdir()
+        raise
 
 
 @contextlib.contextmanager
@@ -70,32 +86,42 @@ def home_lock(home: Path) -> Iterator[None]:
 
 
 def identity(settings: Settings, wanted: Wanted) -> Cloud:
-    """Return the cloud of the home as wanted, making it if there is none.
+    """Return the cloud of the home as wanted, a new one if there is none; writes nothing.
 
-    Raises Conflict when a flag would change a running cloud.
+    Raises Conflict when a flag would change a running cloud, BadInput when the ports can't be.
     """
+    http_port, api_port, domain = wanted.http_port, wanted.api_port, wanted.domain
     if not (settings.home / cloud_file.FILE_NAME).exists():
-        return cloud_file.create_cloud(
+        cloud = changed = cloud_file.new_cloud(
             settings.home,
             cache=settings.cache,
-            http_port=wanted.http_port or cloud_file.DEFAULT_HTTP_PORT,
-            api_port=wanted.api_port or cloud_file.DEFAULT_API_PORT,
-            domain=cloud_file.check_domain(wanted.domain or cloud_file.DEFAULT_DOMAIN),
+            http_port=http_port or cloud_file.DEFAULT_HTTP_PORT,
+            api_port=api_port or cloud_file.DEFAULT_API_PORT,
+            domain=cloud_file.check_domain(domain or cloud_file.DEFAULT_DOMAIN),
         )
-    cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
-    changed = replace(
-        cloud,
-        http_port=wanted.http_port or cloud.http_port,
-        api_port=wanted.api_port or cloud.api_port,
-        domain=cloud_file.check_domain(wanted.domain or cloud.domain),
-    )
-    if changed != cloud:
-        if not processes.look(cloud).nothing_runs:
-            raise Conflict(
-                "the cloud runs with other ports or another domain", hint="run `roost down` first, then `up` again"
-            )
-        cloud_file.save_cloud(changed)
+    else:
+        cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
+        changed = replace(
+            cloud,
+            http_port=http_port or cloud.http_port,
+            api_port=api_port or cloud.api_port,
+            domain=cloud_file.check_domain(domain or cloud.domain),
+        )
+    if changed.http_port == changed.api_port:
+        raise BadInput(
+            f"port {changed.http_port} can't be both the apps' and the API's",
+            hint="choose another one with --http-port or --api-port",
+        )
+    if changed != cloud and _may_run(cloud):
+        raise Conflict(
+            "the cloud runs with other ports or another domain", hint="run `roost down` first, then `up` again"
+        )
     return changed
+
+
+def _may_run(cloud: Cloud) -> bool:
+    """True when a part of the cloud runs, or systemd is about to start it again."""
+    return not processes.look(cloud).nothing_runs or processes.foreground_pid_file(cloud).exists()
 
 
 def check_host(cloud: Cloud, say: Say) -> None:
@@ -126,8 +152,7 @@ def ensure_run_directory(cloud: Cloud) -> None:
 def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
     """Bring the cloud up and return it when its API answers; changes nothing when it does already."""
     require_root("up")
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o755)
-    with home_lock(settings.home):
+    with _home(settings):
         cloud = identity(settings, wanted)
         seen = processes.look(cloud)
         if seen.healthy and seen.kept_running:
@@ -136,6 +161,7 @@ def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
             return cloud
         if seen.nothing_runs:
             check_host(cloud, say)
+        cloud_file.save_cloud(cloud)
         ensure_run_directory(cloud)
         supervisor = _start_supervisor(cloud, settings, say) if seen.supervisor is None else None
         try:
@@ -143,6 +169,8 @@ def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
         except BaseException:
             if supervisor is not None:  # end what was started here, and nothing else
                 pid_file.end(processes.supervisor_pid_file(cloud), timeout=40.0)
+                if seen.envoy is None:
+                    pid_file.end(processes.envoy_pid_file(cloud), timeout=10.0)
             raise
         return cloud
 
@@ -170,14 +198,14 @@ def _start_supervisor(cloud: Cloud, settings: Settings, say: Say) -> Child:
 def become_roostd(settings: Settings, wanted: Wanted, say: Say) -> None:
     """`up --foreground`: prepare, then turn this process into roostd. For systemd and containers."""
     require_root("up")
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o755)
-    with home_lock(settings.home):
+    with _home(settings):
         cloud = identity(settings, wanted)
         seen = processes.look(cloud)
         if seen.roostd is not None or seen.supervisor is not None:
             raise Conflict("the cloud runs already, started by `roost up`", hint="`roost down` stops it")
         if seen.nothing_runs:
             check_host(cloud, say)
+        cloud_file.save_cloud(cloud)
         ensure_run_directory(cloud)
         pid_file.write(processes.roostd_pid_file(cloud), os.getpid())
         pid_file.write(processes.foreground_pid_file(cloud), os.getpid())

@@ -11,6 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from roost.model.app_config import AppConfig, BuildSettings, DeploySettings
 from roost.model.app_config_machines import machine_configs, shell_argv
@@ -49,7 +50,7 @@ _BUILTINS = ("python", "node", "static", "go", "ruby", "php", "dockerfile")
 
 
 def read_app_config(text: str, *, name: str) -> tuple[AppConfig, list[str]]:
-    """Read a configuration file's text; `name` is its file name (JSON when it ends in .json).
+    """Read a configuration file's text; `name` is its path (JSON when it ends in .json).
 
     Returns the configuration and warnings for the writer. In `fly.toml` a service without
     `auto_stop_machines` never sleeps, as on Fly; elsewhere it is suspended when idle.
@@ -59,7 +60,8 @@ def read_app_config(text: str, *, name: str) -> tuple[AppConfig, list[str]]:
         raise BadInput(f"{name} is larger than 1 MiB", hint="keep only the configuration in it")
     origin = Origin(name, text if not name.endswith(".json") else "")
     data = _parse(text, name)
-    config = _read(Table(data, "", "", origin), autostop="off" if name.startswith("fly.") else "suspend")
+    of_fly = PurePosixPath(name).name.startswith("fly.")
+    config = _read(Table(data, "", "", origin), autostop="off" if of_fly else "suspend")
     return config, origin.warnings
 
 

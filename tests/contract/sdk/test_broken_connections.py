@@ -211,7 +211,7 @@ def test_logs_go_on_after_a_break_and_show_nothing_twice(script: Script) -> None
         follower.close()  # type: ignore[attr-defined]
 
 
-def deploying(script: Script, end: dict[str, Any], release: str) -> None:
+def deploying(script: Script, end: dict[str, Any], *releases: str) -> None:
     script.answers |= {
         "GET /v1/apps/shop": lambda handler: handler.send_json({"name": "shop"}),
         "POST /v1/apps/shop/deploys": lambda handler: handler.send_json(script.operation("running"), 202),
@@ -220,15 +220,17 @@ def deploying(script: Script, end: dict[str, Any], release: str) -> None:
         ),
         "GET /v1/operations/01OP": lambda handler: handler.send_json(end),
         "GET /v1/apps/shop/releases": lambda handler: handler.send_json(
-            [{"version": 2, "status": release, "created_at": "2026-01-01T00:00:01.000Z"}]
+            [{"status": status, "created_at": "2026-01-01T00:00:01.000Z"} for status in releases]
         ),
     }
 
 
-@pytest.mark.parametrize(("release", "code"), [("failed", 5), ("complete", 1)])
-def test_a_deploy_that_fails(script: Script, tmp_path: Path, release: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("releases", "code"), [(("failed", "complete"), 5), (("failed", "failed"), 1), (("complete",), 1), ((), 1)]
+)
+def test_a_deploy_that_fails(script: Script, tmp_path: Path, releases: tuple[str, ...], code: int) -> None:
     end = script.operation("failed", error="the app never listened on port 8080", hint="listen on $PORT")
-    deploying(script, end, release)
+    deploying(script, end, *releases)
     result = CliRunner(env={"ROOST_API_URL": script.url, "ROOST_TOKEN": "t"}).invoke(
         roost, ["deploy", str(tmp_path), "-a", "shop", "--image", "debian:bookworm"]
     )

@@ -120,6 +120,7 @@ def test_every_spelling_of_auto_stop(value: str, autostop: str) -> None:
 def test_without_auto_stop_fly_apps_stay_up_and_roost_apps_sleep() -> None:
     text = "[http_service]\ninternal_port = 80\n"
     assert read_app_config(text, name="fly.toml")[0].services[0][1].autostop == "off"
+    assert read_app_config(text, name="/src/shop/fly.toml")[0].services[0][1].autostop == "off"
     assert read_app_config(text, name="roost.toml")[0].services[0][1].autostop == "suspend"
 
 

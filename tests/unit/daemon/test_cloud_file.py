@@ -19,7 +19,10 @@ wg0\t0000640A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
 
 
 def make(home: Path, cache: Path) -> Cloud:
-    return cloud_file.create_cloud(home, cache=cache, http_port=8080, api_port=4280, domain="localhost")
+    home.mkdir(exist_ok=True)
+    cloud = cloud_file.new_cloud(home, cache=cache, http_port=8080, api_port=4280, domain="localhost")
+    cloud_file.save_cloud(cloud)
+    return cloud
 
 
 def test_routes_are_read_and_default_routes_left_out() -> None:

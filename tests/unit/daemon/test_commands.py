@@ -17,13 +17,16 @@ from roost.daemon import checks, cloud_file, down, faults, pid_file, processes, 
 from roost.daemon.processes import Seen
 from roost.daemon.settings import child_environment, read_settings
 from roost.model.cloud import Cloud
-from roost.model.errors import Conflict
+from roost.model.errors import BadInput, Conflict
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    cloud_file.create_cloud(tmp_path / "home", cache=tmp_path / "cache", http_port=8080, api_port=4280, domain="x.test")
-    return tmp_path / "home"
+    place = tmp_path / "home"
+    place.mkdir()
+    cloud = cloud_file.new_cloud(place, cache=tmp_path / "cache", http_port=8080, api_port=4280, domain="x.test")
+    cloud_file.save_cloud(cloud)
+    return place
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -111,11 +114,16 @@ def test_a_damaged_setting_is_bad_input(home: Path) -> None:
     assert commands.main(["status", "--home", str(home)]) == 2
 
 
-def test_flags_change_a_cloud_that_is_down_and_stay(home: Path) -> None:
-    settings = read_settings(home, {})
-    assert up.identity(settings, up.Wanted(http_port=81, domain="Y.test")).http_port == 81
-    later = up.identity(settings, up.Wanted())
-    assert (later.http_port, later.api_port, later.domain) == (81, 4280, "y.test")
+def test_flags_change_a_cloud_that_is_down(home: Path) -> None:
+    wanted = up.identity(read_settings(home, {}), up.Wanted(http_port=81, domain="Y.test"))
+    assert (wanted.http_port, wanted.api_port, wanted.domain) == (81, 4280, "y.test")
+    assert cloud_file.load_cloud(home).http_port == 8080, "nothing is written before the host was checked"
+
+
+def test_the_apps_and_the_api_have_a_port_each(home: Path) -> None:
+    with pytest.raises(BadInput, match="4280") as refused:
+        up.identity(read_settings(home, {}), up.Wanted(http_port=4280))
+    assert "--http-port" in refused.value.hint
 
 
 def test_flags_do_not_change_a_cloud_that_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
