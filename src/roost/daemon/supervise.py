@@ -27,7 +27,7 @@ from roost.host.process import Child, spawn
 from roost.model.cloud import Cloud
 
 STOP_TIMEOUT = 30.0  # what roostd has to end its work in
-STEADY_AFTER = 60.0  # a roostd that lived this long had started well
+STEADY_AFTER = 5.0  # a roostd that lived this long had started well: it is started again at once
 LOG_LIMIT = 64 << 20  # bytes of roostd.log
 _LOG_PERIOD = 10.0  # how often the log's size is looked at
 
@@ -35,9 +35,9 @@ _LOG_PERIOD = 10.0  # how often the log's size is looked at
 def restart_delay(failures: int) -> float:
     """Return the seconds to wait before the next start after `failures` short lives in a row.
 
-    The first is quick, since apps that sleep can't wake meanwhile; the back-off ends at 15 s.
+    The first is quick, since apps that sleep can't wake meanwhile; the back-off ends at 5 s.
     """
-    return float(min(0.1 * 2 ** min(failures, 10), 15.0))
+    return float(min(0.1 * 2 ** min(failures, 10), 5.0))
 
 
 def bound_log(path: Path, limit: int = LOG_LIMIT) -> None:
