@@ -103,6 +103,7 @@ def measure(report: Report, quick: bool) -> None:
         add(cloud, 0, stopped, launch=False)
         each = (time.perf_counter() - began) * 1000 / stopped
         after, envoy_after, rows_after = settled_memory(roostd), memory(envoy), database_kilobytes(cloud)
+        reads = _reads(cloud, 20 if quick else 300)
         say("down and up")
         empty_up, full_up = up_in_turn((bare, cloud), rounds)
         fresh_empty, fresh_full = (settled_memory(one.pids()[0]) for one in (bare, cloud))
@@ -114,6 +115,7 @@ def measure(report: Report, quick: bool) -> None:
     report.series(f"Envoy, {stopped} stopped apps", [envoy_after / 1024], "MB")
     report.series("database, per stopped app", [(rows_after - rows_before) / stopped], "kB")
     report.series("making one stopped app (2 API calls)", [each])
+    report.series("looking at one app (1 API call)", reads)
     empty = report.series("`roost up`, no apps", empty_up, "s")
     full = report.series(f"`roost up`, {stopped} stopped apps", full_up, "s")
     for what, value in frozen.items():
@@ -122,6 +124,16 @@ def measure(report: Report, quick: bool) -> None:
     report.goal("roostd per stopped app, started anew", (fresh_full - fresh_empty) / stopped, 20, "kB")
     report.goal(f"Envoy's growth by {stopped} stopped apps", envoy_after - envoy_before, 1024, "kB")
     report.goal("`roost up` with them / without", full / empty, 1.5)
+
+
+def _reads(cloud: Cloud, count: int) -> list[float]:
+    """Return the milliseconds of single reads of one app."""
+    times = []
+    for number in range(count):
+        began = time.perf_counter()
+        cloud.call("GET", f"/apps/app-{number % 20}")
+        times.append((time.perf_counter() - began) * 1000)
+    return times
 
 
 def _warm_up(cloud: Cloud) -> None:
