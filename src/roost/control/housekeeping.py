@@ -39,6 +39,7 @@ class Housekeeping:
 
     def clean_once(self) -> None:
         """One round of cleaning."""
+        self._core.store.events.trim()
         freed = self._images.collect()
         gone = self._core.store.events.forget_gone(self._core.now() - LOG_KEPT)
         for machine_id in gone:

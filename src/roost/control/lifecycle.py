@@ -65,10 +65,21 @@ class Lifecycle:
                 return self._resume(machine, observed, source)
             return self._start(machine, source)
 
+    def thaw(self, machine_id: str) -> bool:
+        """Let a suspended machine run on at once; False when it is not frozen.
+
+        The wake of a request is in a hurry: what happened is recorded by the `bring_up` that must follow.
+        """
+        with self._core.locks.holding(machine_id):
+            if self._core.host.observe(machine_id).state is not RuntimeState.FROZEN:
+                return False
+            self._core.host.thaw(machine_id)
+            self._core.fault("machine.resume.thawed")
+            return True
+
     def _resume(self, machine: Machine, observed: Observed, source: str) -> Machine:
         if observed.state is RuntimeState.FROZEN:
             self._core.host.thaw(machine.id)
-            self._core.fault("machine.resume.thawed")
         machine = self._record(machine, _S.STARTED, "start", source, desired=_S.STARTED)
         self._up(machine, observed.pid)
         return machine

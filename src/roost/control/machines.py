@@ -68,6 +68,7 @@ class Machines:
     ) -> Machine:
         """Add the row of a machine, with a slot of its own. `launch` says whether it is meant to run."""
         core, now = self._core, self._core.now()
+        state = MachineState.STARTING if launch else MachineState.CREATED
         with self._adding:
             slot = core.store.machines.free_slot(MAX_SLOT)
             machine_id = core.new_machine_id()
@@ -75,7 +76,7 @@ class Machines:
                 id=machine_id,
                 app=app,
                 name=name or f"{group}-{machine_id[:6]}",
-                state=MachineState.CREATED,
+                state=state,
                 desired=MachineState.STARTED if launch else MachineState.STOPPED,
                 config=config,
                 instance_id=core.new_ulid(),
@@ -92,7 +93,7 @@ class Machines:
                 created_at=now,
                 updated_at=now,
             )
-            event = Event(core.new_ulid(), machine_id, "launch", MachineState.CREATED.value, "user", {}, now)
+            event = Event(core.new_ulid(), machine_id, "launch", state.value, "user", {}, now)
             core.store.machines.add(machine, event)
         core.fault("machine.create.added")
         return machine

@@ -83,6 +83,11 @@ class Readiness:
             return False
         return watched.listening and not any(s.status is HealthStatus.CRITICAL for s in watched.checks.values())
 
+    def was_listening(self, machine: Machine) -> bool:
+        """True when its port was open before it was suspended: it is again, as soon as it runs."""
+        watched = self._watched.get(machine.id)
+        return watched is not None and watched.listening
+
     def checks(self, machine_id: str) -> list[CheckStatus]:
         """Return the latest result of each check."""
         watched = self._watched.get(machine_id)

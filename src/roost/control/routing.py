@@ -29,13 +29,12 @@ class Routing:
         self.drowsy: set[str] = set()
 
     def app_of(self, host: str) -> str | None:
-        """Return the app that answers on a host name (any case, with or without port), or None."""
+        """Return the app a host name (any case, with or without port) is for, or None. It need not exist."""
         name = host.lower().rsplit(":", 1)[0] if not host.endswith("]") else host
         suffix = f".{self._core.cloud.domain}"
         if not name.endswith(suffix):
             return None
-        app = name[: -len(suffix)]
-        return app if self._core.store.apps.find(app) else None
+        return name[: -len(suffix)]
 
     def route_of(self, app: str, machines: Iterable[Machine]) -> Route | None:
         """Return what the edge should serve for an app now; None: nothing."""

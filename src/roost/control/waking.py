@@ -7,6 +7,8 @@ remembered: the next request asks again (`plan.wake` bounds how often a broken a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
@@ -20,6 +22,7 @@ from roost.plan.idle import web_service
 from roost.plan.wake import Refuse, whom_to_wake
 
 WAKE_DEADLINE = 60.0  # seconds from the request to the first accepted connection
+AFTER_WAKE = 0.01  # seconds in which the request that woke an app has the event loop for itself
 
 
 class Waking:
@@ -31,15 +34,13 @@ class Waking:
         self._readiness = readiness
         self._routing = routing
         self._under_way: dict[str, asyncio.Task[WakeResult]] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[object]] = set()
 
     async def wake(self, host: str) -> WakeResult:
         """Bring the app behind `host` to where one of its machines accepts connections."""
         app = self._routing.app_of(host)
         if app is None:
-            return _refuse(
-                404, "none", "no_such_app", f"There is no app at {host[:200]}.", "`roost apps list` shows the apps."
-            )
+            return _no_such_app(host)
         task = self._under_way.get(app)
         if task is None:
             task = asyncio.create_task(self._bounded(app))
@@ -71,31 +72,54 @@ class Waking:
 
     async def _wake(self, app: str) -> WakeResult:
         machines = self._core.store.machines.list(app)
+        if not machines and self._core.store.apps.find(app) is None:
+            return _no_such_app(self._core.cloud.app_host(app))
         choice = whom_to_wake(app, machines, release_failure=self._release_failure(app, machines), now=self._core.now())
         if isinstance(choice, Refuse):
             return _refuse(choice.status, choice.fault, choice.code, choice.message, choice.hint)
         machine = choice.machine
         self._routing.drowsy.discard(machine.id)
+        service = web_service(machine)
+        result = WakeResult(
+            endpoint=Endpoint(machine.id, machine.private_ipv4, service.internal_port if service else 0), app=app
+        )
+        resumable = machine.state is MachineState.SUSPENDED and self._readiness.was_listening(machine)
+        if resumable and await asyncio.to_thread(self._lifecycle.thaw, machine.id):
+            self._in_background(self._record_resume(machine))
+            return result
         if machine.state is not MachineState.STARTED or not self._readiness.is_ready(machine):
             machine = await asyncio.to_thread(self._lifecycle.bring_up, machine.id, source="proxy")
             problem = await self._readiness.until_listening(machine, WAKE_DEADLINE)
             if problem is not None:
                 return WakeResult(refusal=problem)
-        self._in_background(app)
-        service = web_service(machine)
-        port = service.internal_port if service else 0
-        return WakeResult(endpoint=Endpoint(machine.id, machine.private_ipv4, port), app=app)
+        self._in_background(self._routing.sync(app))
+        return result
 
-    def _in_background(self, app: str) -> None:
-        task = asyncio.create_task(self._routing.sync(app))
+    async def _record_resume(self, machine: Machine) -> None:
+        """Write down that the machine runs, and route to it; the waiting request goes first."""
+        await asyncio.sleep(AFTER_WAKE)
+        await asyncio.to_thread(self._lifecycle.bring_up, machine.id, source="proxy")
+        await self._routing.sync(machine.app)
+
+    def _in_background(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("after a wake", error=repr(error))
 
     def _release_failure(self, app: str, machines: list[Machine]) -> str:
         if machines:
             return ""
         releases = self._core.store.releases.list(app)
         return releases[0].reason if releases and releases[0].state is ReleaseState.FAILED else ""
+
+
+def _no_such_app(host: str) -> WakeResult:
+    return _refuse(404, "none", "no_such_app", f"There is no app at {host[:200]}.", "`roost apps list` shows the apps.")
 
 
 def _refuse(status: int, fault: str, code: str, message: str, hint: str) -> WakeResult:

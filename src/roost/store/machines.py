@@ -156,6 +156,14 @@ class Events:
         with self._db.write() as connection:
             insert_event(connection, event, app)
 
+    def trim(self) -> None:
+        """Keep only the latest EVENTS_KEPT events of each machine."""
+        rank = func.row_number().over(partition_by=events.c.machine_id, order_by=events.c.id.desc())
+        ranked = select(events.c.id, rank.label("rank")).subquery()
+        with self._db.write() as connection:
+            old = select(ranked.c.id).where(ranked.c.rank > EVENTS_KEPT)
+            connection.execute(delete(events).where(events.c.id.in_(old)))
+
     def forget_gone(self, before: float) -> Sequence[str]:
         """Remove the events of machines that are gone and silent since `before`; return their ids."""
         living = select(machines.c.id)
@@ -196,14 +204,5 @@ def _event(row: Row[tuple[object, ...]]) -> Event:
 
 
 def insert_event(connection: Connection, event: Event, app: str) -> None:
-    """Add an event, and drop the machine's oldest beyond EVENTS_KEPT."""
+    """Add an event."""
     connection.execute(insert(events).values(app=app, **{name: getattr(event, name) for name in event.__slots__}))
-    kept = (
-        select(events.c.id)
-        .where(events.c.machine_id == event.machine_id)
-        .order_by(events.c.id.desc())
-        .offset(EVENTS_KEPT)
-        .limit(1)
-        .scalar_subquery()
-    )
-    connection.execute(delete(events).where(events.c.machine_id == event.machine_id, events.c.id <= kept))

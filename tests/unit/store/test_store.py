@@ -27,7 +27,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def event(number: int = 0, machine_id: str = "0123456789abcd") -> Event:
-    return Event(f"01J{number:023d}", machine_id, "start", "started", "user", {"n": number}, 1000.0 + number)
+    return Event(
+        f"01J{number:022d}{machine_id[0]}", machine_id, "start", "started", "user", {"n": number}, 1000.0 + number
+    )
 
 
 def test_the_migrations_make_the_schema(store: Store) -> None:
@@ -81,6 +83,9 @@ def test_slots_are_the_lowest_free_ones_and_end(store: Store) -> None:
 def test_only_the_latest_events_of_a_machine_are_kept(store: Store) -> None:
     for number in range(EVENTS_KEPT + 20):
         store.events.add(event(number), "shop")
+    store.events.add(event(0, "b" * 14), "shop")
+    store.events.trim()
+    assert len(store.events.list("b" * 14, 10)) == 1
     kept = store.events.list("0123456789abcd", 1000)
     assert len(kept) == EVENTS_KEPT
     assert kept[0].detail["n"] == EVENTS_KEPT + 19
