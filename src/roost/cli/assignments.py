@@ -21,7 +21,7 @@ def split_pair(word: str, what: str) -> tuple[str, str]:
     """Return key and value of `KEY=VALUE`; raises BadInput that doesn't repeat the value."""
     key, equals, value = word.partition("=")
     if not equals or not key:
-        raise BadInput(f"{what} must be written KEY=VALUE", hint=f"{key[:40]}=..." if key and not equals else "")
+        raise BadInput(f"{what} must be written KEY=VALUE", hint=f"{key[:40] or 'NAME'}=...")
     return key, value
 
 

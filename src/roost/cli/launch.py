@@ -44,8 +44,11 @@ def launch(
             output.say(f"{app} is made. Deploy it with: roost deploy {directory}")
             return
         progress.follow(client, client.operations.get(operation_id))
-    output.say(f"{app} is up:")
-    output.say(url)
+    if plan_text.serves(answer.get("config") or {}):
+        output.say(f"{app} is up:")
+        output.say(url)
+    else:
+        output.say(f"{app} is up, and serves no requests")
 
 
 def _choose_name(flag: str, config: Mapping[str, Any] | None, directory: Path) -> str:

@@ -48,9 +48,15 @@ def describe_creation(name: str, url: str, config: Mapping[str, Any], *, config_
     size = ", ".join(str(part) for part in (vm.get("memory"), f"{vm['cpus']} cpus" if vm.get("cpus") else "") if part)
     sleeps = {"suspend": ", frozen when nobody calls", "stop": ", stopped when nobody calls"}
     stop = sleeps.get(str((config.get("http_service") or {}).get("auto_stop_machines", "")), "")
-    lines = [f"  app        {name}, at {url}", f"  machines   {machines}{f' of {size}' if size else ''}{stop}"]
+    where = f"at {url}" if serves(config) else "which no request reaches: there is no [http_service]"
+    lines = [f"  app        {name}, {where}", f"  machines   {machines}{f' of {size}' if size else ''}{stop}"]
     lines.append(f"  file       {config_file} {'will be written' if writes else 'is used as it is'}")
     return lines
+
+
+def serves(config: Mapping[str, Any]) -> bool:
+    """Tell whether an app with this configuration answers requests."""
+    return bool(config.get("http_service") or config.get("services"))
 
 
 def needs_warning(plan: Mapping[str, Any]) -> list[str]:

@@ -212,7 +212,10 @@ class Deploys:
         self._core.store.releases.set_state(job.app, version, ReleaseState.COMPLETE, str(job.arguments["reason"]))
         url = self._core.cloud.app_url(job.app)
         job.keep(url=url)
-        job.report(f"v{version} serves {url}")
+        if _config(job).services:
+            job.report(f"v{version} serves {url}")
+        else:
+            job.report(f"v{version} runs; no request reaches it, as its roost.toml has no [http_service]")
 
 
 def _config(job: Job) -> AppConfig:

@@ -26,7 +26,10 @@ class Secrets:
         for name, value in values.items():
             check_secret_name(name)
             if name.startswith(RESERVED):
-                raise BadInput(f"{name} can't be a secret: names with FLY_ or ROOST_ are set by the cloud")
+                raise BadInput(
+                    f"{name} can't be a secret: names with FLY_ or ROOST_ are set by the cloud",
+                    hint="choose a name that begins differently",
+                )
             if value is None:
                 sealed[name] = None
                 continue

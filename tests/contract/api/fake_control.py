@@ -32,6 +32,7 @@ from roost.edge.contract import EdgeStatus
 from roost.host.contract import ExecResult
 from roost.model.app import App, Event, Release, ReleaseState
 from roost.model.app_config import AppConfig
+from roost.model.app_config_read import propose_app_config
 from roost.model.build_plan import BuildPlan
 from roost.model.errors import BadInput, FailedPrecondition, NameTaken, NotFound, TimedOut, Unauthorized
 from roost.model.image import Image, ImageConfig
@@ -309,7 +310,7 @@ class Sources:
         if source_id not in self.world.sources:
             raise NotFound("source not found")
         plan = BuildPlan("python", "flask", ("requirements.txt names flask",))
-        return plan, config or AppConfig(app=name), f'app = "{name}"\n'
+        return plan, config or propose_app_config(plan, name=name), f'app = "{name}"\n'
 
 
 class Deploys:

@@ -160,6 +160,15 @@ def test_a_taken_port_is_named_with_its_flag(server: int) -> None:
     assert "--api-port" in refused.value.hint
 
 
+def test_roostd_takes_its_port_before_it_starts_anything(server: int) -> None:
+    from roost.daemon.roostd import bind_api
+
+    with pytest.raises(Conflict, match=str(server)):
+        bind_api(server)
+    with bind_api(0) as bound:
+        assert not processes.api_answers(bound.getsockname()[1], timeout=0.2), "nobody can connect to it yet"
+
+
 def test_removing_a_home_keeps_settings_and_follows_no_link(home: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
