@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.cloud.conftest import ROOST, RunningCloud, free_port, wait_until
 from tests.e2e.cloud.programs import fresh, nothing_added, program, said, server
 
+
 @pytest.fixture
 def name(cloud: RunningCloud) -> Iterator[str]:
     """A name for an app, which is removed if it came to be."""
