@@ -16,7 +16,7 @@ import harness
 from harness import APP_PORT, Cloud
 from peers import image_root
 
-from roost.daemon.cloud_file import create_cloud, forget_cloud
+from roost.daemon.cloud_file import forget_cloud, new_cloud, save_cloud
 from roost.daemon.up import ensure_run_directory
 from roost.host import mounts
 from roost.host.agent import LocalHost
@@ -45,7 +45,10 @@ def host_phases(running: Cloud, rounds: int) -> dict[str, list[float]]:
     spent: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="roost-bench-", dir="/var/tmp") as directory:
         ports = {"http_port": harness.free_port(), "api_port": harness.free_port()}
-        cloud = create_cloud(Path(directory) / "home", cache=_CACHE, domain="localhost", **ports)
+        home = Path(directory) / "home"
+        home.mkdir()
+        cloud = new_cloud(home, cache=_CACHE, domain="localhost", **ports)
+        save_cloud(cloud)
         ensure_run_directory(cloud)
         host = LocalHost(cloud, clock)
         try:
