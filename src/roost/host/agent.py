@@ -15,6 +15,7 @@ import os
 import signal as signals
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from roost.model.names import check_machine_id
 _KILL_TIMEOUT = 10.0
 _COMMON_DISK_GB = 8  # its template is made ahead of time
 _SPARES = 2
+_REFILL_AFTER = 0.1  # seconds: what comes next for a machine that was just started goes first
+_BESIDE = 8  # machines whose addresses are set while their roots are made
 _LOG_BYTES = 16 << 20
 
 
@@ -58,6 +61,7 @@ class LocalHost:
         self._disks = Disks(cloud, pool_bytes=pool_bytes)
         self._network = Network(cloud)
         self._namespaces = Namespaces(spare=spares, on_pair=self._network.prepare, on_discard=self._network.release)
+        self._beside = ThreadPoolExecutor(_BESIDE, thread_name_prefix="beside")
         self._lazy_cgroups: Cgroups | None = None
 
     def ensure(self) -> None:
@@ -77,6 +81,7 @@ class LocalHost:
 
     def close(self) -> None:
         """Let go of what was kept ready; machines run on."""
+        self._beside.shutdown(wait=False)
         self._namespaces.close()
 
     # The life of a machine
@@ -97,7 +102,7 @@ class LocalHost:
                 self._release(spec.id)
             raise
         finally:
-            self._namespaces.refill()
+            self._namespaces.refill(after=_REFILL_AFTER)
 
     def _start(self, spec: MachineSpec, runtime: Runtime) -> Observed:
         files = self._files(spec.id)
@@ -110,6 +115,24 @@ class LocalHost:
         except BaseException:
             pair.close()
             raise
+        self._faults("host.start.network")
+        network = self._beside.submit(
+            self._network.assign, files.network_namespace, link, spec.network, spec.ipv4, spec.ipv6
+        )
+        try:
+            pid = self._create(spec, runtime, files)
+        finally:
+            network.result()
+        main = MainProcess(pid, main_process.start_ticks(pid), time.time())
+        root_fs.hide(files)
+        self._faults("host.start.start")
+        runtime.start(spec.id)
+        self._faults("host.start.main")
+        files.write_main(main)
+        return self.observe(spec.id)
+
+    def _create(self, spec: MachineSpec, runtime: Runtime, files: MachineFiles) -> int:
+        """Make the machine's root and its container; return the pid that will become the main process."""
         self._faults("host.start.disk")
         self._disks.create(spec.id, spec.disk_gb)
         self._disks.mount(spec.id, files.disk)
@@ -123,18 +146,8 @@ class LocalHost:
             os.close(userns)
         self._faults("host.start.bundle")
         bundle.write(spec, files, binds, texts if spec.builder else {}, self._cgroups)
-        self._faults("host.start.network")
-        self._network.assign(files.network_namespace, link, spec.network, spec.ipv4, spec.ipv6)
         self._faults("host.start.create")
-        log = self._log(spec.id).prepare()
-        pid = runtime.create(files, log, tty=spec.tty)
-        main = MainProcess(pid, main_process.start_ticks(pid), time.time())
-        root_fs.hide(files)
-        self._faults("host.start.start")
-        runtime.start(spec.id)
-        self._faults("host.start.main")
-        files.write_main(main)
-        return self.observe(spec.id)
+        return runtime.create(files, self._log(spec.id).prepare(), tty=spec.tty)
 
     def stop(self, machine_id: str, *, signal: str, timeout: float) -> Observed:
         """See the contract."""

@@ -79,7 +79,7 @@ class Namespaces:
         self._maps: deque[Holder] = deque()
         self._lock = threading.Lock()
         self._refilling = False
-        self._closed = False
+        self._closing = threading.Event()
 
     def take(self) -> tuple[NamespacePair, str]:
         """Return a pair and the name its network end was prepared under."""
@@ -102,18 +102,18 @@ class Namespaces:
         finally:
             holder.close()
 
-    def refill(self) -> None:
-        """Bring the spares up to their number in a background thread. Returns at once."""
+    def refill(self, *, after: float = 0.0) -> None:
+        """Bring the spares up to their number in a background thread, `after` seconds from now. Returns at once."""
         with self._lock:
-            if self._refilling or self._closed or not self._spare:
+            if self._refilling or self._closing.is_set() or not self._spare:
                 return
             self._refilling = True
-        threading.Thread(target=self._refill, name="namespaces", daemon=True).start()
+        threading.Thread(target=self._refill, args=(after,), name="namespaces", daemon=True).start()
 
     def close(self) -> None:
         """Give up the spares."""
+        self._closing.set()
         with self._lock:
-            self._closed = True
             pairs, holders = list(self._ready), list(self._maps)
             self._ready.clear()
             self._maps.clear()
@@ -123,9 +123,10 @@ class Namespaces:
         for holder in holders:
             holder.close()
 
-    def _refill(self) -> None:
+    def _refill(self, after: float) -> None:
+        self._closing.wait(after)
         try:
-            while not self._closed and (len(self._ready) < self._spare or len(self._maps) < self._spare):
+            while not self._closing.is_set() and (len(self._ready) < self._spare or len(self._maps) < self._spare):
                 if len(self._ready) < self._spare:
                     self._ready.append(self._make())
                 if len(self._maps) < self._spare:
@@ -134,7 +135,7 @@ class Namespaces:
             pass  # a start without a spare makes its own, and reports why it can't
         finally:
             self._refilling = False
-            if self._closed:
+            if self._closing.is_set():
                 self.close()
 
     def _make(self) -> tuple[NamespacePair, str]:

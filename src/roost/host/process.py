@@ -141,7 +141,8 @@ def run(
     Returns when the program itself has ended, also when a child it left behind still holds its output
     open. Output beyond `output_limit` bytes per stream is dropped. `env=None` inherits roostd's
     environment. Raises TimedOut after `timeout` seconds (its session is killed then), and HostFailure
-    when it can't be executed or, with `check`, ends with anything but 0.
+    when it can't be executed or, with `check`, ends with anything but 0; InsufficientCapacity when it
+    says that the disk is full.
     """
     child = _popen(argv, env, cwd, pass_fds, stdin=subprocess.PIPE if input else subprocess.DEVNULL)
     try:
@@ -158,6 +159,8 @@ def run(
                     stream.close()
     completed = Completed(child.wait(), stdout, stderr)
     if check and completed.returncode:
+        if os.strerror(errno.ENOSPC).encode() in stderr:
+            raise InsufficientCapacity(f"`{_name(argv)}` found no space left on the disk", hint=FREE_SPACE)
         raise HostFailure(f"`{_name(argv)}` {_ending(completed.returncode)}: {_last_words(stderr)}")
     return completed
 
