@@ -8,11 +8,11 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from pathlib import Path
 from threading import Event
 
 import pytest
+from tests.e2e.private_networks import free_network
 
 from roost.build.build_machine import Limits
 from roost.build.builder import MachineBuilder
@@ -71,7 +71,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     assert os.geteuid() == 0, "builds run machines: be root"
     home = tmp_path_factory.mktemp("home")
     identity = secrets.token_hex(4)
-    cloud = Cloud(identity, home, 0, 0, "localhost", IPv4Network(f"10.{200 + secrets.randbelow(20)}.0.0/16"))
+    cloud = Cloud(identity, home, 0, 0, "localhost", free_network(identity))
     cloud.run.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", str(cloud.run)]
     run(mount, timeout=10)

@@ -8,10 +8,10 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from tests.e2e.private_networks import free_network
 
 from roost.host import mounts
 from roost.host.agent import LocalHost
@@ -89,8 +89,8 @@ def leftovers(cloud: Cloud) -> list[str]:
 
 
 def make_site(home: Path, base: Path) -> Site:
-    octet = 100 + secrets.randbelow(90)
-    cloud = Cloud(secrets.token_hex(4), home, 0, 0, "localhost", IPv4Network(f"10.{octet}.0.0/16"))
+    identity = secrets.token_hex(4)
+    cloud = Cloud(identity, home, 0, 0, "localhost", free_network(identity))
     cloud.run.mkdir(parents=True)
     run(["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", str(cloud.run)], timeout=10)
     return Site(cloud, LocalHost(cloud, pool_bytes=2 << 30), base, itertools.count())

@@ -11,11 +11,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
+from tests.e2e.private_networks import free_network
 
 from roost.host.network import Network
 from roost.host.network_namespace import inside
@@ -123,7 +124,7 @@ class World:
 @contextmanager
 def world(home: Path) -> Iterator[World]:
     cloud_id = secrets.token_hex(4)
-    subnet = IPv4Network(f"10.{200 + int(cloud_id[:2], 16) % 50}.{int(cloud_id[2:4], 16)}.0/24")
+    subnet = next(free_network(cloud_id).subnets(new_prefix=24))
     cloud = Cloud(cloud_id, home, 0, 0, "test", subnet)
     made = World(cloud, Network(cloud))
     try:
