@@ -79,7 +79,9 @@ def _tables(results: list[dict[str, Any]]) -> Iterator[str]:
             spread = f"{row['p95']:.2f} {unit}" if row["n"] > 1 else ""
             yield f"| {result['name']}: {row['what']} | {row['median']:.2f} {unit} | {spread} | {row['n']} |"
     for result in results:
-        yield from ("", *(f"- {result['name']}: {note}" for note in result["detail"].get("notes", [])))
+        for number, note in enumerate(result["detail"].get("notes", [])):
+            yield from ("",) * (number == 0)
+            yield f"- {result['name']}: {note}"
 
 
 if __name__ == "__main__":

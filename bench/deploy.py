@@ -110,7 +110,7 @@ def measure(report: Report, quick: bool) -> None:
 
 def _tell(report: Report, results: list[dict[str, float]], visitor: _Visitor, first: float, command: float) -> None:
     total = report.series("code-only `roost deploy` to the first new answer", [r["total"] for r in results], "s")
-    report.series("first launch, dependencies installed", [first], "s")
+    report.series("first launch in a new cloud, the host's package caches warm", [first], "s")
     report.goal("code-only deploy", total, 3, "s")
     report.goal("requests that failed meanwhile", float(sum(visitor.failures.values())), 0)
     parts: dict[str, Any] = {}
