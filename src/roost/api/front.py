@@ -17,8 +17,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roost.api.errors import Json, traceback_text, unexpected
+from roost.api.errors import Json, error_response, traceback_text, unexpected
 from roost.api.metrics import ApiMetrics
+from roost.model.errors import out_of_space
 from roost.model.names import ulid
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -59,7 +60,9 @@ class Front:
         except Exception as error:
             _log.error("request failed", request_id=request_id, traceback=traceback_text(error))
             if not exchange.status:
-                await _answer(unexpected(request_id), scope, receive, exchange)
+                full = out_of_space(error)
+                answer = error_response(full) if full is not None else unexpected(request_id)
+                await _answer(answer, scope, receive, exchange)
         finally:
             self._record(scope, exchange, time.monotonic() - began)
 

@@ -18,7 +18,7 @@ from typing import IO
 
 from roost.build.beneath import Beneath, leads_outside
 from roost.build.tar_stream import ByteStream, Digesting, decompressed, members
-from roost.model.errors import BadInput, HostFailure, InsufficientCapacity
+from roost.model.errors import FREE_SPACE, BadInput, HostFailure, InsufficientCapacity
 
 LAYER_MAX_BYTES = 32 << 30
 LAYER_MAX_FILES = 2_000_000
@@ -133,9 +133,7 @@ def _unpack(stream: ByteStream, place: Callable[[tarfile.TarInfo, IO[bytes] | No
 
 def _explain(error: OSError, name: str, what: str) -> BadInput | HostFailure | InsufficientCapacity:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InsufficientCapacity(
-            f"no space left while unpacking {what}", hint="free disk space: roost image collect"
-        )
+        return InsufficientCapacity(f"no space left while unpacking {what}", hint=FREE_SPACE)
     reasons = {
         errno.ELOOP: "it lies behind a link",
         errno.EXDEV: "it leads outside",

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.model.errors import BadInput, HostFailure
+from roost.model.errors import BadInput, HostFailure, out_of_space
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _MAKING = ".making-"
@@ -69,11 +69,12 @@ def sync_directory(path: Path) -> None:
 
 
 def sync_file_system(path: Path) -> None:
-    """Flush the file system that holds `path`; raises HostFailure."""
+    """Flush the file system that holds `path`; raises HostFailure, InsufficientCapacity."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if _libc.syncfs(fd) != 0:
-            raise HostFailure(f"{path} could not be written to disk: {os.strerror(ctypes.get_errno())}")
+            error = OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            raise out_of_space(error) or HostFailure(f"{path} could not be written to disk: {error.strerror}")
     finally:
         os.close(fd)
 

@@ -13,7 +13,7 @@ from threading import Event
 
 from roost.build.contract import RegistrySettings, Report
 from roost.build.runner import Runner, follow
-from roost.model.errors import HostFailure, NotFound, RoostError
+from roost.model.errors import FREE_SPACE, HostFailure, InsufficientCapacity, NotFound, RoostError
 from roost.model.image import ImageRef
 
 PULL_TIMEOUT = 1800.0  # seconds for one image
@@ -63,6 +63,8 @@ def explain_failure(ref: ImageRef, lines: Sequence[str], settings: RegistrySetti
     where = ref.registry if asked == ref.registry else f"{ref.registry} (asked at {asked})"
     if "no image found in manifest list" in lowered or "no image found in image index" in lowered:
         return NotFound(f"{ref} has no image for linux/amd64", hint="use an image that is built for it")
+    if "no space left on device" in lowered:
+        return InsufficientCapacity(f"there is no space left for {ref}", hint=FREE_SPACE)
     if any(word in lowered for word in _UNREACHABLE):
         hint = "check the network and the registry's address; behind a firewall set a mirror in config.toml"
         return HostFailure(f"the registry {where} could not be reached for {ref}: {_last_clause(text)}", hint=hint)

@@ -9,6 +9,7 @@ another name and renamed when it is whole; a half-made one is swept at the next 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -65,7 +66,9 @@ class SourceStore:
             sync_file_system(making)
             try:
                 making.rename(self._directory / source_id)
-            except OSError:  # the same archive was received before
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # the same archive was received before
+                    raise
                 os.utime(self._directory / source_id)
         finally:
             if making.exists():

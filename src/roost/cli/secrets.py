@@ -10,7 +10,7 @@ import typer
 
 from roost.cli import context, output, progress
 from roost.cli.assignments import parse_dotenv, read_values
-from roost.model.errors import BadInput, Conflict
+from roost.model.errors import BadInput, Conflict, InsufficientCapacity
 from roost.model.names import check_secret_name
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from roost.sdk.shapes import Operation
 
 Stage = Annotated[bool, typer.Option("--stage", help="Store only; machines take it over with the next deploy.")]
+_STORED = "it is stored, but not rolled out: "
 group = typer.Typer(help="Secrets: set, list, unset, import.", rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -80,6 +81,6 @@ def _start(client: Client, app: str) -> Operation:
     try:
         return client.deploys.start(app)
     except Conflict as error:
-        raise Conflict(
-            f"it is stored, but not rolled out: {error.message}", hint="when that has ended, give this command again"
-        ) from None
+        raise Conflict(_STORED + error.message, hint="when that has ended, give this command again") from None
+    except InsufficientCapacity as error:
+        raise InsufficientCapacity(_STORED + error.message, hint=error.hint) from None

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from roost.build.contract import BuildRequest
 from roost.build.detect import detect
+from roost.control.capacity import require_room
 from roost.control.contract import DeployRequest
 from roost.control.core import Core
 from roost.control.operations import Job, Operations, Step
@@ -72,6 +73,7 @@ class Deploys:
             "no_cache": request.no_cache,
             "reason": "",
         }
+        require_room(self._core.host, f"a new release of {app}")
         return self._operations.start("deploy", app=app, arguments=arguments, secrets=request.build_secrets)
 
     def rollback(self, app: str, version: int) -> Operation:
@@ -87,6 +89,7 @@ class Deploys:
             "no_cache": False,
             "reason": f"rollback to v{target.version}",
         }
+        require_room(self._core.host, f"a new release of {app}")
         return self._operations.start("deploy", app=app, arguments=arguments)
 
     def current(self, app: str) -> Release | None:

@@ -17,7 +17,7 @@ from roost.control.machine_spec import machine_spec, stop_signal
 from roost.control.secrets import Secrets
 from roost.host.contract import Observed, RuntimeState
 from roost.model.app import Event
-from roost.model.errors import FailedPrecondition, NotFound, RoostError
+from roost.model.errors import FailedPrecondition, HostFailure, NotFound, RoostError, out_of_space
 from roost.model.machine import ExitInfo, Machine, MachineState, check_transition
 from roost.plan.recovery import Recovery, recover
 from roost.plan.restart import AfterExit, after_exit
@@ -66,13 +66,15 @@ class Lifecycle:
             return self._start(machine, source)
 
     def thaw(self, machine_id: str) -> bool:
-        """Let a suspended machine run on at once; False when it is not frozen.
+        """Let a suspended machine run on at once; False when it does not run.
 
-        The wake of a request is in a hurry: what happened is recorded by the `bring_up` that must follow.
+        The wake of a request is in a hurry: what happened is recorded by the `bring_up` that must follow. One
+        that was thawed and could not be recorded, as the disk is full, serves all the same.
         """
         with self._core.locks.holding(machine_id):
-            if self._core.host.observe(machine_id).state is not RuntimeState.FROZEN:
-                return False
+            observed = self._core.host.observe(machine_id).state
+            if observed is not RuntimeState.FROZEN:
+                return observed is RuntimeState.RUNNING
             self._core.host.thaw(machine_id)
             self._core.fault("machine.resume.thawed")
             return True
@@ -96,11 +98,12 @@ class Lifecycle:
             image = core.images.get(machine.image_digest)
             spec = machine_spec(app, machine, image, core.images.layer_paths(image), self._secrets.open(machine.app))
             observed = core.host.start(spec)
-        except RoostError as error:
+        except Exception as error:
+            known = error if isinstance(error, RoostError) else out_of_space(error) or _unexpected(machine, error)
             with contextlib.suppress(RoostError):
                 core.host.stop(machine.id, signal="SIGKILL", timeout=0)
-            self._record(machine, _S.FAILED, "start", "flyd", desired=_S.STOPPED, detail={"error": error.message})
-            raise
+            self._record(machine, _S.FAILED, "start", "flyd", desired=_S.STOPPED, detail={"error": known.message})
+            raise known from error
         core.fault("machine.start.started")
         machine = self._record(machine, _S.STARTED, "start", "flyd")
         self._up(machine, observed.pid)
@@ -327,3 +330,11 @@ class Lifecycle:
 
 def _requested(info: ExitInfo | None) -> ExitInfo | None:
     return replace(info, requested_stop=True) if info else None
+
+
+def _unexpected(machine: Machine, error: Exception) -> HostFailure:
+    log.exception("a start failed", machine=machine.id)
+    return HostFailure(
+        f"machine {machine.id} could not be started: {type(error).__name__}",
+        hint="this is a defect of Roost: HOME/log/roostd.log on the server has the details",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from roost.control.capacity import require_room
 from roost.control.contract import CheckStatus
 from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
@@ -65,9 +66,15 @@ class Machines:
         release: int = 0,
         group: str = "app",
         launch: bool = True,
+        urgent: bool = False,
     ) -> Machine:
-        """Add the row of a machine, with a slot of its own. `launch` says whether it is meant to run."""
+        """Add the row of a machine, with a slot of its own. `launch` says whether it is meant to run.
+
+        Raises InsufficientCapacity; an `urgent` one may use what the pool keeps in reserve.
+        """
         core, now = self._core, self._core.now()
+        if not urgent:
+            require_room(core.host, "another machine")
         state = MachineState.STARTING if launch else MachineState.CREATED
         with self._adding:
             slot = core.store.machines.free_slot(MAX_SLOT)

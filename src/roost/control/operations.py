@@ -13,12 +13,15 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from roost.control.core import Core, log
-from roost.model.errors import Conflict, RoostError
+from roost.model.errors import Conflict, DatabaseFull, HostFailure, RoostError, out_of_space
 from roost.model.operation import Operation, OperationState, Progress
 
+TRY_AGAIN = 2.0  # seconds
 FLUSH = 0.1  # seconds between two writes of collected output
 KEEP = 30 * 86_400.0  # seconds that an ended operation can be looked up
 
@@ -71,10 +74,10 @@ class Job:
     def flush(self) -> None:
         """Write what was reported."""
         with self._writing:
-            lines, self._lines = self._lines, []
-            if not lines:
+            if not self._lines:
                 return
-            self._core.store.operations.report(self.operation.id, lines)
+            self._core.store.operations.report(self.operation.id, self._lines)
+            self._lines = []
         self._core.changes.notify(f"operation:{self.operation.id}")
 
     def check(self) -> None:
@@ -167,7 +170,8 @@ class Operations:
         finally:
             enough.set()
             flusher.join()
-            job.flush()
+            with suppress(DatabaseFull):
+                job.flush()
             self._jobs.pop(job.operation.id, None)
             job.ended.set()
             self._core.changes.notify(f"operation:{job.operation.id}")
@@ -175,7 +179,8 @@ class Operations:
     @staticmethod
     def _flush_until(job: Job, enough: threading.Event) -> None:
         while not enough.wait(FLUSH):
-            job.flush()
+            with suppress(DatabaseFull):
+                job.flush()
 
     def _carry_out(self, job: Job) -> None:
         steps = self._kinds[job.operation.kind]
@@ -208,30 +213,42 @@ class Operations:
             self._end(job, OperationState.FAILED, error.message, error.hint)
         except Exception as error:
             log.exception("operation failed", operation=job.operation.id, step=job.operation.step)
-            self._undo(job, done)
-            self._end(
-                job,
-                OperationState.FAILED,
+            known = out_of_space(error) or HostFailure(
                 f"{job.operation.kind} failed in step {job.operation.step}: {type(error).__name__}",
-                "this is a defect of Roost: HOME/log/roostd.log on the server has the details",
+                hint="this is a defect of Roost: HOME/log/roostd.log on the server has the details",
             )
+            self._keep_error(job, known)
+            self._undo(job, done)
+            self._end(job, OperationState.FAILED, known.message, known.hint)
 
-    def _keep_error(self, job: Job, error: RoostError) -> None:
-        job.save(error=error.message, hint=error.hint)
+    @staticmethod
+    def _keep_error(job: Job, error: RoostError) -> None:
+        with suppress(DatabaseFull):  # the end will say it again
+            job.save(error=error.message, hint=error.hint)
 
     def _undo(self, job: Job, done: list[Step]) -> None:
         for step in reversed(done):
             if step.undo is None:
                 continue
             try:
-                step.undo(job)
+                self._insist(job, partial(step.undo, job))
             except Exception:
                 log.exception("undo failed", operation=job.operation.id, step=step.name)
 
     def _end(self, job: Job, state: OperationState, error: str, hint: str) -> None:
         job.report(error or "done", "done")
-        job.flush()
-        job.save(state=state, error=error, hint=hint)
+        self._insist(job, job.flush)
+        self._insist(job, lambda: job.save(state=state, error=error, hint=hint))
+
+    @staticmethod
+    def _insist(job: Job, work: Callable[[], None]) -> None:
+        """Do what leaves a mess if it is not done; while the database is full, again: the operation runs on so long."""
+        while True:
+            try:
+                return work()
+            except DatabaseFull as full:
+                log.warning("an operation can't go on", operation=job.operation.id, error=full.message)
+                time.sleep(TRY_AGAIN)
 
     def get(self, operation_id: str) -> Operation:
         """Return an operation; raises NotFound."""

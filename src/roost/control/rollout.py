@@ -69,7 +69,7 @@ class Rollout:
             if isinstance(step, Retire):
                 self._lifecycle.destroy(step.machine_id, source="flyd")
             else:
-                machine = self._add(release, step.group, configs[step.group])
+                machine = self._add(release, step.group, configs[step.group], urgent=True)
                 self._lifecycle.bring_up(machine.id, source="flyd")
 
     def remove(self, app: str, version: int) -> None:
@@ -145,9 +145,14 @@ class Rollout:
     def _last_lines(self, machine_id: str) -> list[str]:
         return [line.text for line in self._core.host.logs(machine_id, offset=-1, limit=LAST_LINES)]
 
-    def _add(self, release: Release, group: str, config: MachineConfig) -> Machine:
+    def _add(self, release: Release, group: str, config: MachineConfig, *, urgent: bool = False) -> Machine:
         return self._machines.add(
-            release.app, config, image_digest=release.image_digest, release=release.version, group=group
+            release.app,
+            config,
+            image_digest=release.image_digest,
+            release=release.version,
+            group=group,
+            urgent=urgent,
         )
 
     def _of(self, app: str) -> list[Machine]:

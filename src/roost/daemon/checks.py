@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from roost.daemon import cloud_file, processes
 from roost.daemon.settings import Settings
 from roost.host.doctor import Finding, diagnose
+from roost.host.finding import FindingStatus
 from roost.model.cloud import Cloud
 from roost.model.errors import Conflict, NotFound
 
@@ -30,7 +31,15 @@ def for_start(cloud: Cloud) -> list[Finding]:
     """Check the host for a cloud of which nothing runs; raises Conflict when one of its ports is taken."""
     check_port_is_free(cloud.api_port, "the API")
     check_port_is_free(cloud.http_port, "the apps")
-    return diagnose(cloud.http_port, cloud.api_port, cloud.home)
+    found = diagnose(cloud.http_port, cloud.api_port, cloud.home)
+    if not (cloud.home / "state.db").exists():
+        return found
+    # A new cloud needs space; one that is there must come up however full its disk has become.
+    full = ("disk space", FindingStatus.FAIL)
+    return [
+        replace(finding, status=FindingStatus.WARN) if (finding.name, finding.status) == full else finding
+        for finding in found
+    ]
 
 
 def check_port_is_free(port: int, what: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from roost.host import loop, mounts
 from roost.host.process import run
 from roost.model.cloud import Cloud
-from roost.model.errors import HostFailure, InsufficientCapacity, RoostError
+from roost.model.errors import FREE_SPACE, HostFailure, InsufficientCapacity, RoostError
 
 _GB = 1 << 30
 _FICLONE = 0x40049409
@@ -175,7 +175,7 @@ class Disks:
             used, total = self.usage()
             return InsufficientCapacity(
                 f"can't {what}: the pool is full ({used / _GB:.1f} of {total / _GB:.1f} GB)",
-                hint="destroy machines or images that are not needed (`roost image collect`)",
+                hint=FREE_SPACE,
             )
         return HostFailure(f"can't {what}: {error.strerror}", hint="`roost doctor` checks the pool")
 

@@ -10,6 +10,7 @@ a running child to finish by itself; a spawned one is meant to.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from roost.model.errors import HostFailure, TimedOut
+from roost.model.errors import FREE_SPACE, HostFailure, InsufficientCapacity, TimedOut
 
 _CHUNK = 65536
 _PIPE_CAPACITY = 1 << 20  # the most an unprivileged program may set (pipe(7))
@@ -141,8 +142,8 @@ def run(
     Returns when the program itself has ended, also when a child it left behind still holds its output
     open. Output beyond `output_limit` bytes per stream is dropped. `env=None` inherits roostd's
     environment. Raises TimedOut after `timeout` seconds (its session is killed then), and HostFailure
-    when it can't be executed or, with `check`, ends with anything but 0; InsufficientCapacity when it
-    says that the disk is full.
+    when it can't be executed or, with `check`, ends with anything but 0 (InsufficientCapacity if it says
+    that there is no space left).
     """
     child = _popen(argv, env, cwd, pass_fds, stdin=subprocess.PIPE if input else subprocess.DEVNULL)
     try:
@@ -160,7 +161,7 @@ def run(
     completed = Completed(child.wait(), stdout, stderr)
     if check and completed.returncode:
         if os.strerror(errno.ENOSPC).encode() in stderr:
-            raise InsufficientCapacity(f"`{_name(argv)}` found no space left on the disk", hint=FREE_SPACE)
+            raise InsufficientCapacity(f"`{_name(argv)}` found no space left: {_last_words(stderr)}", hint=FREE_SPACE)
         raise HostFailure(f"`{_name(argv)}` {_ending(completed.returncode)}: {_last_words(stderr)}")
     return completed
 

@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import errno
+
+FREE_SPACE = "free some: destroy apps and machines that are not needed, then roost image collect"
+
 
 class RoostError(Exception):
     """Base of every error with a text meant for the user."""
@@ -95,8 +99,20 @@ class InsufficientCapacity(RoostError):
     code = "insufficient_capacity"
 
 
+class DatabaseFull(InsufficientCapacity):
+    """Nothing can be written down: the file system with the cloud's database is full."""
+
+
 class HostFailure(RoostError):
     """A step on the host failed: a mount, a runtime or an engine. The cloud's fault, never the app's."""
 
     status = 500
     code = "host_failure"
+
+
+def out_of_space(error: BaseException) -> InsufficientCapacity | None:
+    """Return what to tell the user when `error` is an OSError that means a full file system, else None."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" for {error.filename}" if error.filename else ""
+        return InsufficientCapacity(f"there is no space left{where}", hint=FREE_SPACE)
+    return None

@@ -7,6 +7,7 @@ which is the only writer. Every write is a transaction that is on disk when it r
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +16,21 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+
+from roost.model.errors import DatabaseFull
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
-    """One open database, brought to the newest schema."""
+    """One open database, brought to the newest schema. A write raises DatabaseFull when there is no space for it."""
 
     def __init__(self, url: str) -> None:
         """Open `url` (SQLAlchemy form) and run the migrations it lacks."""
         self._engine = create_engine(url)
         self._turn = threading.RLock()
+        event.listen(self._engine, "handle_error", _explain)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _prepare_sqlite)
         with self._engine.begin() as connection:
@@ -60,6 +64,14 @@ def migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _explain(context: ExceptionContext) -> None:
+    if getattr(context.original_exception, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        raise DatabaseFull(
+            "nothing can be written down: the disk with the cloud's database is full",
+            hint="free some space where HOME/state.db is, then try again",
+        ) from None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

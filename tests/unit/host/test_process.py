@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 
 from roost.host.process import run, spawn
-from roost.model.errors import HostFailure, TimedOut
+from roost.model.errors import HostFailure, InsufficientCapacity, TimedOut
 
 
 def test_output_and_code_come_back():
     done = run(["sh", "-c", "cat; echo err >&2; exit 3"], input=b"hello", timeout=5, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (3, b"hello", b"err\n")
+
+
+def test_a_full_disk_is_told_from_other_failures():
+    with pytest.raises(InsufficientCapacity, match="found no space left"):
+        run(["dd", "if=/dev/zero", "of=/dev/full", "bs=1", "count=1"], timeout=5)
+    with pytest.raises(HostFailure, match="code 1"):
+        run(["false"], timeout=5)
 
 
 def test_large_input_and_output_do_not_deadlock():

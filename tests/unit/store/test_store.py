@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 
 from roost.model.app import Event, ReleaseState
 from roost.model.app_config import AppConfig
-from roost.model.errors import InsufficientCapacity, NameTaken, NotFound
+from roost.model.errors import DatabaseFull, InsufficientCapacity, NameTaken, NotFound
 from roost.model.machine import MachineState
 from roost.model.operation import Operation, OperationState
 from roost.store.machines import EVENTS_KEPT
@@ -45,6 +45,26 @@ def test_opening_again_keeps_everything(tmp_path: Path) -> None:
     second = Store(url)
     assert second.apps.get("shop").number == 1
     second.close()
+
+
+def test_a_full_disk_is_said_and_passes(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/state.db")
+    with store.database.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")  # SQLite answers as for a full disk
+
+    def fill() -> None:
+        for number in range(200):
+            store.apps.create(name=f"shop-{number}", app_id=str(number), org="o", network="n" * 200, now=1.0)
+
+    with pytest.raises(DatabaseFull, match="disk"):
+        fill()
+    kept = len(store.apps.list())
+    with store.database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    store.apps.create(name="after", app_id="x", org="o", network="n", now=1.0)
+    assert len(store.apps.list()) == kept + 1
+    store.close()
 
 
 def test_app_names_are_unique(store: Store) -> None:
