@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from roost.daemon import cloud_file, pid_file, processes
+from roost.daemon import cloud_file, pid_file, processes, sole
 from roost.daemon.settings import Settings
 from roost.daemon.supervise import STOP_TIMEOUT
 from roost.daemon.up import Say, home_lock, require_root
@@ -68,17 +68,15 @@ def destroy(settings: Settings, say: Say, *, confirmed: bool) -> None:
 
 
 def _end_processes(cloud: Cloud, say: Say) -> bool:
-    """End the supervisor, roostd and Envoy, in this order; True when any ran."""
-    ran = False
-    for name, path, timeout in (
-        ("roostd", processes.supervisor_pid_file(cloud), STOP_TIMEOUT + 15.0),
-        ("roostd", processes.roostd_pid_file(cloud), STOP_TIMEOUT),
-        ("Envoy", processes.envoy_pid_file(cloud), ENVOY_TIMEOUT),
-    ):
-        if pid_file.read(path) is not None:
-            say(f"stopping {name}")
-            ran = pid_file.end(path, timeout=timeout) or ran
-    return ran
+    """End the supervisor, roostd and Envoy, in this order; True when any ran. No roostd begins from then on."""
+    seen = processes.look(cloud, ask_api=False)
+    if seen.supervisor is not None or seen.roostd is not None:
+        say("stopping roostd")
+    ran = pid_file.end(processes.supervisor_pid_file(cloud), timeout=STOP_TIMEOUT + 15.0)
+    ran = sole.forbid_roostd(cloud, timeout=STOP_TIMEOUT) or ran
+    if seen.envoy is not None:
+        say("stopping Envoy")
+    return pid_file.end(processes.envoy_pid_file(cloud), timeout=ENVOY_TIMEOUT) or ran
 
 
 def _stop_machines(cloud: Cloud, settings: Settings, host: LocalHost, say: Say) -> bool:

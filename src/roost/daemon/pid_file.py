@@ -12,6 +12,7 @@ import json
 import os
 import select
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -49,23 +50,33 @@ def read(path: Path) -> int | None:
 
 
 def end(path: Path, *, timeout: float) -> bool:
-    """End the process of `path`: SIGTERM, then SIGKILL after `timeout` seconds. True if one ran.
-
-    Returns when it has ended (a kill is waited for 10 s at most) and removes the file.
-    """
+    """End the process of `path` as `end_process` does, and remove the file. True if one ran."""
     pid = read(path)
     ran = False
     if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(pid)
-            try:
-                if read(path) == pid:  # still the same process, now held by the pidfd
-                    ran = True
-                    _end(pidfd, timeout)
-            finally:
-                os.close(pidfd)
+        ran = end_process(pid, timeout=timeout, still=lambda: read(path) == pid)
     path.unlink(missing_ok=True)
     return ran
+
+
+def end_process(pid: int, *, timeout: float, still: Callable[[], bool] = lambda: True) -> bool:
+    """End a process: SIGTERM, then SIGKILL after `timeout` seconds. True if it ran.
+
+    Returns when it has ended (a kill is waited for 10 s at most). A stopped process is woken, so that it can end in
+    order. `still` is asked whether `pid` is the process that is meant, once that can't change any more; a child that
+    was not waited for needs no such question.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not still():
+            return False
+        _end(pidfd, timeout)
+        return True
+    finally:
+        os.close(pidfd)
 
 
 def wait_for_end(pidfd: int, timeout: float, *others: int) -> bool:
@@ -79,6 +90,7 @@ def wait_for_end(pidfd: int, timeout: float, *others: int) -> bool:
 def _end(pidfd: int, timeout: float) -> None:
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        signal.pidfd_send_signal(pidfd, signal.SIGCONT)
         if not wait_for_end(pidfd, timeout):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             wait_for_end(pidfd, 10.0)

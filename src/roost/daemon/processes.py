@@ -17,7 +17,7 @@ PROBE_TIMEOUT = 2.0
 
 
 def roostd_pid_file(cloud: Cloud) -> Path:
-    """Written by whoever starts roostd: the supervisor, or `up --foreground`."""
+    """Written by roostd itself (`sole`)."""
     return cloud.run / "roostd.pid"
 
 
@@ -86,14 +86,14 @@ class Seen:
         return self.roostd is None and self.supervisor is None and self.envoy is None
 
 
-def look(cloud: Cloud) -> Seen:
-    """Look at the cloud's processes now."""
+def look(cloud: Cloud, *, ask_api: bool = True) -> Seen:
+    """Look at the cloud's processes now. Without `ask_api` the API counts as not answering."""
     roostd = pid_file.read(roostd_pid_file(cloud))
     return Seen(
         roostd=roostd,
         supervisor=pid_file.read(supervisor_pid_file(cloud)),
         envoy=pid_file.read(envoy_pid_file(cloud)),
-        api=roostd is not None and api_answers(cloud.api_port),
+        api=ask_api and roostd is not None and api_answers(cloud.api_port),
         foreground=roostd is not None and pid_file.read(foreground_pid_file(cloud)) == roostd,
     )
 

@@ -1,25 +1,29 @@
 """roostd: the control plane, host agent, activator and xDS server of one server, in one process.
 
 The composition root: builds every part from the settings and hands them to each other; nothing else does.
-Killed at any moment, it leaves machines and Envoy running; started again, it adopts them. SIGTERM ends it
-the same way, in order. What it was asked to do lives in the store, never here.
+Killed at any moment, it leaves machines and Envoy running; started again, it adopts them. SIGTERM and SIGINT
+end it in order and with exit code 0: requests under way are answered (for 3 s), its loops and servers stop,
+machines and Envoy run on. Operations under way are left as a kill would leave them, and the next roostd goes on
+with them. What it was asked to do lives in the store, never here. One runs per cloud (`sole`).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import io
 import itertools
 import logging
 import os
-import socket
+import signal
 import sys
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import NoReturn, TextIO, cast
 
 import structlog
-import uvicorn
 
 from roost import __version__
 from roost.api.app import create_api
@@ -28,6 +32,8 @@ from roost.build.store import LocalImageStore
 from roost.control.control import Control
 from roost.control.core import Core
 from roost.control.sealing import load_vault
+from roost.daemon import sole
+from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.faults import fault_points
 from roost.daemon.settings import Settings, read_settings
@@ -36,11 +42,25 @@ from roost.edge.edge import EnvoyEdge
 from roost.host.agent import LocalHost
 from roost.host.process import run, spawn
 from roost.model.cloud import Cloud
-from roost.model.errors import Conflict, RoostError
+from roost.model.errors import RoostError
 from roost.plan.addresses import BUILD_SLOTS, ipv4_of, ipv6_of
 from roost.store.store import Store
 
 log = structlog.get_logger("roostd")
+STOP_TIMEOUT = 10.0  # for control's own ending; less than the supervisor and systemd wait before they kill
+
+
+class _Log(io.TextIOBase):
+    """Standard error, for lines that are lost rather than raised when the disk with the log is full."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 class _LateWaker:
@@ -100,41 +120,24 @@ def provide_tokens(control: Control, cloud: Cloud) -> None:
         partial.rename(path)
 
 
-def bind_api(port: int) -> socket.socket:
-    """Take the API's port on loopback, before anything is started; raises Conflict. Nobody can connect to it yet."""
-    # With the protocol named, asyncio turns Nagle's algorithm off; else each answer waits 40 ms for the client's ACK.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(("127.0.0.1", port))
-    except OSError as error:
-        listening.close()
-        raise Conflict(
-            f"port {port} for the API can't be used: {error.strerror}", hint="roost down && roost up --api-port N"
-        ) from None
-    return listening
-
-
 async def serve(cloud: Cloud, settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT, then end everything but machines, Envoy and the operations under way."""
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
     listening = bind_api(cloud.api_port)
     control = await asyncio.to_thread(build, cloud, settings)  # netlink calls may not run on an event loop
+    if asked.is_set():
+        return
     provide_tokens(control, cloud)
     await control.start()
-    api = create_api(control, version=__version__)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            api,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=3,
-            ws="websockets-sansio",
-        )
-    )
     try:
-        await server.serve(sockets=[listening])
+        await serve_api(create_api(control, version=__version__), listening, asked)
     finally:
-        await control.stop()
+        try:
+            await asyncio.wait_for(control.stop(), STOP_TIMEOUT)
+        except TimeoutError:
+            log.warning("some of roostd did not stop in time", seconds=STOP_TIMEOUT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,16 +155,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Log())),
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     try:
-        asyncio.run(serve(load_cloud(home, cache=settings.cache), settings))
+        cloud = load_cloud(home, cache=settings.cache)
+        lock = sole.become_the_roostd(cloud)
+        # Not asyncio.run: that would cancel what operations await on this loop, and they would count that as a failure.
+        asyncio.Runner().run(serve(cloud, settings))
+        log.info("ended")
+        os.close(lock)
     except RoostError as error:
         log.error("roostd can't run", error=error.message, hint=error.hint)
+        return 1
+    except Exception:
+        log.exception("roostd failed")
         return 1
     return 0
 
 
+def leave(code: int) -> NoReturn:
+    """End this process at once, without waiting for threads: what they do is made to be killed at any moment."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,9 +1,10 @@
 """Keeps roostd running where there is no systemd: `python -m roost.daemon.supervise --home DIR`.
 
-State: two pid files and `supervisor.json` below the run directory. Invariant: one supervisor per cloud (a
-lock that dies with its holder), and at most one roostd. Started while a roostd runs whose supervisor was
-killed, it adopts that roostd. SIGTERM and SIGINT end roostd first, then the supervisor; a killed
-supervisor leaves roostd running, and `roost up` starts another one.
+State: its pid file and `supervisor.json` below the run directory. Invariant: one supervisor per cloud (a lock
+that dies with its holder); that at most one roostd runs is roostd's own doing (`sole`). Started while a roostd
+runs whose supervisor was killed, it adopts that roostd; one that is only just beginning makes its own child end,
+and then it adopts. SIGTERM and SIGINT end roostd first, then the supervisor; a killed supervisor leaves roostd
+running, and `roost up` starts another one.
 """
 
 from __future__ import annotations
@@ -77,34 +78,29 @@ class Supervisor:
         failures = 0
         while not self._stopping:
             began = time.monotonic()
-            child = self._start_or_adopt()
-            self._watch()
+            pid, child = self._start_or_adopt()
+            self._watch(pid)
             if self._stopping:
+                self._end(child)
                 break
             self._last_exit = child.wait(5.0) if child is not None else None
             failures = 0 if time.monotonic() - began > STEADY_AFTER else failures + 1
             self._record()
             self._say(f"roostd ended ({self._last_exit}); starting it again in {restart_delay(failures):g} s")
             self._sleep(restart_delay(failures))
-        pid_file.end(processes.roostd_pid_file(self._cloud), timeout=STOP_TIMEOUT)
 
-    def _start_or_adopt(self) -> Child | None:
-        path = processes.roostd_pid_file(self._cloud)
-        running = pid_file.read(path)
+    def _start_or_adopt(self) -> tuple[int, Child | None]:
+        running = pid_file.read(processes.roostd_pid_file(self._cloud))
         if running is not None:
             self._say(f"adopting roostd, pid {running}")
-            return None
+            return running, None
         self._starts += 1
         self._record()
         child = spawn(self._argv, log=processes.roostd_log(self._cloud), env=self._environment)
-        pid_file.write(path, child.pid)
-        return child
+        return child.pid, child
 
-    def _watch(self) -> None:
+    def _watch(self, pid: int) -> None:
         """Return when roostd has ended or a stop was asked for."""
-        pid = pid_file.read(processes.roostd_pid_file(self._cloud))
-        if pid is None:
-            return
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -114,6 +110,13 @@ class Supervisor:
                 bound_log(processes.roostd_log(self._cloud))
         finally:
             os.close(pidfd)
+
+    def _end(self, child: Child | None) -> None:
+        """End the child, which may not have written its pid file yet, and whichever roostd has."""
+        if child is not None:
+            pid_file.end_process(child.pid, timeout=STOP_TIMEOUT)
+            child.wait(5.0)
+        pid_file.end(processes.roostd_pid_file(self._cloud), timeout=STOP_TIMEOUT)
 
     def _sleep(self, seconds: float) -> None:
         """Sleep, or return early when a stop is asked for."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roost.daemon import cloud_file, pid_file, processes
+from roost.daemon import cloud_file, pid_file, processes, sole
 from roost.daemon.settings import Settings, child_environment
 from roost.daemon.supervise import roostd_argv
 from roost.host.process import Child, run, spawn
@@ -147,6 +147,7 @@ def ensure_run_directory(cloud: Cloud) -> None:
         run(["mount", "-t", "tmpfs", "-o", options, f"roost-{cloud.id}", str(cloud.run)], timeout=10)
     for directory in (cloud.logs, cloud.keys):
         directory.mkdir(mode=0o700, exist_ok=True)
+    sole.allow_roostd(cloud)
 
 
 def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
@@ -207,10 +208,9 @@ def become_roostd(settings: Settings, wanted: Wanted, say: Say) -> None:
             check_host(cloud, say)
         cloud_file.save_cloud(cloud)
         ensure_run_directory(cloud)
-        pid_file.write(processes.roostd_pid_file(cloud), os.getpid())
         pid_file.write(processes.foreground_pid_file(cloud), os.getpid())
     argv = roostd_argv(settings.home)
-    os.execve(argv[0], argv, child_environment(settings))  # noqa: S606  # the pid stays, and with it the pid file
+    os.execve(argv[0], argv, child_environment(settings))  # noqa: S606  # the pid stays, so systemd knows roostd
 
 
 def _wait_until_healthy(cloud: Cloud, supervisor: Child | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from roost.daemon.roostd import bind_api
+from roost.daemon.api_server import bind_api
 
 
 async def test_connections_to_the_api_send_small_packets_at_once() -> None:

@@ -161,7 +161,7 @@ def test_a_taken_port_is_named_with_its_flag(server: int) -> None:
 
 
 def test_roostd_takes_its_port_before_it_starts_anything(server: int) -> None:
-    from roost.daemon.roostd import bind_api
+    from roost.daemon.api_server import bind_api
 
     with pytest.raises(Conflict, match=str(server)):
         bind_api(server)

@@ -65,6 +65,16 @@ def test_end_asks_first(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> Non
     assert not pid_file.end(tmp_path / "pid", timeout=5)
 
 
+def test_end_wakes_what_is_stopped(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    pid_file.write(tmp_path / "pid", sleeper.pid)
+    sleeper.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED)
+    began = time.monotonic()
+    assert pid_file.end(tmp_path / "pid", timeout=20)
+    assert time.monotonic() - began < 10
+    assert sleeper.wait(5) == -signal.SIGTERM
+
+
 def test_end_kills_what_does_not_listen(tmp_path: Path) -> None:
     code = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('x', flush=True); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""The supervisor on real processes that stand for roostd (a shell script in each test's directory)."""
+"""The supervisor on real processes that stand for roostd: they write its pid file and wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ from roost.daemon.supervise import Supervisor, bound_log, restart_delay
 from roost.host.process import spawn
 from roost.model.cloud import Cloud
 
-STEADY = [sys.executable, "-c", "import time; time.sleep(60)"]
+STAND_IN = """
+import os, sys, time
+from pathlib import Path
+from roost.daemon import pid_file
+
+time.sleep(float(sys.argv[2]))
+if pid_file.read(Path(sys.argv[1])) is None:
+    pid_file.write(Path(sys.argv[1]), os.getpid())
+    time.sleep(60)
+"""
 
 
 class HereCloud(Cloud):
@@ -49,6 +58,11 @@ def until(look: Callable[[], int | None], *, but: int | None = None) -> int:
     raise AssertionError("it did not happen within 10 s")
 
 
+def steady(cloud: Cloud, *, after: float = 0.0) -> list[str]:
+    """Return the command of a roostd that is the only one `after` so many seconds."""
+    return [sys.executable, "-c", STAND_IN, str(processes.roostd_pid_file(cloud)), str(after)]
+
+
 class Running:
     def __init__(self, cloud: Cloud, argv: list[str]) -> None:
         self.supervisor = Supervisor(cloud, argv, dict(os.environ))
@@ -76,7 +90,7 @@ def supervise(cloud: Cloud) -> Iterator[Callable[[list[str]], Running]]:
 
 
 def test_a_killed_roostd_is_started_again(cloud: Cloud, supervise: Callable[[list[str]], Running]) -> None:
-    supervise(STEADY)
+    supervise(steady(cloud))
     first = until(lambda: pid_file.read(processes.roostd_pid_file(cloud)))
     os.kill(first, signal.SIGKILL)
     until(lambda: pid_file.read(processes.roostd_pid_file(cloud)), but=first)
@@ -85,7 +99,7 @@ def test_a_killed_roostd_is_started_again(cloud: Cloud, supervise: Callable[[lis
 
 
 def test_stop_ends_roostd(cloud: Cloud, supervise: Callable[[list[str]], Running]) -> None:
-    running = supervise(STEADY)
+    running = supervise(steady(cloud))
     pid = until(lambda: pid_file.read(processes.roostd_pid_file(cloud)))
     running.stop()
     assert pid_file.start_time(pid) is None
@@ -95,14 +109,34 @@ def test_stop_ends_roostd(cloud: Cloud, supervise: Callable[[list[str]], Running
 def test_a_roostd_whose_supervisor_was_killed_is_adopted(
     cloud: Cloud, supervise: Callable[[list[str]], Running], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    orphan = spawn(STEADY, log=cloud.logs / "roostd.log")
-    pid_file.write(processes.roostd_pid_file(cloud), orphan.pid)
-    supervise(STEADY)
+    orphan = spawn(steady(cloud), log=cloud.logs / "roostd.log")
+    until(lambda: pid_file.read(processes.roostd_pid_file(cloud)))
+    supervise(steady(cloud))
     until(lambda: 1 if "adopting" in capfd.readouterr().out else None)
     orphan.signal(signal.SIGKILL)
     orphan.wait(5)
     until(lambda: pid_file.read(processes.roostd_pid_file(cloud)), but=orphan.pid)
     assert _starts(cloud) == 1, "a second roostd was started beside the adopted one"
+
+
+def test_one_that_was_only_beginning_when_its_supervisor_was_killed_is_adopted(
+    cloud: Cloud, supervise: Callable[[list[str]], Running]
+) -> None:
+    orphan = spawn(steady(cloud, after=0.5), log=cloud.logs / "roostd.log")
+    supervise(steady(cloud, after=1.0))  # no file names the orphan yet, so this one is started, and finds it later
+    pid = until(lambda: pid_file.read(processes.roostd_pid_file(cloud)))
+    assert pid == orphan.pid
+    until(lambda: 0 if _last_exit(cloud) == 0 else None)
+    assert pid_file.read(processes.roostd_pid_file(cloud)) == orphan.pid
+    orphan.signal(signal.SIGKILL)
+    orphan.wait(5)
+    until(lambda: pid_file.read(processes.roostd_pid_file(cloud)), but=orphan.pid)
+
+
+def test_stop_ends_a_roostd_that_no_file_names_yet(cloud: Cloud, supervise: Callable[[list[str]], Running]) -> None:
+    running = supervise(["sleep", "60"])
+    until(lambda: 1 if _starts(cloud) else None)
+    running.stop()
 
 
 def test_one_that_always_ends_is_tried_again_ever_more_slowly(
@@ -118,6 +152,11 @@ def _starts(cloud: Cloud) -> int:
         return int(json.loads(processes.supervisor_state_file(cloud).read_text())["starts"])
     except FileNotFoundError:
         return 0
+
+
+def _last_exit(cloud: Cloud) -> int | None:
+    state: dict[str, int | None] = json.loads(processes.supervisor_state_file(cloud).read_text())
+    return state["last_exit"]
 
 
 def test_delays_grow_from_a_blink_to_seconds() -> None:

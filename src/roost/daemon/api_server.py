@@ -1,0 +1,59 @@
+"""The API's HTTP server: uvicorn inside roostd, which ends when roostd says so, and never by itself.
+
+Owns the API's port. A roostd that is killed leaves it to the next one at once; one that is asked to end answers
+the requests under way first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from roost.model.errors import Conflict
+
+GRACE = 3  # seconds that requests under way have to end
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to roostd: uvicorn raises each again when it has ended, which would end roostd too."""
+        yield
+
+
+def bind_api(port: int) -> socket.socket:
+    """Take the API's port on loopback, before anything is started; raises Conflict. Nobody can connect to it yet."""
+    # With the protocol named, asyncio turns Nagle's algorithm off; else each answer waits 40 ms for the client's ACK.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+    except OSError as error:
+        listening.close()
+        raise Conflict(
+            f"port {port} for the API can't be used: {error.strerror}", hint="roost down && roost up --api-port N"
+        ) from None
+    return listening
+
+
+async def serve_api(api: FastAPI, listening: socket.socket, asked_to_end: asyncio.Event) -> None:
+    """Serve until `asked_to_end` is set and the requests under way were answered, or cut off after `GRACE`."""
+    config = uvicorn.Config(
+        api, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, ws="websockets-sansio"
+    )
+    server = _Server(config)
+
+    async def end_when_asked() -> None:
+        await asked_to_end.wait()
+        server.should_exit = True
+
+    ending = asyncio.create_task(end_when_asked())
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        ending.cancel()
