@@ -98,12 +98,31 @@ def credentials() -> Credentials:
     )
 
 
-def client(*, patience: float = 3.0) -> Client:
-    """Return a client of that cloud; the caller closes it. `patience` is seconds, see `roost.sdk.Client`."""
+def client(*, patience: float | None = None) -> Client:
+    """Return a client of that cloud; the caller closes it.
+
+    `patience` is seconds, see `roost.sdk.Client`. By default they are few, but many where this server's own cloud
+    is up: if its API is not there, then roostd is just being started again.
+    """
     from roost.sdk import Client
 
     found = credentials()
+    if patience is None:
+        patience = 15.0 if _own_cloud_is_up(found.url) else 3.0
     return Client(found.url, found.token, patience=patience)
+
+
+def _own_cloud_is_up(url: str) -> bool:
+    """Tell whether `url` is the API of this server's cloud and nobody took that down."""
+    from roost.model.cloud import run_directory
+
+    try:
+        cloud = cloud_file()
+    except NotLoggedIn:  # there is one, but it is not ours
+        return False
+    if cloud is None or url != f"http://127.0.0.1:{cloud['api_port']}":
+        return False
+    return run_directory(str(cloud.get("id"))).exists()
 
 
 def _local_token() -> str:

@@ -12,6 +12,14 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 
+RUN = Path("/run/roost")
+
+
+def run_directory(cloud_id: str) -> Path:
+    """Return a cloud's place for what is gone after a reboot. It is there from `roost up` to `roost down`."""
+    return RUN / cloud_id
+
+
 @dataclass(frozen=True, slots=True)
 class Cloud:
     """Identity and places of a cloud. `id` is 8 lower-case hex digits."""
@@ -27,7 +35,7 @@ class Cloud:
     @property
     def run(self) -> Path:
         """Sockets, bundles and namespaces: gone after a reboot. Short, because socket paths end at 107 bytes."""
-        return Path("/run/roost") / self.id
+        return run_directory(self.id)
 
     @property
     def database_url(self) -> str:

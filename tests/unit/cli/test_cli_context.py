@@ -7,6 +7,7 @@ import pytest
 
 from roost.cli import context
 from roost.cli.exits import NotLoggedIn
+from roost.model import cloud
 from roost.model.errors import BadInput
 
 
@@ -59,6 +60,19 @@ def test_a_token_is_not_sent_to_another_address(monkeypatch: pytest.MonkeyPatch)
     context.store(context.Credentials("https://mine", "s"))
     monkeypatch.setenv("ROOST_API_URL", "https://other")
     assert context.credentials().token == ""
+
+
+def test_a_restarting_roostd_of_this_server_is_waited_for_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setattr(cloud, "RUN", run)
+    make_cloud(tmp_path / "default", 1)
+    assert not context._own_cloud_is_up("http://127.0.0.1:1"), "it is down: waiting is in vain"
+    (run / "0011aabb").mkdir(parents=True)
+    assert context._own_cloud_is_up("http://127.0.0.1:1")
+    assert not context._own_cloud_is_up("http://127.0.0.1:2")
+    assert not context._own_cloud_is_up("https://cloud.example")
 
 
 def test_damaged_files_are_told(tmp_path: Path) -> None:
