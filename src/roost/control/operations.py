@@ -145,7 +145,8 @@ class Operations:
 
     def resume(self) -> None:
         """Go on with the operations that a kill of roostd interrupted, and forget old ones."""
-        self._core.store.operations.forget_before(self._core.now() - KEEP)
+        with suppress(DatabaseFull):
+            self._core.store.operations.forget_before(self._core.now() - KEEP)
         for operation in self._core.store.operations.list(running=True):
             if operation.kind not in self._kinds:
                 continue

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from dataclasses import asdict, replace
+from pathlib import Path
 
-from roost.daemon import cloud_file, processes
+from roost.daemon import cloud_file, processes, strays
 from roost.daemon.settings import Settings
 from roost.host.doctor import Finding, diagnose
-from roost.host.finding import FindingStatus
+from roost.host.finding import FindingStatus, ok, warn
 from roost.model.cloud import Cloud
-from roost.model.errors import Conflict, NotFound
+from roost.model.errors import FREE_SPACE, Conflict, NotFound
+from roost.plan.capacity import pool_has_room
 
 _MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
 def findings(settings: Settings) -> list[Finding]:
-    """Check the host for the cloud of `settings.home`, or for a new one with the usual ports."""
+    """Check the host for the cloud of `settings.home`, or for a new one with the usual ports; name stray clouds."""
+    return _of_cloud(settings) + strays.findings()
+
+
+def _of_cloud(settings: Settings) -> list[Finding]:
     try:
         cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
     except NotFound:
         return diagnose(cloud_file.DEFAULT_HTTP_PORT, cloud_file.DEFAULT_API_PORT, settings.home)
     found = diagnose(cloud.http_port, cloud.api_port, cloud.home)
+    if cloud.pool.is_mount():
+        found.append(judge_pool(cloud.pool))
     if processes.look(cloud).nothing_runs:
         return found
     return [finding for finding in found if "port" not in finding.name]  # the ports in use are the cloud's own
+
+
+def judge_pool(pool: Path) -> Finding:
+    """Tell whether the pool, a mounted file system, takes more machines."""
+    space = shutil.disk_usage(pool)
+    detail = f"{space.used / 1e9:.1f} of {space.total / 1e9:.1f} GB used"
+    if pool_has_room(space.total - space.free, space.total):
+        return ok("pool", detail)
+    return warn("pool", f"{detail}: it takes no more machines and releases", FREE_SPACE)
 
 
 def for_start(cloud: Cloud) -> list[Finding]:

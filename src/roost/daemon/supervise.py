@@ -51,7 +51,8 @@ def bound_log(path: Path, limit: int = LOG_LIMIT) -> None:
             return
     except FileNotFoundError:
         return
-    shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+    with contextlib.suppress(OSError):  # on a full disk the older file is given up
+        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
     os.truncate(path, 0)
 
 
@@ -128,8 +129,10 @@ class Supervisor:
         temporary.write_text(json.dumps({"starts": self._starts, "last_exit": self._last_exit}))
         temporary.rename(path)
 
-    def _say(self, text: str) -> None:
-        print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} supervisor: {text}", flush=True)
+    @staticmethod
+    def _say(text: str) -> None:
+        with contextlib.suppress(OSError):  # a full disk is no reason to leave roostd alone
+            print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} supervisor: {text}", flush=True)
 
 
 def roostd_argv(home: Path) -> list[str]:
