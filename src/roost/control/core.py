@@ -12,6 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -125,10 +126,14 @@ class Core:
 
     def on_loop(self, work: Coroutine[Any, Any, T], timeout: float = 60.0) -> T:
         """Run a coroutine on the event loop from another thread and return its result."""
+        return self.begin_on_loop(work).result(timeout)
+
+    def begin_on_loop(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin a coroutine on the event loop from another thread."""
         if self._loop is None:
             work.close()
             raise RuntimeError("the event loop is not bound")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     @staticmethod
     def now() -> float:

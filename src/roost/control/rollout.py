@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from concurrent.futures import wait
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
@@ -18,7 +21,11 @@ from roost.model.machine_config import Init, MachineConfig, Restart
 from roost.plan.rollout import Bring, Retire, rollout_step, wanted_counts
 
 LAST_LINES = 20
+MANY = 1000  # lines of a log looked at in one go
+TELL = 0.5  # seconds between two looks at a log
+QUIET = 3.0  # seconds a new machine may take before its log is shown
 RELEASE_GROUP = "fly_app_release_command"  # reserved process group (reference, section 1.4)
+T = TypeVar("T")
 
 
 class Rollout:
@@ -95,18 +102,13 @@ class Rollout:
         machine = self._add(release, RELEASE_GROUP, config)
         try:
             self._lifecycle.bring_up(machine.id, source="flyd")
-            ended = self._core.on_loop(
-                self._machines.wait(
-                    release.app,
-                    machine.id,
-                    states=frozenset({"stopped", "failed"}),
-                    timeout=release.config.deploy.release_command_timeout,
-                ),
-                release.config.deploy.release_command_timeout + 10,
+            timeout = release.config.deploy.release_command_timeout
+            ended = self._telling(
+                self._machines.wait(release.app, machine.id, states=frozenset({"stopped", "failed"}), timeout=timeout),
+                machine.id,
+                job,
+                quiet=0.0,
             )
-            lines = self._last_lines(machine.id)
-            for line in lines:
-                job.report(line)
             if ended.last_exit is None or ended.last_exit.exit_code or ended.last_exit.signal:
                 how = ended.last_exit.describe() if ended.last_exit else "did not end properly"
                 raise Unprocessable(f"the release command {how}: {command}", hint="fix it and deploy again")
@@ -125,8 +127,11 @@ class Rollout:
         try:
             if machine.state is not MachineState.STARTED:
                 machine = self._lifecycle.bring_up(machine.id, source="flyd")
-            problem = self._core.on_loop(
-                self._readiness.until_healthy(machine, timeout, cancelled=job.cancelled.is_set), timeout + 30
+            problem = self._telling(
+                self._readiness.until_healthy(machine, timeout, cancelled=job.cancelled.is_set),
+                machine.id,
+                job,
+                quiet=QUIET,
             )
         except RoostError as error:
             raise Unprocessable(
@@ -134,16 +139,32 @@ class Rollout:
             ) from error
         job.check()
         if problem is not None:
-            for line in self._last_lines(machine.id):
-                job.report(line)
             raise Unprocessable(
                 f"release v{release.version} did not become healthy: {problem.message}", hint=problem.hint
             )
         self._core.on_loop(self._routing.sync(release.app))
         job.report(f"machine {machine.id} is healthy")
 
-    def _last_lines(self, machine_id: str) -> list[str]:
-        return [line.text for line in self._core.host.logs(machine_id, offset=-1, limit=LAST_LINES)]
+    def _telling(self, work: Coroutine[Any, Any, T], machine_id: str, job: Job, *, quiet: float) -> T:
+        """Wait for `work` on the loop, and tell what the machine logs meanwhile.
+
+        Nothing is told of a wait of less than `quiet` seconds that ends well (with None). The work has its own
+        deadline.
+        """
+        future = self._core.begin_on_loop(work)
+        began, offset, lines = self._core.now(), 0, list[str]()
+        while True:
+            done = wait([future], timeout=TELL).done
+            for line in self._core.host.logs(machine_id, offset=offset, limit=MANY):
+                offset = line.offset
+                lines.append(line.text)
+            failed = done and (future.exception() is not None or future.result() is not None)
+            if failed or self._core.now() - began > quiet:
+                for text in lines[-LAST_LINES:] if failed else lines:
+                    job.report(text)
+                lines.clear()
+            if done:
+                return future.result()
 
     def _add(self, release: Release, group: str, config: MachineConfig, *, urgent: bool = False) -> Machine:
         return self._machines.add(

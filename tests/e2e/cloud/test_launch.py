@@ -53,7 +53,7 @@ def test_deploy_rollback_and_a_release_that_fails(cloud: RunningCloud, tmp_path:
         assert cloud.get(name).text == "two"
         assert took < 30, "a code-only change does not install dependencies again"
 
-        flask(source, "three", extra="import sys; print('bye now', flush=True); sys.exit(9)")
+        flask(source, "three", extra="import sys; print('bye now', flush=True); sys.exit(3)")
         failed = cloud.roost("deploy", source, check=False)
         assert failed.returncode == 5
         assert "bye now" in failed.stdout + failed.stderr
@@ -62,7 +62,7 @@ def test_deploy_rollback_and_a_release_that_fails(cloud: RunningCloud, tmp_path:
         cloud.roost("rollback", "-a", name)
         assert cloud.get(name).text == "one"
         releases = cloud.json("releases", "-a", name)
-        assert [(r["version"], r["state"]) for r in releases] == [
+        assert [(r["version"], r["status"]) for r in releases] == [
             (4, "complete"),
             (3, "failed"),
             (2, "complete"),
