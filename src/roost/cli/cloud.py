@@ -18,6 +18,7 @@ from roost.cli import context, output, prompts
 HttpPort = Annotated[int | None, typer.Option("--http-port", metavar="N", min=1, max=65535, help="Port of the apps.")]
 ApiPort = Annotated[int | None, typer.Option("--api-port", metavar="N", min=1, max=65535, help="Port of the API.")]
 Domain = Annotated[str, typer.Option("--domain", metavar="NAME", help="Apps answer on APP.NAME.")]
+Stray = Annotated[str, typer.Option("--stray", metavar="ID", help="End this cloud, whose home was removed by hand.")]
 Foreground = Annotated[bool, typer.Option("--foreground", help="Stay in the foreground; Ctrl-C ends it.")]
 
 
@@ -60,10 +61,13 @@ def down(home: context.HomeOption = None) -> None:
     _become_daemon("down", {})
 
 
-def destroy_cloud(home: context.HomeOption = None, yes: context.YesOption = False) -> None:
+def destroy_cloud(home: context.HomeOption = None, yes: context.YesOption = False, stray: Stray = "") -> None:
     """Remove the cloud from this server: apps, data, machines, everything it made."""
     if home is not None:
         context.set_home(home)
+    if stray:
+        prompts.confirm(f"End the cloud {stray}, whose home was removed by hand?", yes=yes)
+        _become_daemon("destroy-cloud", {"stray": stray, "yes": True})
     directory = context.home_directory()
     prompts.confirm(f"Destroy the cloud in {directory}, with all its apps and their data?", yes=yes)
     _become_daemon("destroy-cloud", {"yes": True})

@@ -103,8 +103,13 @@ def run_doctor(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def run_destroy_cloud(settings: Settings, arguments: argparse.Namespace) -> int:
     """Carry out `destroy-cloud`."""
-    from roost.daemon import down
+    from roost.daemon import down, strays
 
+    if arguments.stray:
+        cloud = strays.by_id(arguments.stray)
+        down.destroy_stray(cloud, say, confirmed=arguments.yes)
+        print(f"What was left of the cloud {cloud.id} is gone.")
+        return 0
     down.destroy(settings, say, confirmed=arguments.yes)
     print(f"The cloud in {settings.home} is gone.")
     return 0
@@ -141,6 +146,7 @@ def parser() -> argparse.ArgumentParser:
     )
     added = verb("destroy-cloud", "remove the cloud with all its data", run_destroy_cloud)
     added.add_argument("--yes", action="store_true", help="really do it")
+    added.add_argument("--stray", metavar="ID", help="end this cloud, whose home was removed by hand")
     return result
 
 

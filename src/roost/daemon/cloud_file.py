@@ -14,7 +14,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -83,18 +83,7 @@ def load_cloud(home: Path, *, cache: Path | None = None) -> Cloud:
     """Return the cloud of `home`; raises NotFound when there is none, BadInput when its file is damaged."""
     path = home / FILE_NAME
     try:
-        data = json.loads(path.read_text())
-        cloud_id = str(data["id"])
-        if len(cloud_id) != 8 or set(cloud_id) - set("0123456789abcdef"):
-            raise ValueError("id")
-        cloud = Cloud(
-            id=cloud_id,
-            home=home,
-            http_port=int(data["http_port"]),
-            api_port=int(data["api_port"]),
-            domain=str(data["domain"]),
-            ipv4_network=IPv4Network(data["ipv4_network"]),
-        )
+        return from_json(json.loads(path.read_text()), home, cache)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(
             f"there is no cloud in {home}", hint="`roost up` makes one; --home names another place"
@@ -103,6 +92,21 @@ def load_cloud(home: Path, *, cache: Path | None = None) -> Cloud:
         raise BadInput(
             f"{path} is damaged ({type(error).__name__}: {error})", hint="put the file back from a backup"
         ) from None
+
+
+def from_json(data: Mapping[str, Any], home: Path, cache: Path | None = None) -> Cloud:
+    """Return the cloud that `to_json` wrote down; raises KeyError, TypeError or ValueError."""
+    cloud_id = str(data["id"])
+    if len(cloud_id) != 8 or set(cloud_id) - set("0123456789abcdef"):
+        raise ValueError("id")
+    cloud = Cloud(
+        id=cloud_id,
+        home=home,
+        http_port=int(data["http_port"]),
+        api_port=int(data["api_port"]),
+        domain=str(data["domain"]),
+        ipv4_network=IPv4Network(data["ipv4_network"]),
+    )
     return replace(cloud, cache=cache) if cache is not None else cloud
 
 

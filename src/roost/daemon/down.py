@@ -4,7 +4,8 @@ Down: roostd first (so that it restarts nothing), then Envoy, then each machine 
 and timeout, then what the host holds for them in memory: namespaces, bridges, rules, cgroups, mounts. What
 was desired stays in the store, so `up` brings the same machines back. Destroy goes on to the disks, the
 home and the host's notes, and needs no process alive nor any file complete but `cloud.json`, which goes
-last: killed anywhere, run it again. Both look before they act, so twice is once.
+last: killed anywhere, run it again. Where the home went first, by hand, `strays` knows what it was. All look
+before they act, so twice is once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from roost.daemon import cloud_file, pid_file, processes, sole
+from roost.daemon import cloud_file, pid_file, processes, sole, strays
 from roost.daemon.settings import Settings
 from roost.daemon.supervise import STOP_TIMEOUT
 from roost.daemon.up import Say, home_lock, require_root
@@ -26,7 +27,7 @@ from roost.host.contract import Observed, RuntimeState
 from roost.host.network import Network
 from roost.host.process import run
 from roost.model.cloud import Cloud
-from roost.model.errors import BadInput, FailedPrecondition, HostFailure, NotFound, RoostError, TimedOut
+from roost.model.errors import BadInput, Conflict, FailedPrecondition, HostFailure, NotFound, RoostError, TimedOut
 
 ENVOY_TIMEOUT = 10.0
 LOOP_TIMEOUT = 15.0
@@ -37,7 +38,7 @@ _RUNS = (RuntimeState.RUNNING, RuntimeState.FROZEN)
 def stop(settings: Settings, say: Say) -> bool:
     """Stop the cloud and keep its state; False when nothing ran. Raises NotFound when there is no cloud."""
     require_root("down")
-    cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
+    cloud = _load(settings)
     with home_lock(settings.home):
         ran = _end_processes(cloud, say)
         host = LocalHost(cloud)
@@ -51,20 +52,53 @@ def stop(settings: Settings, say: Say) -> bool:
 def destroy(settings: Settings, say: Say, *, confirmed: bool) -> None:
     """Remove the cloud with all its data. Raises BadInput without confirmation, NotFound when there is none."""
     require_root("destroy-cloud")
-    cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
+    cloud = _load(settings)
     if not confirmed:
         raise BadInput(
             f"this deletes the cloud {cloud.id} in {cloud.home}: all apps, disks, images and keys",
             hint="add --yes to do it",
         )
     with home_lock(settings.home):
-        _end_processes(cloud, say)
-        say("removing machines, networks and disks")
-        LocalHost(cloud).destroy_everything()
-        _remove_run_directory(cloud)
+        _remove_from_host(cloud, say)
         _remove_home(cloud)
     cloud_file.forget_cloud(cloud)
     _remove_if_empty(cloud.run.parent)
+
+
+def destroy_stray(cloud: Cloud, say: Say, *, confirmed: bool) -> None:
+    """Remove what is left of a cloud whose home was removed by hand. Files that are in its home's place stay."""
+    require_root("destroy-cloud")
+    if not confirmed:
+        raise BadInput(f"this ends the cloud {cloud.id}, which had its home in {cloud.home}", hint="add --yes to do it")
+    with home_lock(cloud.run):
+        if strays.has_home(cloud):
+            raise Conflict(f"the cloud {cloud.id} has its home, {cloud.home}", hint="roost destroy-cloud --home")
+        _remove_from_host(cloud, say)
+    if not (cloud.home / cloud_file.FILE_NAME).exists():  # else another cloud has taken the place
+        _unmount_all(cloud.home, itself=False)
+        for directory in (cloud.pool, cloud.home):
+            _remove_if_empty(directory)
+    cloud_file.forget_cloud(cloud)
+    _remove_if_empty(cloud.run.parent)
+
+
+def _load(settings: Settings) -> Cloud:
+    try:
+        return cloud_file.load_cloud(settings.home, cache=settings.cache)
+    except NotFound as error:
+        stray = strays.of_home(settings.home)
+        if stray is None:
+            raise
+        raise NotFound(
+            error.message, hint=f"but parts of one that was there still run: {strays.command(stray)}"
+        ) from None
+
+
+def _remove_from_host(cloud: Cloud, say: Say) -> None:
+    _end_processes(cloud, say)
+    say("removing machines, networks and disks")
+    LocalHost(cloud).destroy_everything()
+    _remove_run_directory(cloud)
 
 
 def _end_processes(cloud: Cloud, say: Say) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roost.daemon import cloud_file, pid_file, processes, sole
+from roost.daemon import cloud_file, pid_file, processes, sole, strays
 from roost.daemon.settings import Settings, child_environment
 from roost.daemon.supervise import roostd_argv
 from roost.host.process import Child, run, spawn
@@ -92,6 +92,10 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
     """
     http_port, api_port, domain = wanted.http_port, wanted.api_port, wanted.domain
     if not (settings.home / cloud_file.FILE_NAME).exists():
+        if stray := strays.of_home(settings.home):
+            raise Conflict(
+                f"parts of a cloud that was in {settings.home} still run", hint=f"{strays.command(stray)} ends them"
+            )
         cloud = changed = cloud_file.new_cloud(
             settings.home,
             cache=settings.cache,
@@ -147,6 +151,7 @@ def ensure_run_directory(cloud: Cloud) -> None:
         run(["mount", "-t", "tmpfs", "-o", options, f"roost-{cloud.id}", str(cloud.run)], timeout=10)
     for directory in (cloud.logs, cloud.keys):
         directory.mkdir(mode=0o700, exist_ok=True)
+    strays.keep_identity(cloud)
     sole.allow_roostd(cloud)
 
 
