@@ -94,7 +94,8 @@ class LocalHost:
         if seen.state in (RuntimeState.RUNNING, RuntimeState.FROZEN):
             return self.observe(spec.id)
         runtime = runtime_for(spec.isolation, self._cloud.run)
-        self._release(spec.id)
+        if seen.state is not RuntimeState.ABSENT:
+            self._release(spec.id)
         try:
             return self._start(spec, runtime)
         except BaseException:
