@@ -21,7 +21,7 @@ from pathlib import Path
 
 from roost.daemon import cloud_file, pid_file, processes, sole, strays
 from roost.daemon.settings import Settings, child_environment
-from roost.daemon.supervise import roostd_argv
+from roost.daemon.supervise import STOP_TIMEOUT, roostd_argv
 from roost.host.process import Child, run, spawn
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Conflict, FailedPrecondition, Forbidden, HostFailure, TimedOut
@@ -175,6 +175,8 @@ def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
         except BaseException:
             if supervisor is not None:  # end what was started here, and nothing else
                 pid_file.end(processes.supervisor_pid_file(cloud), timeout=40.0)
+                if seen.roostd is None:
+                    sole.forbid_roostd(cloud, timeout=STOP_TIMEOUT)  # one whose supervisor was killed
                 if seen.envoy is None:
                     pid_file.end(processes.envoy_pid_file(cloud), timeout=10.0)
             raise

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.setup.own_cloud import OwnCloud, traces
+from tests.e2e.setup.own_cloud import ROOT, OwnCloud, traces
 
 
 def until(what: str, holds: Callable[[], bool], timeout: float = 30) -> None:
@@ -150,6 +150,32 @@ def test_a_killed_supervisor_is_replaced_by_up(new_cloud: Callable[[], OwnCloud]
     assert cloud.status()["roostd"]["pid"] == pid, "the running roostd is adopted"
     os.kill(pid, signal.SIGKILL)
     until("a restart by the new supervisor", lambda: healthy(cloud) and cloud.status()["roostd"]["pid"] != pid)
+
+
+def roostds(cloud: OwnCloud) -> list[str]:
+    return [trace for trace in traces(cloud.id, cloud.home) if "roost.daemon.roostd" in trace]
+
+
+def test_a_supervisor_killed_as_it_starts_roostd_leaves_none_unknown(new_cloud: Callable[[], OwnCloud]) -> None:
+    cloud = new_cloud()
+    argv = [ROOT / "roost", "up", "--http-port", str(cloud.http_port), "--api-port", str(cloud.api_port)]
+    environment = {**os.environ, "ROOST_HOME": str(cloud.home)}
+    first = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        until("the cloud's identity", (cloud.home / "cloud.json").exists)
+        run = Path("/run/roost") / cloud.id
+        until("roostd's start", lambda: bool(roostds(cloud)))
+        assert not (run / "roostd.pid").exists(), "this came too late to test anything"
+        os.kill(json.loads((run / "supervisor.pid").read_text())["pid"], signal.SIGKILL)
+        _, error = first.communicate(timeout=60)
+    finally:
+        first.kill()
+        first.wait()
+    assert first.returncode == 1, error
+    assert "supervisor ended" in error
+    until("the end of the roostd that nobody keeps", lambda: not roostds(cloud))
+    assert cloud.up().code == 0
+    assert len(roostds(cloud)) == 1
 
 
 def test_a_stopped_supervisor_is_ended_all_the_same(new_cloud: Callable[[], OwnCloud]) -> None:
