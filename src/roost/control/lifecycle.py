@@ -65,6 +65,13 @@ class Lifecycle:
                 return self._resume(machine, observed, source)
             return self._start(machine, source)
 
+    def admit(self, machine_id: str) -> None:
+        """Let a machine get requests that was kept from them until it had proven healthy."""
+        with self._core.locks.holding(machine_id):
+            machine = self._present(machine_id)
+            if machine.cordoned:
+                self._save(replace(machine, cordoned=False))
+
     def thaw(self, machine_id: str) -> bool:
         """Let a suspended machine run on at once; False when it does not run.
 

@@ -66,11 +66,13 @@ class Machines:
         release: int = 0,
         group: str = "app",
         launch: bool = True,
+        cordoned: bool = False,
         urgent: bool = False,
     ) -> Machine:
         """Add the row of a machine, with a slot of its own. `launch` says whether it is meant to run.
 
-        Raises InsufficientCapacity; an `urgent` one may use what the pool keeps in reserve.
+        A `cordoned` one gets no requests until `Lifecycle.admit`. Raises InsufficientCapacity; an `urgent` one
+        may use what the pool keeps in reserve.
         """
         core, now = self._core, self._core.now()
         if not urgent:
@@ -94,7 +96,7 @@ class Machines:
                 slot=slot,
                 private_ip=str(ipv6_of(core.cloud, slot)),
                 private_ipv4=str(ipv4_of(core.cloud, slot)),
-                cordoned=False,
+                cordoned=cordoned,
                 restarts=0,
                 last_exit=None,
                 created_at=now,

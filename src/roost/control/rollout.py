@@ -41,7 +41,10 @@ class Rollout:
         self._routing = routing
 
     def to(self, release: Release, job: Job) -> None:
-        """Roll out; raises Unprocessable, with the last log lines, when a new machine does not become healthy."""
+        """Roll out; raises Unprocessable, with the last log lines, when a new machine does not become healthy.
+
+        A new machine gets no request before it is healthy, however early it listens.
+        """
         configs = self._configs(release)
         if "wanted" not in job.result:
             job.keep(wanted=wanted_counts(self._of(release.app), configs))
@@ -59,7 +62,7 @@ class Rollout:
                 case None:
                     return
                 case Bring(group):
-                    machine = self._add(release, group, configs[group])
+                    machine = self._add(release, group, configs[group], cordoned=True)
                     job.report(f"machine {machine.id} ({group})")
                 case Retire(machine_id):
                     self._core.fault("deploy.rollout.retire")
@@ -142,6 +145,8 @@ class Rollout:
             raise Unprocessable(
                 f"release v{release.version} did not become healthy: {problem.message}", hint=problem.hint
             )
+        self._lifecycle.admit(machine.id)
+        self._core.fault("deploy.rollout.admitted")
         self._core.on_loop(self._routing.sync(release.app))
         job.report(f"machine {machine.id} is healthy")
 
@@ -166,13 +171,16 @@ class Rollout:
             if done:
                 return future.result()
 
-    def _add(self, release: Release, group: str, config: MachineConfig, *, urgent: bool = False) -> Machine:
+    def _add(
+        self, release: Release, group: str, config: MachineConfig, *, cordoned: bool = False, urgent: bool = False
+    ) -> Machine:
         return self._machines.add(
             release.app,
             config,
             image_digest=release.image_digest,
             release=release.version,
             group=group,
+            cordoned=cordoned,
             urgent=urgent,
         )
 

@@ -43,7 +43,8 @@ _ORDER = {
 
 def whom_to_wake(app: str, machines: Sequence[Machine], *, release_failure: str, now: float) -> Rouse | Refuse:
     """Choose the machine that answers soonest: running, then suspended, then stopped."""
-    serving = [m for m in machines if web_service(m) is not None and not m.cordoned and m.state in _ORDER]
+    with_service = [m for m in machines if web_service(m) is not None and m.state in _ORDER]
+    serving = [m for m in with_service if not m.cordoned]
     if not machines:
         if release_failure:
             return Refuse(
@@ -54,6 +55,14 @@ def whom_to_wake(app: str, machines: Sequence[Machine], *, release_failure: str,
                 "roost logs -a " + app,
             )
         return Refuse(503, "app", "no_release", f"{app} has no release yet.", f"Deploy one: roost deploy -a {app}")
+    if with_service and not serving:
+        return Refuse(
+            503,
+            "app",
+            "not_healthy_yet",
+            f"The first release of {app} is being started and is not healthy yet.",
+            f"Try again in a moment. What it says: roost logs -a {app}",
+        )
     if not serving:
         return Refuse(
             503,

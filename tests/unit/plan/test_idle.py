@@ -39,3 +39,10 @@ def test_off_never_sleeps_and_machines_that_sleep_are_left_alone() -> None:
 
 def test_stop_is_told_from_suspend() -> None:
     assert who_sleeps([machine(config=service(autostop="stop"))], active=0, last_request_at=0, now=1e9).how == "stop"
+
+
+def test_a_machine_that_is_not_admitted_yet_stays_awake_and_keeps_nobody_awake() -> None:
+    new = machine(id="b" * 14, cordoned=True, updated_at=1e9)
+    old = machine(id="a" * 14)
+    assert who_sleeps([new], active=0, last_request_at=0, now=2e9).machines == ()
+    assert who_sleeps([old, new], active=0, last_request_at=0, now=1e9).machines == (old,)

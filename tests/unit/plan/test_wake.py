@@ -4,6 +4,7 @@ import pytest
 from tests.unit.factory import exited, machine, service
 
 from roost.model.machine import MachineState
+from roost.model.machine_config import MachineConfig
 from roost.plan.wake import Refuse, Rouse, whom_to_wake
 
 S = MachineState
@@ -17,6 +18,8 @@ def test_the_machine_that_answers_soonest_is_chosen() -> None:
     stopped = machine(id="a" * 14, state=S.STOPPED)
     suspended = machine(id="b" * 14, state=S.SUSPENDED)
     started = machine(id="c" * 14, state=S.STARTED)
+    unproven = machine(id="d" * 14, state=S.STARTED, cordoned=True)
+    assert choose(unproven, stopped) == Rouse(stopped)
     assert choose(stopped, suspended) == Rouse(suspended)
     assert choose(stopped, suspended, started) == Rouse(started)
 
@@ -26,7 +29,8 @@ def test_the_machine_that_answers_soonest_is_chosen() -> None:
     [
         ((), "", "no_release"),
         ((), "exited with code 3", "release_failed"),
-        ((machine(cordoned=True),), "", "no_service"),
+        ((machine(config=MachineConfig(image="roost/base:bookworm")),), "", "no_service"),
+        ((machine(cordoned=True),), "", "not_healthy_yet"),
         ((machine(state=S.STOPPED, config=service(autostart=False)),), "", "stopped"),
         ((machine(state=S.FAILED, updated_at=1995.0, last_exit=exited(7)),), "", "app_exited"),
     ],
