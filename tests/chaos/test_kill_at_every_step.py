@@ -40,6 +40,7 @@ SUSPEND = [name for name in NAMED if name.startswith("machine.suspend.")]
 STOP = [name for name in NAMED if name.startswith(("machine.stop.", "host.stop."))]
 UNREACHED = {
     "host.stop.kill",
+    "host.destroy.network",
     "host.destroy.pool",
 }  # a process that ignores its signal; destroy-cloud: tested elsewhere
 

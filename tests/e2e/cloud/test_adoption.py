@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import threading
@@ -91,3 +93,53 @@ def test_conmon_killed_does_not_take_the_app_down(cloud: RunningCloud, app: str)
     cloud.roost("machine", "stop", machine["id"], "-a", app)
     assert cloud.machines(app)[0]["state"] == "stopped"
     assert cloud.get(app).status_code == 200  # and it starts again for a request
+
+
+def test_after_everything_was_killed_what_is_desired_runs_again(cloud: RunningCloud, app: str) -> None:
+    """As after a reboot: the app that was awake runs again; the one that slept lost its memory, and wakes afresh."""
+    sleeper = f"{app}-2"
+    cloud.roost("apps", "create", sleeper)
+    try:
+        create(cloud, sleeper, config())
+        first = wait_until(lambda: (r := cloud.get(sleeper)).status_code == 200 and r.text, "the second app answers")
+        cloud.roost("machine", "suspend", cloud.machines(sleeper)[0]["id"], "-a", sleeper)
+        before = cloud.get(app).text
+        kill_all_of(cloud)
+        cloud.roost("up", "--home", cloud.home)
+        wait_until(lambda: cloud.machines(app)[0]["state"] == "started", "the awake app is started again")
+        again = wait_until(lambda: (r := cloud.get(app)).status_code == 200 and r.text, "and answers")
+        assert again != before
+        assert cloud.machines(sleeper)[0]["state"] == "stopped"
+        assert cloud.get(sleeper).text not in ("", first)
+    finally:
+        cloud.roost("apps", "destroy", sleeper, "--yes", "--force", check=False)
+
+
+def kill_all_of(cloud: RunningCloud) -> None:
+    """SIGKILL to every process of the cloud at once: supervisor, roostd, Envoy, monitors and machines."""
+    cloud_id = json.loads((cloud.home / "cloud.json").read_text())["id"]
+
+    def living() -> set[int]:
+        found: set[int] = set()
+        for place, _, _ in os.walk("/sys/fs/cgroup"):
+            if f"/roost-{cloud_id}" in place:
+                with contextlib.suppress(OSError):  # roostd removes it meanwhile
+                    found |= {int(pid) for pid in (Path(place) / "cgroup.procs").read_text().split()}
+        for entry in Path("/proc").iterdir():
+            try:
+                command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+            except OSError:
+                continue
+            if cloud_id.encode() in command or str(cloud.home).encode() in command:
+                found.add(int(entry.name))
+        return found
+
+    def none_left() -> bool:
+        for pid in (left := living()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for group in Path("/sys/fs/cgroup/freezer").glob(f"roost-{cloud_id}/*/freezer.state"):
+            group.write_text("THAWED")  # under cgroup v1 a frozen process dies only when it is thawed
+        return not left
+
+    wait_until(none_left, "all processes of the cloud are gone")
