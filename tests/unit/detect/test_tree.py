@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from roost.build.detect import DictTree, DirectoryTree, detect
@@ -72,6 +72,7 @@ _NAMES = st.sampled_from(
 
 
 @given(st.dictionaries(_NAMES, st.text(max_size=200), max_size=6))
+@example({"composer.json": "0"})
 def test_any_content_gives_a_plan_or_a_clear_error(files: dict[str, str]) -> None:
     try:
         assert detect(DictTree(files)).evidence

@@ -42,6 +42,8 @@ def detect_php(tree: SourceTree) -> Candidate | None:
     _dotenv_needs(tree, story)
     if root is not None:
         story.found(f"{posixpath.join(root, 'index.php')} is served by Apache with mod_php")
+    elif not story.evidence:
+        story.found("composer.json is there")
     obstacle = "" if root is not None else _nothing()
     env = {"ROOST_DOCUMENT_ROOT": posixpath.join("/app", root or "").rstrip("/"), "COMPOSER_ALLOW_SUPERUSER": "1"}
     secret = {"laravel": "APP_KEY", "symfony": "APP_SECRET"}.get(framework, "")
