@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from roost.host import doctor_kernel, doctor_network
@@ -23,12 +24,13 @@ _GB = 1 << 30
 MIN_DISK, GOOD_DISK = 5 * _GB, 20 * _GB  # free bytes where ROOST_HOME lies; images and disks share them
 MIN_MEMORY, GOOD_MEMORY = 512 << 20, 1 * _GB  # available bytes
 
-# program, option that prints its version, lowest version that is known to do, Debian package, what it is for
+# program, option that prints its version, lowest version that is known to do, Debian package, what it is for.
+# Without an option it only has to be there: mmdebstrap takes longer to say its version than all other checks together.
 TOOLS = (
     ("crun", "--version", (1, 8), "crun", "runs machines"),
     ("conmon", "--version", (2, 1), "conmon", "watches machines and writes their logs"),
     ("skopeo", "--version", (1, 9), "skopeo", "copies images from registries"),
-    ("mmdebstrap", "--version", (1, 3), "mmdebstrap", "makes the base image"),
+    ("mmdebstrap", "", (), "mmdebstrap", "makes the base image"),
     ("nft", "--version", (1, 0, 2), "nftables", "keeps private networks apart"),
     ("mkfs.xfs", "-V", (5, 1), "xfsprogs", "makes the pool; reflinks are the default from 5.1 on"),
     ("mkfs.ext4", "-V", (1, 46), "e2fsprogs", "makes disks"),
@@ -37,7 +39,7 @@ TOOLS = (
 
 
 def diagnose(http_port: int, api_port: int, home: Path) -> list[Finding]:
-    """Look at everything a cloud needs of this host. `home` need not exist yet. Takes about a second."""
+    """Look at everything a cloud needs of this host, all at once, since `roost up` waits. `home` need not exist yet."""
     checks: list[tuple[str, Callable[[], list[Finding]]]] = [
         ("root", lambda: [_root()]),
         ("kernel", doctor_kernel.findings),
@@ -46,13 +48,16 @@ def diagnose(http_port: int, api_port: int, home: Path) -> list[Finding]:
         ("memory", lambda: [_memory()]),
         ("network", lambda: doctor_network.findings(http_port, api_port)),
     ]
-    findings: list[Finding] = []
-    for name, check in checks:
+
+    def carry_out(named: tuple[str, Callable[[], list[Finding]]]) -> list[Finding]:
+        name, check = named
         try:
-            findings += check()
+            return check()
         except (RoostError, OSError, ValueError) as error:
-            findings.append(fail(name, f"could not be checked: {error}", "report this"))
-    return findings
+            return [fail(name, f"could not be checked: {error}", "report this")]
+
+    with ThreadPoolExecutor(len(checks)) as pool:
+        return [finding for findings in pool.map(carry_out, checks) for finding in findings]
 
 
 def _root() -> Finding:
@@ -69,6 +74,8 @@ def _tool(program: str, option: str, lowest: tuple[int, ...], package: str, purp
     install = f"apt install {package}"
     if shutil.which(program, path=os.defpath + ":/usr/sbin:/sbin:/usr/local/bin:/usr/local/sbin") is None:
         return fail(program, f"missing; it {purpose}", install)
+    if not option:
+        return ok(program, "there")
     done = run([program, option], timeout=10, check=False)
     text = (done.stdout + done.stderr).decode(errors="replace").strip()
     version = parse_version(text)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from tests.unit.factory import exited, machine
 
 from roost.model.app import Event, ReleaseState
 from roost.model.app_config import AppConfig
@@ -16,7 +17,6 @@ from roost.model.operation import Operation, OperationState
 from roost.store.machines import EVENTS_KEPT
 from roost.store.schema import metadata
 from roost.store.store import Store
-from tests.unit.factory import exited, machine
 
 
 @pytest.fixture
@@ -125,7 +125,8 @@ def test_releases_count_up_and_secrets_are_replaced(store: Store) -> None:
         )
     store.releases.set_state("shop", 2, ReleaseState.FAILED, "it exited")
     assert release.version == 2
-    assert [(r.version, r.state, r.reason) for r in store.releases.list("shop")][0] == (
+    latest = store.releases.list("shop")[0]
+    assert (latest.version, latest.state, latest.reason) == (
         2,
         ReleaseState.FAILED,
         "it exited",
