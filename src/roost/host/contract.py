@@ -153,8 +153,14 @@ class Host(Protocol):
         """Remove the log of a machine that is gone."""
 
     def execute(
-        self, machine_id: str, argv: tuple[str, ...], *, stdin: bytes = b"", timeout: float = 60.0,
-        env: dict[str, str] | None = None, user: str = "",
+        self,
+        machine_id: str,
+        argv: tuple[str, ...],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        env: dict[str, str] | None = None,
+        user: str = "",
     ) -> ExecResult:
         """Run a command inside; raises TimedOut after `timeout` seconds (the command is killed then)."""
 
