@@ -48,7 +48,11 @@ def _user_namespaces() -> Finding:
     name = "user namespaces"
     if run(["unshare", "--user", "true"], timeout=10, check=False).returncode == 0:
         return ok(name, "can be made")
-    return fail(name, "can't be made: root in a machine would be root outside", "sysctl user.max_user_namespaces=65536")
+    return fail(
+        name,
+        "can't be made: root in a machine would be root outside",
+        "sysctl user.max_user_namespaces=65536. In a chroot the kernel makes none, whatever that says",
+    )
 
 
 def _file_system(kind: str, purpose: str) -> Finding:
