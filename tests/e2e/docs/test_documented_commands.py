@@ -1,0 +1,240 @@
+"""Every command that the README and docs/ show is typed here, or named with the test that runs it or why it can't be.
+
+The session below reads like a day with Roost. A line in it stands for the documented commands that it is an instance
+of: every one of them needs such a line, and every optional part a line that uses it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.e2e.cloud.conftest import ROOT, RunningCloud
+from tests.e2e.docs.documented import collect
+from tests.e2e.docs.reader import Reader, Step, prepare
+
+YES = ((r"\[[yY]/[nN]\]", "y"),)
+NO = ((r"\[[yY]/[nN]\]", "n"),)
+ID = ("machine", r'"id": "([0-9a-f]{14})"')
+OPERATION = ("operation", r"([0-9A-Z]{26})")
+FOLLOWED = Step("roost operations show {operation} --follow --logs", shows="succeeded")
+
+THE_CLOUD = (
+    Step("scripts/setup"),
+    Step("./roost up", shows="http://127.0.0.1:"),  # changes nothing when it runs
+    Step("roost up --home {home} --http-port {http} --api-port {api}"),
+    Step("./roost doctor"),
+    Step("roost doctor --json", shows=r"^\["),
+    Step("roost version", shows=r"^roost \d"),
+    Step("roost deploy --help", shows="Example: roost deploy"),
+    Step("roost --install-completion", shows="completion"),
+    Step("roost status", shows="apps at"),
+    Step("roost status --json", saves=("roostd", r'"roostd": \{[^}]*"pid": (\d+)')),
+    Step("roost login http://127.0.0.1:4280", stdin="{token}\n", shows="Logged in"),
+    Step("roost logout", shows="Logged out"),
+    Step("roost login http://127.0.0.1:4280 --insecure", stdin="{token}\n", shows="Logged in"),
+    Step("roost logout"),
+    Step("roost logout", shows="were not"),
+)
+LAUNCHING = (
+    Step("./roost launch ./my-app", code=2, shows="--yes"),  # nobody there to ask
+    Step("./roost launch ./my-app", answers=YES, shows="my-app is up"),
+    Step("roost launch ~/src/shop", answers=YES, shows="shop is up"),
+    Step("roost apps destroy shop", answers=NO, code=1, shows="Nothing was changed"),
+    Step("roost apps destroy shop --yes"),
+    Step("roost apps create shop"),
+    Step("roost apps destroy shop", answers=YES),
+    Step("roost apps create shop --org acme --network own --json", shows='"shop"'),
+    Step("roost apps destroy shop --yes"),
+    Step("roost launch ./shop --name shop --yes --no-deploy"),
+    Step("roost apps destroy shop --yes"),
+    Step("rm shop/roost.toml"),
+    Step("roost launch ./shop --name shop --yes", shows="shop is up"),  # v1
+    Step("roost apps list", shows="shop"),
+    Step("roost apps list --json", shows='"shop"'),
+    Step("roost status -a shop", shows="awake"),
+    Step("roost status -a shop --json", shows='"state": "awake"'),
+    Step("roost open -a shop --print", shows="http://shop.localhost:"),
+    Step("roost open -a shop"),
+    Step("grep http://shop.localhost: opened"),
+)
+DEPLOYING = (
+    Step("roost deploy", where="shop", shows="runs v2"),
+    Step("roost deploy ./shop --build-secret NPM_TOKEN", shows="runs v3"),
+    Step(
+        "roost deploy ./shop -a shop --build-arg COLOUR=red --build-secret KEY=@key.txt --no-cache --detach",
+        saves=OPERATION,
+    ),
+    FOLLOWED,
+    Step("roost rollback", where="shop", shows="runs v5"),
+    Step("roost rollback v3 -a shop --detach", saves=OPERATION),
+    FOLLOWED,
+    Step("roost deploy ./slow -a shop --detach", saves=OPERATION),
+    Step("roost operations list -a shop", shows="running"),
+    Step("roost operations cancel {operation}", shows="being cancelled"),
+    Step("roost operations show {operation} --follow", shows="cancelled"),
+    Step("roost operations show {operation}", shows="cancelled"),
+    Step("roost operations show {operation} --json", shows='"cancelled"'),
+    Step("roost operations list", shows="shop"),
+    Step("roost operations list --json", shows=r"^\["),
+    Step("roost deploy -a shop --image roost/base:bookworm"),
+    Step("roost deploy --image roost/base:bookworm", where="shop"),
+    Step("roost releases -a shop", shows="v3"),
+    Step("roost releases -a shop --json", shows=r"^\["),
+)
+SECRETS = (
+    Step("roost secrets set -a shop API_KEY=@key.txt SMTP_PASSWORD=-", stdin="p-1\n", shows="SMTP_PASSWORD"),
+    Step("roost secrets set -a shop GREETING=hello"),
+    Step("roost secrets set KEY=VALUE", where="shop"),
+    Step("roost secrets import -a shop < .env", shows="COLOUR"),
+    Step("roost secrets list -a shop", shows="GREETING"),
+    Step("roost secrets list -a shop --json", shows='"GREETING"'),
+    Step("roost ssh console -a shop --command 'sh -c \"echo $GREETING\"'", shows="hello"),
+    Step("roost secrets unset -a shop API_KEY --stage"),
+    Step("roost secrets unset -a shop SMTP_PASSWORD"),
+)
+LOGS_AND_CONSOLE = (
+    Step("roost machine list -a shop --json", saves=ID),
+    Step("roost logs -a shop"),
+    Step("roost logs -a shop --since 10m --machine {machine} --limit 100 --json", shows='^{"'),
+    Step("roost logs -a shop --follow", until=r"\S", code=130),
+    Step("roost logs -f", where="shop", until=r"\S", code=130),
+    Step("roost ssh console -a shop", answers=((r"[#$] ", "exit 7"),), code=7),
+    Step("roost ssh console", where="shop", answers=((r"[#$] ", "exit"),)),
+    Step("roost ssh console -a shop --machine {machine} --command 'cat /etc/hostname'"),
+)
+MACHINES = (
+    Step("roost apps create demo"),
+    Step("roost machine run roost/base:bookworm -a demo -- sleep infinity", shows="started"),
+    Step("roost machine list -a demo", shows="started", saves=("machine", r"\b([0-9a-f]{14})\b")),
+    Step("roost machine exec {machine} -a demo -- cat /etc/os-release", shows="bookworm"),
+    Step("roost machine suspend {machine} -a demo"),
+    Step(
+        "roost machine run roost/base:bookworm -a shop --name job --env A=b --memory 128 --cpus 1 --json"
+        " -- sh -c 'trap \"exit 0\" TERM; sleep infinity & wait'",
+        saves=ID,
+    ),
+    Step("roost machine run roost/base:bookworm -a shop --rm -- true"),
+    Step("roost machine run roost/base:bookworm -a shop", shows="[0-9a-f]{14}"),
+    Step("roost machine status {machine} -a shop", shows="job"),
+    Step("roost machine status {machine} -a shop --json", shows='"job"'),
+    Step("roost machine exec {machine} -a shop -- sh -c 'exit 7'", code=7),
+    Step("roost machine exec {machine} -a shop --timeout 1 -- sleep 60", code=124),
+    Step("roost machine exec {machine} -a shop --timeout 9 --json -- printenv A", shows='"b'),
+    Step("roost machine suspend {machine} -a shop"),
+    Step("roost machine list -a shop --state started,suspended --json", shows='"suspended"'),
+    Step("roost machine list -a shop", shows="suspended"),
+    Step("roost machine start {machine} -a shop"),
+    Step("roost machine restart {machine} -a shop"),
+    Step("roost machine stop {machine} -a shop --signal SIGTERM --timeout 5"),
+    Step("roost machine start {machine} -a shop"),
+    Step("roost machine destroy {machine} -a shop --force"),
+    Step("roost machine status {machine} -a shop", code=3),
+)
+IMAGES = (
+    Step("roost image list", shows="roost/base"),
+    Step("roost image list --json", shows="roost/base"),
+        Step("roost image collect", shows="freed"),
+    Step("roost image collect --json", shows="freed_bytes"),
+)
+THE_END = (
+    Step('sqlite3 /var/lib/roost/state.db ".backup /backup/state.db"'),
+    Step("cp -a /var/lib/roost/cloud.json /var/lib/roost/keys /backup/"),
+    Step("ls backup/state.db backup/cloud.json backup/keys/cli.token"),
+    Step("kill {roostd}"),
+    Step("roost status", shows="apps at"),  # it is back within a second
+    Step("roost apps destroy demo --yes"),
+    Step("roost down"),
+    Step("roost down"),
+    Step("roost up --http-port 80 --domain apps.example.com"),
+    Step("roost status -a shop", shows="shop.apps.example.com"),
+    Step("roost down && ./roost up --http-port 80 --domain apps.example.org"),
+    Step("roost down && roost up --api-port {api}"),
+    Step("roost up"),
+    Step("roost destroy-cloud", answers=NO, code=1),
+    Step("roost destroy-cloud --yes"),
+    Step("roost status", code=4),
+)
+SESSION = (
+    *THE_CLOUD,
+    *LAUNCHING,
+    *DEPLOYING,
+    *SECRETS,
+    *LOGS_AND_CONSOLE,
+    *MACHINES,
+    *IMAGES,
+    *THE_END,
+)
+
+# What another test runs: the command, or an optional part of one, and the test with the words by which it does.
+ELSEWHERE = {
+    "./roost launch hello --yes": ("tests/e2e/setup/test_readme.py", '"launch", "hello", "--yes"'),
+    "curl http://hello.localhost:8080/": ("tests/e2e/setup/test_readme.py", 'run("curl"'),
+    "git clone REPOSITORY roost": ("tests/e2e/setup/test_checkout.py", '"git", "clone"'),
+    "roost destroy-cloud --stray ID --yes": ("tests/e2e/setup/test_cloud_life.py", '"--stray", cloud_id, "--yes"'),
+    "[--foreground]": ("tests/e2e/setup/test_cloud_life.py", '"--foreground"'),
+    "kill -9": ("tests/e2e/setup/test_cloud_life.py", "signal.SIGKILL"),
+}
+NOT_HERE = {
+    "scripts/test": "runs this test",
+    "scripts/test unit": "runs what scripts/test runs",
+    "scripts/lock": "rewrites the locked versions with today's",
+    "sudo scripts/demo": "a cloud's whole life once more; scripts/rehearse runs it on a fresh Debian",
+    "scripts/rehearse": "makes a Debian and a cloud in it, which takes minutes",
+    ".venv/bin/python bench/*": "takes minutes, and its figures mean something on an idle host only",
+    "git pull": "there is no later version to pull",
+    "*scripts/install*": "needs systemd",
+    "systemctl *": "needs systemd",
+    "ssh -NL *": "needs a second computer",
+    "roost login https://cloud.example:4280 < token.txt": "needs a name and TLS before the API; http is tried",
+    "roost image pull debian:bookworm-slim": "needs a public registry; tests/contract/build pulls from one of its own",
+    "[--isolation gvisor]": "runsc is not among the packages",
+}
+
+
+def _excused(command: str) -> list[str]:
+    """The entries of the two tables that speak of a command or of an optional part."""
+
+    def fits(entry: str) -> bool:
+        return re.fullmatch(re.escape(entry).replace(r"\*", ".*"), command) is not None
+
+    return [entry for entry in (*ELSEWHERE, *NOT_HERE) if fits(entry)]
+
+
+def test_every_documented_command_is_run_or_excused() -> None:
+    missing, used, cited = [], set(), set()
+    typed = [line for step in SESSION for line in step.line.split(" && ")]
+    for command in collect(ROOT):
+        if excuses := _excused(command.text):
+            used.update(excuses)
+            continue
+        matches = {line: found for line in typed if (found := command.match(line))}
+        cited.update(matches)
+        if not matches:
+            missing.append(f"{command.where}: {command.text}")
+        for number, part in enumerate(command.parts, start=1):
+            if excuses := _excused(f"[{part}]"):
+                used.update(excuses)
+            elif not any(found[number] for found in matches.values()):
+                missing.append(f"{command.where}: [{part}] of {command.text}")
+    assert missing == [], "documented, and nobody runs it"
+    assert [entry for entry in (*ELSEWHERE, *NOT_HERE) if entry not in used] == [], "excused, and not documented"
+    stray = [line for line in typed if line not in cited and line.startswith(("roost ", "./roost ", "scripts/"))]
+    assert stray == [], "typed, and not documented"
+
+
+@pytest.mark.parametrize("command", ELSEWHERE)
+def test_what_is_run_elsewhere_is_run_there(command: str) -> None:
+    path, words = ELSEWHERE[command]
+    assert words in (ROOT / path).read_text()
+
+
+@pytest.mark.timeout(400)
+def test_the_documented_commands_work(cloud: RunningCloud, tmp_path: Path) -> None:
+    prepare(tmp_path, ROOT / "examples" / "static")
+    token = (cloud.home / "keys" / "cli.token").read_text().strip()
+    ports = {"http": str(cloud.http_port), "api": str(cloud.api_port)}
+    reader = Reader(tmp_path, cloud, {"home": str(cloud.home), "token": token, **ports})
+    for step in SESSION:
+        reader.type(step)
