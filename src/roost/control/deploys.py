@@ -43,10 +43,10 @@ class Deploys:
         self._sources = sources
         self._rollout = rollout
         verbs = (
-            Step(STEPS[0], "Looking at the source", self._detect),
+            Step(STEPS[0], "Looking at the source", self._detect, silent=_has_no_source),
             Step(STEPS[1], "Building the image", self._build),
             Step(STEPS[2], "Recording the release", self._release, self._fail_release),
-            Step(STEPS[3], "Running the release command", self._release_command),
+            Step(STEPS[3], "Running the release command", self._release_command, silent=self._has_no_command),
             Step(STEPS[4], "Rolling out", self._roll_out, self._roll_back),
             Step(STEPS[5], "Finishing", self._complete),
         )
@@ -106,9 +106,9 @@ class Deploys:
         return complete[1]
 
     def _detect(self, job: Job) -> None:
-        source = str(job.arguments["source"])
-        if not source or job.arguments["image"]:
+        if _has_no_source(job):
             return
+        source = str(job.arguments["source"])
         plan, config, _text = self._sources.plan(source, _config(job), job.app)
         for line in plan.evidence:
             job.report(line)
@@ -190,6 +190,9 @@ class Deploys:
             reason = job.operation.error or "cancelled"
             self._core.store.releases.set_state(job.app, _int(job.result["version"]), ReleaseState.FAILED, reason)
 
+    def _has_no_command(self, job: Job) -> bool:
+        return not self._core.store.releases.get(job.app, _int(job.result["version"])).config.deploy.release_command
+
     def _release_command(self, job: Job) -> None:
         release = self._core.store.releases.get(job.app, _int(job.result["version"]))
         if release.config.deploy.release_command:
@@ -219,6 +222,10 @@ class Deploys:
             job.report(f"v{version} serves {url}")
         else:
             job.report(f"v{version} runs; no request reaches it, as its roost.toml has no [http_service]")
+
+
+def _has_no_source(job: Job) -> bool:
+    return not job.arguments["source"] or bool(job.arguments["image"])
 
 
 def _config(job: Job) -> AppConfig:

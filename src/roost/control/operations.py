@@ -94,6 +94,7 @@ class Step:
     title: str
     run: Callable[[Job], None]
     undo: Callable[[Job], None] | None = None
+    silent: Callable[[Job], bool] = lambda _job: False  # True: there is nothing to do, and nothing to tell
 
 
 class Operations:
@@ -193,7 +194,8 @@ class Operations:
             for step in steps[first:]:
                 job.check()
                 job.save(step=step.name)
-                job.report(step.title, "step")
+                if not step.silent(job):
+                    job.report(step.title, "step")
                 self._core.fault(f"{kind}.{step.name}.begin")
                 done.append(step)
                 began = time.monotonic()
