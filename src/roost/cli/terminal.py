@@ -38,11 +38,12 @@ class Remote(Protocol):
 
 
 def window_size() -> tuple[int, int]:
-    """Return rows and columns of the terminal; 24 and 80 when there is none."""
+    """Return rows and columns of the terminal; 24 and 80 when there is none, or none that knows its size."""
     for descriptor in (0, 1, 2):
         with suppress(OSError):  # no terminal
             size = os.get_terminal_size(descriptor)
-            return max(size.lines, 1), max(size.columns, 1)
+            if size.lines and size.columns:  # a serial line has 0 and 0
+                return size.lines, size.columns
     return 24, 80
 
 

@@ -140,3 +140,8 @@ def test_input_from_a_pipe_ends_with_end_of_file() -> None:
     finally:
         for descriptor in (reading, sink, sink_read):
             os.close(descriptor)
+
+
+def test_a_terminal_that_does_not_know_its_size_is_an_ordinary_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))  # a serial line
+    assert terminal.window_size() == (24, 80)
