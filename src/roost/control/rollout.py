@@ -154,7 +154,7 @@ class Rollout:
         """Wait for `work` on the loop, and tell what the machine logs meanwhile.
 
         Nothing is told of a wait of less than `quiet` seconds that ends well (with None). The work has its own
-        deadline.
+        deadline, and ends with the job: raises Cancelled.
         """
         future = self._core.begin_on_loop(work)
         began, offset, lines = self._core.now(), 0, list[str]()
@@ -170,6 +170,9 @@ class Rollout:
                 lines.clear()
             if done:
                 return future.result()
+            if job.cancelled.is_set():
+                future.cancel()
+                job.check()
 
     def _add(
         self, release: Release, group: str, config: MachineConfig, *, cordoned: bool = False, urgent: bool = False
