@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.cloud.conftest import ROOT, RunningCloud
-from tests.e2e.docs.documented import collect
+from tests.e2e.docs.documented import collect, plain
 from tests.e2e.docs.reader import Reader, Step, prepare
 
 YES = ((r"\[[yY]/[nN]\]", "y"),)
@@ -170,7 +170,7 @@ SESSION = (
 
 # What another test runs: the command, or an optional part of one, and the test with the words by which it does.
 ELSEWHERE = {
-    "./roost launch hello --yes": ("tests/e2e/setup/test_readme.py", '"launch", "hello", "--yes"'),
+    "roost launch hello --yes": ("tests/e2e/setup/test_readme.py", '"launch", "hello", "--yes"'),
     "curl http://hello.localhost:8080/": ("tests/e2e/setup/test_readme.py", 'run("curl"'),
     "git clone REPOSITORY roost": ("tests/e2e/setup/test_checkout.py", '"git", "clone"'),
     "roost destroy-cloud --stray ID --yes": ("tests/e2e/setup/test_cloud_life.py", '"--stray", cloud_id, "--yes"'),
@@ -178,7 +178,7 @@ ELSEWHERE = {
         "tests/contract/sdk/test_cli_commands.py",
         'run("image", "refresh", "roost/base:bookworm")',
     ),
-    "sudo scripts/demo": ("tests/e2e/setup/test_fresh_debian.py", 'demo="scripts/demo'),
+    "scripts/demo": ("tests/e2e/setup/test_fresh_debian.py", 'demo="scripts/demo'),
     "scripts/rehearse": ("tests/e2e/setup/test_fresh_debian.py", '"rehearse", command'),
     "[--foreground]": ("tests/e2e/setup/test_cloud_life.py", '"--foreground"'),
 }
@@ -202,7 +202,7 @@ def _excused(command: str) -> list[str]:
     """The entries of the two tables that speak of a command or of an optional part."""
 
     def fits(entry: str) -> bool:
-        return re.fullmatch(re.escape(entry).replace(r"\*", ".*"), command) is not None
+        return re.fullmatch(re.escape(entry).replace(r"\*", ".*"), plain(command)) is not None
 
     return [entry for entry in (*ELSEWHERE, *NOT_HERE) if fits(entry)]
 
