@@ -6,6 +6,7 @@ import asyncio
 
 from roost.control.core import Core, log
 from roost.control.images import Images
+from roost.model.replay import REPLAY_LIFETIME
 
 HOST_ROUND = 3.0  # seconds: a log grows by no more than a disk can write in this time
 CLEANING = 600.0  # seconds between two rounds of removing what nothing uses
@@ -29,7 +30,7 @@ class Housekeeping:
                 log.exception("looking after the host failed")
 
     async def clean(self) -> None:
-        """Remove images that nothing uses, and old logs of machines that are gone."""
+        """Remove images that nothing uses, answers that are a day old, and logs of machines that are gone."""
         while True:
             await asyncio.sleep(CLEANING)
             try:
@@ -40,6 +41,7 @@ class Housekeeping:
     def clean_once(self) -> None:
         """One round of cleaning."""
         self._core.store.events.trim()
+        self._core.store.replays.forget_before(self._core.now() - REPLAY_LIFETIME)
         freed = self._images.collect()
         gone = self._core.store.events.forget_gone(self._core.now() - LOG_KEPT)
         for machine_id in gone:

@@ -67,10 +67,13 @@ class Lifecycle:
 
     def admit(self, machine_id: str) -> None:
         """Let a machine get requests that was kept from them until it had proven healthy."""
+        self.set_cordoned(machine_id, False)
+
+    def set_cordoned(self, machine_id: str, cordoned: bool) -> Machine:
+        """Say whether requests are kept from a machine. Its app's routes must be brought up to date after."""
         with self._core.locks.holding(machine_id):
             machine = self._present(machine_id)
-            if machine.cordoned:
-                self._save(replace(machine, cordoned=False))
+            return machine if machine.cordoned is cordoned else self._save(replace(machine, cordoned=cordoned))
 
     def thaw(self, machine_id: str) -> bool:
         """Let a suspended machine run on at once; False when it does not run.

@@ -21,13 +21,23 @@ from typing import Any
 
 from roost.host import bundle, ending, main_process, mounts, root_fs
 from roost.host.cgroups import Cgroups, ensure_hierarchies
-from roost.host.contract import Console, ExecResult, LogLine, MachineSpec, Observed, RuntimeState, Usage
+from roost.host.contract import (
+    Console,
+    ExecResult,
+    LogLine,
+    MachineSpec,
+    Observed,
+    ProcessInfo,
+    RuntimeState,
+    Usage,
+)
 from roost.host.disks import Disks
 from roost.host.execution import Execution
 from roost.host.logs import MachineLog
 from roost.host.machine_files import MachineFiles, MainProcess, Record, ensure_directory, known
 from roost.host.namespaces import Namespaces, unpin
 from roost.host.network import Network
+from roost.host.process_list import list_processes
 from roost.host.runtime import Runtime, ensure_read_only_crun, release_read_only_crun, runtime_for
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
@@ -253,6 +263,21 @@ class LocalHost:
         check_machine_id(machine_id)
         memory, seconds, pids = self._cgroups.usage(machine_id)
         return Usage(memory, seconds, pids, self._disks.used(machine_id))
+
+    def processes(self, machine_id: str) -> list[ProcessInfo]:
+        """See the contract."""
+        self._running(machine_id)
+        return list_processes(self._cgroups.processes(machine_id))
+
+    def memory_limit(self, machine_id: str) -> int:
+        """See the contract."""
+        self._running(machine_id)
+        return self._cgroups.memory_limit(machine_id)
+
+    def set_memory_limit(self, machine_id: str, limit: int) -> None:
+        """See the contract."""
+        self._running(machine_id)
+        self._cgroups.set_memory_limit(machine_id, limit)
 
     def logs(self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         """See the contract."""

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from roost.host import mounts
-from roost.model.errors import HostFailure, TimedOut
+from roost.model.errors import FailedPrecondition, HostFailure, TimedOut
 
 ROOT = Path("/sys/fs/cgroup")
 _FREEZE_TIMEOUT = 5.0
@@ -90,6 +90,33 @@ class Cgroups:
             seconds = _number(_read(self._group("cpuacct", machine_id) / "cpuacct.usage")) / 1e9
         pids = _number(_read(self._group("pids", machine_id) / "pids.current"))
         return max(0, used - cached), seconds, pids
+
+    def memory_limit(self, machine_id: str) -> int:
+        """Return how many bytes a machine may use; 0 when there is no limit."""
+        return _number(_read(self._group("memory", machine_id) / self._limit_files[0]))
+
+    def set_memory_limit(self, machine_id: str, limit: int) -> None:
+        """Let a machine use so many bytes, swap included; raises FailedPrecondition when it uses more already."""
+        group = self._group("memory", machine_id)
+        names = [name for name in self._limit_files if (group / name).exists()]
+        if limit > self.memory_limit(machine_id):
+            names.reverse()  # version 1: the limit with swap is never the smaller one
+        for name in names:
+            try:
+                _write(group / name, str(limit))
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise HostFailure(f"can't set the memory of machine {machine_id}: {error.strerror}") from None
+                raise FailedPrecondition(
+                    f"failed_precondition: machine {machine_id} uses more than {limit >> 20} MB now",
+                    hint="ask for more, or let the program give memory back first",
+                ) from None
+
+    @property
+    def _limit_files(self) -> tuple[str, ...]:
+        if self.unified:
+            return ("memory.max",)
+        return ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
 
     def kill_all(self, machine_id: str) -> None:
         """Kill every process of a machine, frozen or not; raises TimedOut when some won't die."""

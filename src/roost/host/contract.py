@@ -111,6 +111,28 @@ class Usage:
     disk_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A socket that waits for others: `protocol` is tcp, tcp6, udp or udp6, `address` is host:port."""
+
+    protocol: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """One process of a machine, with the pid that it has inside. Times are seconds."""
+
+    pid: int
+    command: str
+    directory: str
+    rss_bytes: int
+    cpu_seconds: float  # used, in all
+    system_seconds: float  # of these, in the kernel
+    running_seconds: float  # since its start
+    listening: tuple[Listening, ...] = ()
+
+
 class Console(Protocol):
     """A process with a terminal inside a machine."""
 
@@ -175,6 +197,15 @@ class Host(Protocol):
 
     def usage(self, machine_id: str) -> Usage:
         """Return what a running machine uses now."""
+
+    def processes(self, machine_id: str) -> list[ProcessInfo]:
+        """Return the processes of a running machine, by pid; raises FailedPrecondition when it doesn't run."""
+
+    def memory_limit(self, machine_id: str) -> int:
+        """Return how many bytes a running machine may use now; raises FailedPrecondition when it doesn't run."""
+
+    def set_memory_limit(self, machine_id: str, limit: int) -> None:
+        """Let a running machine use so many bytes until its next start; raises FailedPrecondition if it uses more."""
 
     def logs(self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         """Return up to `limit` log lines from `offset` on; a negative offset means the last `limit` lines."""

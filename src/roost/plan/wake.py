@@ -60,8 +60,8 @@ def whom_to_wake(app: str, machines: Sequence[Machine], *, release_failure: str,
             503,
             "app",
             "not_healthy_yet",
-            f"The first release of {app} is being started and is not healthy yet.",
-            f"Try again in a moment. What it says: roost logs -a {app}",
+            f"No machine of {app} takes requests: its first release is not healthy yet, or they are cordoned.",
+            f"Try again in a moment, or `roost machine uncordon`. What it says: roost logs -a {app}",
         )
     if not serving:
         return Refuse(

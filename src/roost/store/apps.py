@@ -12,7 +12,18 @@ from roost.model.app_config import AppConfig
 from roost.model.app_config_read import app_config_from_json, app_config_to_json
 from roost.model.errors import NameTaken, NotFound
 from roost.store.database import Database
-from roost.store.schema import apps, events, machines, operations, progress, releases, secrets
+from roost.store.schema import (
+    apps,
+    events,
+    leases,
+    machines,
+    operations,
+    progress,
+    releases,
+    secrets,
+    updates,
+    versions,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,9 @@ class Apps:
                     progress.c.operation.in_(select(operations.c.id).where(operations.c.app == name))
                 )
             )
+            own = select(machines.c.id).where(machines.c.app == name)
+            for by_machine in (leases, updates, versions):
+                connection.execute(delete(by_machine).where(by_machine.c.machine_id.in_(own)))
             for table in (machines, events, releases, secrets, operations):
                 connection.execute(delete(table).where(table.c.app == name))
             connection.execute(delete(apps).where(apps.c.name == name))

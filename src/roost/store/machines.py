@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, union, update
 from sqlalchemy.exc import IntegrityError
 
 from roost.model.app import Event
@@ -14,7 +14,7 @@ from roost.model.errors import InsufficientCapacity, NameTaken, NotFound
 from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import machine_config_to_json, read_machine_config
 from roost.store.database import Database
-from roost.store.schema import events, machines
+from roost.store.schema import apps, events, leases, machines, updates, versions
 
 EVENTS_KEPT = 50  # per machine: the API shows at most 50 (reference, section 1.3)
 
@@ -29,7 +29,8 @@ def _machine(row: Row[tuple[object, ...]]) -> Machine:
     return Machine(**data)
 
 
-def _values(machine: Machine) -> dict[str, Any]:
+def machine_values(machine: Machine) -> dict[str, Any]:
+    """Return a machine's row."""
     values = {name: getattr(machine, name) for name in machines.c.keys()}  # noqa: SIM118
     values["state"] = machine.state.value
     values["desired"] = machine.desired.value
@@ -59,7 +60,8 @@ class Machines:
         """
         at_rest = [MachineState.STOPPED.value, MachineState.FAILED.value, MachineState.CREATED.value]
         restless = machines.c.state.not_in(at_rest) | (machines.c.desired != MachineState.STOPPED.value)
-        query = select(machines).where(restless | machines.c.id.in_(list(present)))
+        changing = machines.c.id.in_(select(updates.c.machine_id))
+        query = select(machines).where(restless | changing | machines.c.id.in_(list(present)))
         with self._db.read() as connection:
             return [_machine(row) for row in connection.execute(query)]
 
@@ -80,7 +82,7 @@ class Machines:
         """Add a machine and its first event; raises NameTaken when the app has one of that name."""
         with self._db.write() as connection:
             try:
-                connection.execute(insert(machines).values(**_values(machine)))
+                connection.execute(insert(machines).values(**machine_values(machine)))
                 insert_event(connection, event, machine.app)
             except IntegrityError:
                 raise NameTaken(
@@ -110,13 +112,15 @@ class Machines:
     def save(self, machine: Machine, event: Event | None = None) -> None:
         """Write all of a machine's row, and the event that changed it, in one transaction."""
         with self._db.write() as connection:
-            connection.execute(update(machines).where(machines.c.id == machine.id).values(**_values(machine)))
+            connection.execute(update(machines).where(machines.c.id == machine.id).values(**machine_values(machine)))
             if event is not None:
                 insert_event(connection, event, machine.app)
 
     def remove(self, machine_id: str) -> None:
-        """Remove the row. Its events stay until the app goes."""
+        """Remove the row and what belongs to it. Its events stay until the app goes."""
         with self._db.write() as connection:
+            for table in (leases, updates, versions):
+                connection.execute(delete(table).where(table.c.machine_id == machine_id))
             connection.execute(delete(machines).where(machines.c.id == machine_id))
 
     def counts(self) -> dict[str, int]:
@@ -132,9 +136,34 @@ class Machines:
             return {str(app): int(count) for app, count in connection.execute(query)}
 
     def image_digests(self) -> set[str]:
-        """Return the digests of the images that machines use."""
+        """Return the digests of the images that machines use, are about to use, or may go back to."""
+        undoing = select(versions.c.image_digest).where(versions.c.machine_id.in_(select(updates.c.machine_id)))
+        used = union(select(machines.c.image_digest), select(updates.c.image_digest), undoing)
         with self._db.read() as connection:
-            return set(connection.execute(select(machines.c.image_digest).distinct()).scalars())
+            return set(connection.execute(used).scalars())
+
+    def of_org(
+        self,
+        org: str,
+        *,
+        after: tuple[float, str] = (0.0, ""),
+        states: Collection[str] = (),
+        region: str = "",
+        limit: int = 1000,
+    ) -> Sequence[Machine]:
+        """Return an org's machines that come after (time of the last change, id), in that order."""
+        at, last = after
+        query = select(machines).where(
+            machines.c.app.in_(select(apps.c.name).where(apps.c.org == org)),
+            (machines.c.updated_at > at) | ((machines.c.updated_at == at) & (machines.c.id > last)),
+        )
+        if states:
+            query = query.where(machines.c.state.in_(list(states)))
+        if region:
+            query = query.where(machines.c.region == region)
+        with self._db.read() as connection:
+            found = connection.execute(query.order_by(machines.c.updated_at, machines.c.id).limit(limit))
+            return [_machine(row) for row in found]
 
     def list(self, app: str | None = None) -> list[Machine]:
         """Return all machines, or an app's, oldest first."""

@@ -46,6 +46,49 @@ machines = Table(
     UniqueConstraint("app", "name", name="machine_name_in_app"),
 )
 
+versions = Table(  # configurations that machines had before the current one
+    "versions",
+    metadata,
+    Column("machine_id", String, primary_key=True),
+    Column("instance_id", String, primary_key=True),
+    Column("image_digest", String, nullable=False),
+    Column("config", JSON, nullable=False),
+)
+
+updates = Table(  # new configurations on their way to a machine; gone when they have arrived, or were given up
+    "updates",
+    metadata,
+    Column("machine_id", String, primary_key=True),
+    Column("instance_id", String, nullable=False),
+    Column("image_digest", String, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("previous", String, nullable=False),
+    Column("launch", Integer, nullable=False),
+    Column("revive", Integer, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("machine_id", String, primary_key=True),
+    Column("nonce", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("description", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+replays = Table(  # answers to calls with an Idempotency-Key; `body` is encrypted
+    "replays",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("request", LargeBinary, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("media_type", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", Float, nullable=False, index=True),
+)
+
 events = Table(
     "events",
     metadata,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from roost.store.apps import Apps, Releases, Secrets
 from roost.store.database import Database
+from roost.store.leases import Leases
 from roost.store.machines import Events, Machines
 from roost.store.operations import Operations, Tokens
+from roost.store.replays import Replays
+from roost.store.versions import Versions
 
 
 class Store:
@@ -18,9 +21,12 @@ class Store:
         self.releases = Releases(self.database)
         self.secrets = Secrets(self.database)
         self.machines = Machines(self.database)
+        self.versions = Versions(self.database)
+        self.leases = Leases(self.database)
         self.events = Events(self.database)
         self.operations = Operations(self.database)
         self.tokens = Tokens(self.database)
+        self.replays = Replays(self.database)
 
     def close(self) -> None:
         """Close the database."""

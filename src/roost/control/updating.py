@@ -1,0 +1,177 @@
+"""Changing what a machine is: a new version of its configuration, and metadata.
+
+State owned: none; the update under way is a row of the store. Order: the new version is written down, the
+machine stops, the new version takes the old one's place, the machine starts, the row goes. Killed
+anywhere, `resume` goes on from what the rows say. A new version that can't be started gives way to the old
+one, which runs again if it ran. All of it happens under the machine's lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+
+from roost.control.core import Core, log
+from roost.control.lifecycle import Lifecycle
+from roost.model.app import Event
+from roost.model.errors import BadInput, Conflict, FailedPrecondition, RoostError
+from roost.model.image import parse_image_ref
+from roost.model.machine import Machine, MachineState
+from roost.model.machine_config import MachineConfig
+from roost.model.machine_version import MachineVersion, Update
+from roost.plan.metadata import edited
+
+_S = MachineState
+_UP = (_S.STARTED, _S.STARTING)
+_NEVER = threading.Event()
+SAME_TIME = 0.001  # seconds: times on the wire have milliseconds
+
+
+def _no_report(_line: str) -> None:
+    return
+
+
+class Updating:
+    """New versions of machines, and their metadata."""
+
+    def __init__(self, core: Core, lifecycle: Lifecycle) -> None:
+        self._core = core
+        self._lifecycle = lifecycle
+
+    def update(
+        self,
+        app: str,
+        machine_id: str,
+        config: MachineConfig,
+        *,
+        name: str = "",
+        region: str = "",
+        current_version: str = "",
+        skip_launch: bool = False,
+    ) -> Machine:
+        """Give a machine a new configuration. It runs afterwards if it ran or had failed, and unless `skip_launch`.
+
+        Raises Conflict when its version is not `current_version`, BadInput for another name or region.
+        """
+        core = self._core
+        self._check(core.store.machines.get(app, machine_id), name, region, current_version)
+        image = core.images.ensure(parse_image_ref(config.image), _no_report, _NEVER)
+        with core.locks.holding(machine_id):
+            machine = core.store.machines.get(app, machine_id)
+            if machine.state is _S.DESTROYING:
+                raise FailedPrecondition("failed_precondition: the machine is being destroyed")
+            self._check(machine, name, region, current_version)
+            version = MachineVersion(core.new_ulid(), image.digest, config)
+            ran = machine.state in _UP or (machine.state is _S.STOPPED and machine.desired is _S.STARTED)
+            launch = not skip_launch and (ran or machine.state is _S.FAILED)
+            core.store.versions.begin(Update(machine_id, version, machine.instance_id, launch, revive=ran))
+            core.fault("machine.update.recorded")
+            return self._carry_out(machine_id)
+
+    def resume(self, machine_id: str) -> bool:
+        """Go on with the update that a kill interrupted; False when there is none."""
+        with self._core.locks.holding(machine_id):
+            if self._core.store.versions.under_way(machine_id) is None:
+                return False
+            log.info("going on with an update", machine=machine_id)
+            self._carry_out(machine_id)
+            return True
+
+    def _carry_out(self, machine_id: str) -> Machine:
+        core = self._core
+        update = core.store.versions.under_way(machine_id)
+        machine = core.store.machines.find(machine_id)
+        if update is None or machine is None:
+            raise RuntimeError("there is no update to carry out")
+        if machine.instance_id != update.version.instance_id:
+            machine = self._lifecycle.stop(machine_id)
+            core.fault("machine.update.stopped")
+            told = {"instance_id": update.version.instance_id, "previous": update.previous}
+            machine = core.store.versions.take_on(machine, update.version, self._event(machine, "replaced", told))
+            core.fault("machine.update.replaced")
+        if update.launch:
+            try:
+                machine = self._lifecycle.bring_up(machine_id)
+            except RoostError as error:
+                self._put_back(machine_id, update, error)
+                raise
+            core.fault("machine.update.started")
+        core.store.versions.end(machine_id)
+        core.changes.notify(f"machine:{machine_id}")
+        return machine
+
+    def _put_back(self, machine_id: str, update: Update, why: RoostError) -> None:
+        """Give the machine the version it had, and let it run if it ran."""
+        core = self._core
+        machine = core.store.machines.find(machine_id)
+        before = next((v for v in core.store.versions.list(machine_id) if v.instance_id == update.previous), None)
+        if machine is None or before is None:
+            return
+        told = {"instance_id": update.previous, "error": why.message}
+        core.store.versions.put_back(machine, before, self._event(machine, "rolled_back", told))
+        core.changes.notify(f"machine:{machine_id}")
+        core.fault("machine.update.put_back")
+        if update.revive:
+            try:
+                self._lifecycle.bring_up(machine_id)
+            except RoostError as error:
+                log.warning("the version before can't be started", machine=machine_id, error=error.message)
+
+    @staticmethod
+    def _check(machine: Machine, name: str, region: str, current_version: str) -> None:
+        if current_version and current_version != machine.instance_id:
+            raise Conflict(
+                f"machine {machine.id} has version {machine.instance_id}, not {current_version}",
+                hint="it was changed meanwhile: look at it again, then decide",
+            )
+        for word, asked, has in (("name", name, machine.name), ("region", region, machine.region)):
+            if asked and asked != has:
+                raise BadInput(
+                    f"{word}: a machine's {word} can't be changed; it is {has!r}",
+                    hint="leave it out, or make another machine",
+                )
+
+    def versions(self, app: str, machine_id: str) -> list[MachineVersion]:
+        """Return the machine's versions, newest first."""
+        machine = self._core.store.machines.get(app, machine_id)
+        current = MachineVersion(machine.instance_id, machine.image_digest, machine.config)
+        return [current, *(v for v in self._core.store.versions.list(machine_id) if v != current)]
+
+    def edit_metadata(
+        self,
+        app: str,
+        machine_id: str,
+        changes: Mapping[str, str | None],
+        *,
+        version: str = "",
+        unchanged_since: float | None = None,
+    ) -> Machine:
+        """Set and (None or "") remove metadata: no new version, no restart.
+
+        Raises FailedPrecondition when the machine's version is not `version`, or it changed after `unchanged_since`.
+        """
+        with self._core.locks.holding(machine_id):
+            machine = self._core.store.machines.get(app, machine_id)
+            if version and version != machine.instance_id:
+                raise FailedPrecondition(
+                    f"failed_precondition: machine_version is {version}, and the machine has {machine.instance_id}",
+                    hint="it was updated meanwhile: look at it again, then decide",
+                )
+            if unchanged_since is not None and abs(machine.updated_at - unchanged_since) > SAME_TIME:
+                raise FailedPrecondition(
+                    "failed_precondition: the machine was changed after updated_at",
+                    hint="look at it again, then decide",
+                )
+            metadata = edited(machine.config.metadata, changes)
+            if metadata == machine.config.metadata:
+                return machine
+            machine = replace(
+                machine, config=replace(machine.config, metadata=metadata), updated_at=self._core.now()
+            )
+            self._core.store.machines.save(machine)
+            return machine
+
+    def _event(self, machine: Machine, status: str, detail: dict[str, object]) -> Event:
+        core = self._core
+        return Event(core.new_ulid(), machine.id, "update", status, "user", detail, core.now())
