@@ -18,11 +18,12 @@ from starlette.websockets import WebSocket
 from roost.api import console
 from roost.api.errors import Json, on_http_exception, on_roost_error, on_validation_error
 from roost.api.front import Front
-from roost.api.idempotency import Idempotency, Replays
+from roost.api.idempotency import Idempotency
 from roost.api.limits import Limits
 from roost.api.long_calls import LongCalls
 from roost.api.metrics import ApiMetrics
 from roost.api.published import publish
+from roost.api.rates import Rates, RateSettings
 from roost.api.routes import (
     apps,
     cloud,
@@ -30,16 +31,37 @@ from roost.api.routes import (
     images,
     logs,
     machine_actions,
+    machine_inside,
+    machine_leases,
+    machine_metadata,
     machines,
     operations,
+    platform,
     public,
     secrets,
     sources,
 )
-from roost.control.contract import Control
+from roost.control.contract import Control, Replays
 from roost.model.errors import RoostError
 
-_ROUTES = (public, cloud, apps, machines, machine_actions, secrets, logs, sources, deploys, operations, images, console)
+_ROUTES = (
+    public,
+    cloud,
+    apps,
+    machines,
+    machine_actions,
+    machine_inside,
+    machine_leases,
+    machine_metadata,
+    platform,
+    secrets,
+    logs,
+    sources,
+    deploys,
+    operations,
+    images,
+    console,
+)
 
 
 def create_api(
@@ -48,12 +70,13 @@ def create_api(
     allowed_hosts: Iterable[str] = (),
     limits: Limits | None = None,
     replays: Replays | None = None,
+    rates: RateSettings | None = None,
     version: str = "0.1.0",
 ) -> FastAPI:
     """Return the API over `control`.
 
     Requests are answered under loopback names and `allowed_hosts` only. `replays` keeps answers for
-    Idempotency-Key (None: in memory). `version` is Roost's, for the published OpenAPI document. Serve it
+    Idempotency-Key (None: in memory), `rates` is how often one may call (None: as often as one likes). `version` is Roost's, for the published OpenAPI document. Serve it
     on the event loop that control's async methods belong to.
     """
     app = FastAPI(
@@ -69,6 +92,7 @@ def create_api(
     app.state.limits = limits or Limits()
     app.state.long_calls = LongCalls(app.state.limits)
     app.state.idempotency = Idempotency(replays)
+    app.state.rates = Rates(rates or RateSettings())
     app.state.metrics = ApiMetrics(control)
     for module in _ROUTES:
         app.include_router(module.router)

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from roost.api.idempotency import Idempotency
 from roost.api.limits import Limits, bounded, refuse_size
+from roost.api.rates import Rates
 from roost.control.contract import ADMIN, READER, Control, Principal
 from roost.model.errors import Forbidden, Unauthorized
 
@@ -63,7 +64,7 @@ async def authenticate(connection: HTTPConnection, *, changes: bool) -> Principa
 
 
 class GuardedRoute(APIRoute):
-    """A route that needs a token, takes a body of bounded size, and is carried out once per Idempotency-Key."""
+    """A route that needs a token, is called at a bounded rate, takes a body of bounded size, and is carried out once per Idempotency-Key."""
 
     reads_body = True
 
@@ -74,6 +75,8 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             safe = request.method in _SAFE_METHODS
             principal = await authenticate(request, changes=not safe)
+            rates: Rates = request.app.state.rates
+            rates.check(request)
             if safe or not self.reads_body:
                 return await answer(request)
             limits: Limits = request.app.state.limits

@@ -17,6 +17,7 @@ _Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 _OptionalLabel = Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")]
 _MachineName = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$")]
 _Words = Annotated[list[str], Field(max_length=1024)]
+LeaseTime = Annotated[int, Field(ge=0, le=86_400)]  # seconds; 0: as if not given
 Duration = str | int | float  # seconds, or a Go duration such as "10s"
 
 
@@ -80,12 +81,58 @@ class NewApp(Body):
 class NewMachine(Body):
     """`POST /apps/{app}/machines`. `config` is read by the model, which names the key it can't honour."""
 
-    not_acted_on = ("lease_ttl", "skip_secrets", "skip_service_registration")
+    not_acted_on = ("skip_secrets", "skip_service_registration")
     config: dict[str, Any]
+    lease_ttl: LeaseTime | None = None
     name: _MachineName = ""
     region: _OptionalLabel = ""
     skip_launch: bool = False
     min_secrets_version: Annotated[int, Field(ge=0)] | None = None
+
+
+class UpdateMachine(NewMachine):
+    """`POST .../machines/{machine_id}`: the whole configuration. `current_version` is what it must have now."""
+
+    current_version: str | None = None
+
+
+class NewLease(Body):
+    """`POST .../lease`. The time comes here or in the query."""
+
+    ttl: LeaseTime | None = None
+    description: Annotated[str, Field(max_length=1000)] = ""
+
+
+class MetadataChanges(Body):
+    """`PUT` and `PATCH .../metadata`: null or "" removes. With `machine_version` or `updated_at` only if unchanged."""
+
+    metadata: Annotated[dict[str, str | None], Field(max_length=1000)] = {}
+    machine_version: str | None = None
+    updated_at: str | None = None
+
+
+class MetadataValue(Body):
+    """`POST .../metadata/{key}`."""
+
+    value: str
+
+
+class MemoryLimit(Body):
+    """`PUT .../memory`."""
+
+    limit_mb: Annotated[int, Field(ge=1, le=2**31)]
+
+
+class Placement(Body):
+    """`POST /platform/placements`: where machines could be made. There is one region, whatever is asked for."""
+
+    org_slug: str = ""
+    region: str = ""
+    count: Annotated[int, Field(ge=0, le=1000)] = 1
+    compute: dict[str, Any] | None = None
+    volume_name: str = ""
+    volume_size_bytes: Annotated[int, Field(ge=0)] = 0
+    weights: dict[str, Any] | None = None
 
 
 class StopMachine(Body):

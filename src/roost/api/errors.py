@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from roost.model.errors import BadInput, RoostError
+from roost.model.errors import BadInput, RateLimited, RoostError
 
 NOT_FOUND_TEXT = "404 page not found"
 _CODES = {400: "bad_input", 401: "unauthorized", 403: "forbidden", 408: "deadline_exceeded", 413: "too_large"}
@@ -32,6 +32,8 @@ class Json(JSONResponse):
 def error_response(error: RoostError) -> Response:
     """Return the answer to a request that failed in a way the user can read about."""
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    if isinstance(error, RateLimited):
+        headers = {"Retry-After": str(error.retry_after)}
     return Json(error.to_json(), error.status, headers)
 
 

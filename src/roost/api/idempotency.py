@@ -1,6 +1,6 @@
 """`Idempotency-Key`: a call that is sent again with the same key is answered as the first time, and done once.
 
-State: the answers of the last day, in a `Replays` (in memory by default: bounded, and gone with roostd),
+State: the answers of the last day, in a `Replays` (control's, in the store; in memory where there is none),
 and the calls under way. The invariant: of calls with one key by one token to one path, at most one is
 carried out at a time, and none after one has succeeded. Only successes (2xx) are kept: by contract a call
 that failed has changed nothing, so sending it again does it again. The same key with another body or
@@ -13,49 +13,26 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 import anyio
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from roost.control.contract import Principal
+from roost.control.contract import Principal, Replays
 from roost.model.errors import BadInput, Conflict, Unprocessable
+from roost.model.replay import LARGEST_REPLAY, REPLAY_LIFETIME, Kept
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotency-replayed"
 MAX_KEY = 255  # characters
-LIFETIME = 86_400.0  # seconds
 PATIENCE = 60.0  # seconds that a repeated call waits for the first one to end
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """An answer to give again. `request` is the digest of the body and query that it answers."""
-
-    request: bytes
-    status: int
-    media_type: str
-    body: bytes
-    at: float
-
-
-class Replays(Protocol):
-    """Where answers are kept. Blocks; `key` is a digest that holds the token, method and path as well."""
-
-    def find(self, key: bytes) -> Kept | None:
-        """Return what was kept under a key in the last day."""
-
-    def keep(self, key: bytes, kept: Kept) -> None:
-        """Keep an answer; may forget older ones, or this one when it is too large."""
 
 
 class MemoryReplays:
     """Keeps answers in memory, at most `total` bytes of them; the oldest go first."""
 
-    def __init__(self, *, total: int = 16 * 2**20, largest: int = 256 * 2**10) -> None:
+    def __init__(self, *, total: int = 16 * 2**20, largest: int = LARGEST_REPLAY) -> None:
         self._total, self._largest = total, largest
         self._kept: OrderedDict[bytes, Kept] = OrderedDict()
         self._bytes = 0
@@ -63,7 +40,7 @@ class MemoryReplays:
     def find(self, key: bytes) -> Kept | None:
         """Return what was kept under a key in the last day."""
         kept = self._kept.get(key)
-        return kept if kept and time.time() - kept.at < LIFETIME else None
+        return kept if kept and time.time() - kept.at < REPLAY_LIFETIME else None
 
     def keep(self, key: bytes, kept: Kept) -> None:
         """Keep an answer, unless it is larger than the bound for one."""

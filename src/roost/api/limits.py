@@ -34,7 +34,6 @@ class Limits:
     console_write: float = 30.0  # for a console's process to take what was typed
     exec_timeout: float = 3600.0
     stop_timeout: float = 300.0
-    wait_timeout: float = 300.0
     long_calls: int = 128  # blocking calls on machines at once
     long_calls_waiting: int = 512
 

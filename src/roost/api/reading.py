@@ -5,6 +5,8 @@ What can't be the name of anything is refused here, so that control and the host
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -18,6 +20,7 @@ from roost.model.names import check_app_name, check_machine_id, check_secret_nam
 
 _OPERATION_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _SOURCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+LONGEST_WAIT = 60.0  # seconds (reference, section 1.3)
 SETTLED = frozenset({"created", "started", "stopped", "suspended", "failed", "destroyed"})
 
 
@@ -85,6 +88,34 @@ def seconds(value: object, where: str, *, default: float, low: float, high: floa
     if not low <= found <= high:
         raise BadInput(f"{where} must be from {low:g} to {high:g} seconds")
     return found
+
+
+def wait_timeout(text: str) -> float:
+    """Return how long to wait, in seconds: 60 unless told, and never less than 1 or more than 60."""
+    return min(max(seconds(text, "timeout", default=LONGEST_WAIT, low=0.0, high=float("inf")), 1.0), LONGEST_WAIT)
+
+
+def event_id(text: str) -> str:
+    """Return an event's id, or "" for none; raises BadInput."""
+    if text and not _OPERATION_ID.fullmatch(text):
+        raise BadInput("from_event_id is not an event's id", hint="send the event_id that an earlier wait answered")
+    return text
+
+
+def cursor_of(position: tuple[float, str]) -> str:
+    """Spell a place in a listing; clients pass it on and look into it never."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+def position_of(cursor: str) -> tuple[float, str]:
+    """Return the place that a cursor stands for; raises BadInput."""
+    try:
+        at, key = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+    except (ValueError, TypeError, RecursionError):
+        at = key = None
+    if isinstance(at, float) and 0 <= at < 1e12 and isinstance(key, str) and len(key) <= 64:
+        return at, key
+    raise BadInput("cursor is none that a listing gave", hint="send next_cursor as it came")
 
 
 def moment(text: str, now: float) -> float:

@@ -11,20 +11,22 @@ thing; starting a started machine, stopping a stopped one and cancelling a finis
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from roost.control.contract_machines import CheckStatus, Leases, Machines, Memory, Updates
 from roost.edge.contract import EdgeStatus
-from roost.host.contract import Console, ExecResult
-from roost.model.app import App, Event, Release
+from roost.model.app import App, Release
 from roost.model.app_config import AppConfig
 from roost.model.build_plan import BuildPlan
 from roost.model.image import Image
-from roost.model.machine import Machine, MachineState
-from roost.model.machine_config import MachineConfig
+from roost.model.machine import Machine
 from roost.model.operation import Operation, Progress
+from roost.model.replay import Kept
+
+__all__ = ["CheckStatus", "Leases", "Machines", "Memory", "Updates"]  # of machines, named here as all the others
 
 ADMIN = "admin"  # may do everything
 READER = "reader"  # may look, and change nothing
@@ -52,16 +54,6 @@ class AppStatus:
     release: Release | None
     machines: list[Machine]
     last_request_at: float  # Unix time; 0: never
-
-
-@dataclass(frozen=True, slots=True)
-class CheckStatus:
-    """The latest result of one health check of a machine."""
-
-    name: str
-    status: str  # passing | warning | critical
-    output: str
-    updated_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,63 +150,6 @@ class Apps(Protocol):
         """Return how many machines the app has, whatever their state."""
 
 
-class Machines(Protocol):
-    """Machines of an app."""
-
-    def list(self, app: str) -> list[Machine]:
-        """Return the machines that are not destroyed, oldest first."""
-
-    def create(
-        self, app: str, config: MachineConfig, *, name: str = "", region: str = "", skip_launch: bool = False
-    ) -> Machine:
-        """Make a machine and, unless `skip_launch`, start it; returns when its process was executed."""
-
-    def get(self, app: str, machine_id: str) -> Machine:
-        """Return a machine; raises NotFound, also when it belongs to another app."""
-
-    def start(self, app: str, machine_id: str) -> tuple[Machine, MachineState]:
-        """Start or resume it; returns it and the state it was in."""
-
-    def stop(self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None) -> Machine:
-        """Stop it: `signal` ("": the configured one), then kill after `timeout` seconds (None: as configured)."""
-
-    def restart(
-        self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None, force: bool = False
-    ) -> Machine:
-        """Stop and start it; `force` kills at once."""
-
-    def suspend(self, app: str, machine_id: str) -> Machine:
-        """Freeze it: memory stays, processor time is zero."""
-
-    def signal(self, app: str, machine_id: str, signal: str) -> None:
-        """Send a signal (a name like SIGHUP) to its main process."""
-
-    def destroy(self, app: str, machine_id: str, *, force: bool) -> None:
-        """Remove it; without `force` raises FailedPrecondition while it runs."""
-
-    def execute(
-        self, app: str, machine_id: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
-    ) -> ExecResult:
-        """Run a command in a started machine; raises TimedOut after `timeout` seconds."""
-
-    def console(self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int) -> Console:
-        """Run a command with a terminal; an empty `argv` means the best shell the image has."""
-
-    def events(self, app: str, machine_id: str, limit: int) -> Sequence[Event]:
-        """Return the latest events, newest first."""
-
-    async def wait(
-        self, app: str, machine_id: str, *, states: frozenset[str], instance_id: str = "", timeout: float = 60.0
-    ) -> Machine:
-        """Return once it is in one of `states` (values of MachineState); raises TimedOut after `timeout` seconds.
-
-        With `instance_id`, a machine whose configuration has another one raises FailedPrecondition.
-        """
-
-    def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
-        """Return the latest result of each of its health checks."""
-
-
 class Secrets(Protocol):
     """Secrets of an app: environment variables of its machines."""
 
@@ -300,6 +235,16 @@ class Tokens(Protocol):
         """Return who owns the token (compared in constant time); raises Unauthorized."""
 
 
+class Replays(Protocol):
+    """Answers to calls with an Idempotency-Key. `key` is a digest that holds the token, method and path as well."""
+
+    def find(self, key: bytes) -> Kept | None:
+        """Return what was kept under a key in the last day."""
+
+    def keep(self, key: bytes, kept: Kept) -> None:
+        """Keep an answer; may forget older ones, or this one when it is too large. Never fails."""
+
+
 class Control(Protocol):
     """One cloud's control plane, as the API sees it."""
 
@@ -310,6 +255,22 @@ class Control(Protocol):
     @property
     def machines(self) -> Machines:
         """Machines."""
+
+    @property
+    def updates(self) -> Updates:
+        """New versions of machines, and metadata."""
+
+    @property
+    def leases(self) -> Leases:
+        """Leases on machines."""
+
+    @property
+    def replays(self) -> Replays:
+        """Answers that are given again."""
+
+    @property
+    def region(self) -> str:
+        """The one region of this cloud."""
 
     @property
     def secrets(self) -> Secrets:

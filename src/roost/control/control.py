@@ -16,16 +16,19 @@ from roost.control.deploys import Deploys
 from roost.control.followers import Followers
 from roost.control.housekeeping import Housekeeping
 from roost.control.images import Images
+from roost.control.leases import Leases
 from roost.control.lifecycle import Lifecycle
 from roost.control.logs import Logs
 from roost.control.machines import Machines
 from roost.control.operations import Operations
 from roost.control.releases import Releases
+from roost.control.replays import Replays
 from roost.control.rollout import Rollout
 from roost.control.secrets import Secrets
 from roost.control.sleeping import Sleeping
 from roost.control.sources import Sources
 from roost.control.tokens import Tokens
+from roost.control.updating import Updating
 from roost.control.waking import Waking
 from roost.host.contract import Observed, RuntimeState
 from roost.model.errors import RoostError
@@ -45,7 +48,11 @@ class Control:
         self._followers = Followers(core, self._lifecycle)
         self._lifecycle.attach(self._followers)
         readiness, routing = self._followers.readiness, self._followers.routing
-        self.machines = Machines(core, self._lifecycle, readiness)
+        self.machines = Machines(core, self._lifecycle, readiness, routing)
+        self.updates = Updating(core, self._lifecycle)
+        self.leases = Leases(core)
+        self.replays = Replays(core)
+        self.region = core.region
         self.operations = Operations(core)
         self.apps = Apps(core, self._lifecycle, self.operations)
         self.releases = Releases(core)
@@ -113,7 +120,8 @@ class Control:
 
     def _recover_one(self, machine: Machine, seen: Observed) -> None:
         try:
-            self._lifecycle.recover(machine, seen)
+            if not self.updates.resume(machine.id):
+                self._lifecycle.recover(machine, seen)
         except RoostError as error:
             log.warning("recovery failed", machine=machine.id, error=error.message, hint=error.hint)
         except Exception:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from roost.control.capacity import require_room
-from roost.control.contract import CheckStatus
+from roost.control.contract import CheckStatus, Memory
 from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
 from roost.control.readiness import Readiness
-from roost.host.contract import Console, ExecResult
+from roost.control.routing import Routing
+from roost.host.contract import Console, ExecResult, ProcessInfo
 from roost.model.app import Event
-from roost.model.errors import FailedPrecondition, NotFound, RoostError, TimedOut
+from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError, TimedOut
 from roost.model.image import parse_image_ref
 from roost.model.machine import Machine, MachineState
-from roost.model.machine_config import MachineConfig
+from roost.model.machine_config import MIN_MEMORY_MB, MachineConfig
 from roost.plan.addresses import MAX_SLOT, ipv4_of, ipv6_of
+from roost.store.machines import EVENTS_KEPT
 
 _SHELLS = ("/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash -l; else exec sh -l; fi")
 _AT_REST = (MachineState.STOPPED, MachineState.SUSPENDED, MachineState.FAILED, MachineState.CREATED)
@@ -30,10 +33,11 @@ def _no_report(_line: str) -> None:
 class Machines:
     """Machines of an app."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, readiness: Readiness) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, readiness: Readiness, routing: Routing) -> None:
         self._core = core
         self._lifecycle = lifecycle
         self._readiness = readiness
+        self._routing = routing
         self._adding = threading.Lock()
 
     def get(self, app: str, machine_id: str) -> Machine:
@@ -166,8 +170,59 @@ class Machines:
         self.get(app, machine_id)
         return self._core.store.events.list(machine_id, limit)
 
+    def set_cordoned(self, app: str, machine_id: str, cordoned: bool) -> Machine:
+        """Keep requests from it, or no longer, without stopping it; returns when the edge does so."""
+        self.get(app, machine_id)
+        machine = self._lifecycle.set_cordoned(machine_id, cordoned)
+        self._core.on_loop(self._routing.sync(app))
+        return machine
+
+    def processes(self, app: str, machine_id: str) -> Sequence[ProcessInfo]:
+        """Return what runs in it; raises FailedPrecondition when it doesn't run."""
+        self.get(app, machine_id)
+        return self._core.host.processes(machine_id)
+
+    def memory(self, app: str, machine_id: str) -> Memory:
+        """Return how much memory it may use now, and how much of it is left."""
+        configured = self.get(app, machine_id).config.guest.memory_mb
+        limit = self._core.host.memory_limit(machine_id)
+        limit = min(limit, configured << 20) if limit else configured << 20
+        left = max(0, limit - self._core.host.usage(machine_id).memory_bytes)
+        return Memory(limit >> 20, left >> 20)
+
+    def set_memory(self, app: str, machine_id: str, limit_mb: int) -> Memory:
+        """Let it use so much memory until its next start, at most as much as it is configured for."""
+        configured = self.get(app, machine_id).config.guest.memory_mb
+        if not MIN_MEMORY_MB <= limit_mb <= configured:
+            raise BadInput(
+                f"limit_mb must be from {MIN_MEMORY_MB} to {configured}, what the machine is configured for",
+                hint="for more, update the machine's config.guest.memory_mb",
+            )
+        with self._core.locks.holding(machine_id):
+            self._core.host.set_memory_limit(machine_id, limit_mb << 20)
+        return self.memory(app, machine_id)
+
+    def of_org(
+        self,
+        org: str,
+        *,
+        after: tuple[float, str] = (0.0, ""),
+        states: frozenset[str] = frozenset(),
+        region: str = "",
+        limit: int = 1000,
+    ) -> Sequence[Machine]:
+        """Return an org's machines that come after (time of the last change, id), in that order."""
+        return self._core.store.machines.of_org(org, after=after, states=states, region=region, limit=limit)
+
     async def wait(
-        self, app: str, machine_id: str, *, states: frozenset[str], instance_id: str = "", timeout: float = 60.0
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        states: frozenset[str],
+        instance_id: str = "",
+        after_event: str = "",
+        timeout: float = 60.0,
     ) -> Machine:
         """Return once it is in one of `states`; raises TimedOut after `timeout` seconds."""
         deadline = self._core.now() + timeout
@@ -185,10 +240,9 @@ class Machines:
                         f"failed_precondition: machine {machine_id} has version {found.instance_id}, not {instance_id}",
                         hint="it was updated meanwhile: wait for the new version",
                     )
-                if found.state.value in states or (
-                    "settled" in states and found.state in (MachineState.STARTED, *_AT_REST)
-                ):
-                    return found
+                passed = self._state_after(found, after_event, states)
+                if passed is not None:
+                    return passed
                 left = deadline - self._core.now()
                 if left <= 0:
                     wanted = ", ".join(sorted(states))
@@ -197,6 +251,16 @@ class Machines:
                         hint=f"see why: roost logs -a {app} --machine {machine_id}",
                     )
                 await news(min(left, 1.0))
+
+    def _state_after(self, machine: Machine, event_id: str, states: frozenset[str]) -> Machine | None:
+        """Return the machine as it was when it was in one of the states, now or after an event; None: it was not."""
+        wanted = states | {str(s) for s in (MachineState.STARTED, *_AT_REST) if "settled" in states}
+        if not event_id:
+            return machine if machine.state.value in wanted else None
+        for event in reversed(self._core.store.events.list(machine.id, EVENTS_KEPT)):
+            if event.id > event_id and event.status in wanted:
+                return replace(machine, state=MachineState(event.status))
+        return None
 
     def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
         """Return the latest result of each of its health checks."""

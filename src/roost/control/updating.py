@@ -85,9 +85,13 @@ class Updating:
         if update is None or machine is None:
             raise RuntimeError("there is no update to carry out")
         if machine.instance_id != update.version.instance_id:
-            machine = self._lifecycle.stop(machine_id)
+            try:
+                machine = self._lifecycle.stop(machine_id)
+            except RoostError:
+                core.store.versions.end(machine_id)
+                raise
             core.fault("machine.update.stopped")
-            told = {"instance_id": update.version.instance_id, "previous": update.previous}
+            told: dict[str, object] = {"instance_id": update.version.instance_id, "previous": update.previous}
             machine = core.store.versions.take_on(machine, update.version, self._event(machine, "replaced", told))
             core.fault("machine.update.replaced")
         if update.launch:
@@ -108,7 +112,7 @@ class Updating:
         before = next((v for v in core.store.versions.list(machine_id) if v.instance_id == update.previous), None)
         if machine is None or before is None:
             return
-        told = {"instance_id": update.previous, "error": why.message}
+        told: dict[str, object] = {"instance_id": update.previous, "error": why.message}
         core.store.versions.put_back(machine, before, self._event(machine, "rolled_back", told))
         core.changes.notify(f"machine:{machine_id}")
         core.fault("machine.update.put_back")
@@ -166,9 +170,7 @@ class Updating:
             metadata = edited(machine.config.metadata, changes)
             if metadata == machine.config.metadata:
                 return machine
-            machine = replace(
-                machine, config=replace(machine.config, metadata=metadata), updated_at=self._core.now()
-            )
+            machine = replace(machine, config=replace(machine.config, metadata=metadata), updated_at=self._core.now())
             self._core.store.machines.save(machine)
             return machine
 

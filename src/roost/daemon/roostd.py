@@ -132,7 +132,9 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     provide_tokens(control, cloud)
     await control.start()
     try:
-        await serve_api(create_api(control, version=__version__), listening, asked)
+        await serve_api(
+            create_api(control, replays=control.replays, rates=settings.rates, version=__version__), listening, asked
+        )
     finally:
         try:
             await asyncio.wait_for(control.stop(), STOP_TIMEOUT)

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roost.api.rates import Rate, RateSettings
 from roost.build.contract import RegistrySettings
 from roost.model.errors import BadInput
 
 DEFAULT_HOME = Path("/var/lib/roost")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _KEYS = {
-    "": {"log_level", "cache", "pool", "registry"},
+    "": {"log_level", "cache", "pool", "registry", "limits"},
     "pool": {"size_gb"},
+    "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst"},
     "registry": {"default", "auth_file", "mirrors", "insecure"},
 }
 
@@ -35,6 +37,7 @@ class Settings:
     log_level: str
     pool_gb: int  # size limit of the pool; 0: a share of the free space, which the host decides
     registry: RegistrySettings
+    rates: RateSettings  # how often the API may be called
     fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
 
     @property
@@ -58,6 +61,7 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         log_level=level,
         pool_gb=_whole_number(env.get("ROOST_POOL_GB") or pool.get("size_gb", 0), "pool.size_gb"),
         registry=_read_registry(data.get("registry", {}), env),
+        rates=_read_rates(data.get("limits", {})),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
     )
 
@@ -105,6 +109,26 @@ def _read_registry(data: Mapping[str, Any], env: Mapping[str, str]) -> RegistryS
         mirrors=dict(mirrors),
         insecure=frozenset(insecure),
     )
+
+
+def _read_rates(data: Mapping[str, Any]) -> RateSettings:
+    enabled = data.get("enabled", False)
+    if not isinstance(enabled, bool):
+        raise BadInput("limits.enabled must be true or false")
+    usual = RateSettings()
+
+    def rate(prefix: str, default: Rate) -> Rate:
+        numbers = []
+        for key, number in ((f"{prefix}per_second", default.per_second), (f"{prefix}burst", default.burst)):
+            value = data.get(key, number)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.001 <= value <= 1e6:
+                raise BadInput(f"limits.{key} must be a number from 0.001 to 1000000")
+            numbers.append(float(value))
+        if numbers[1] < 1:
+            raise BadInput(f"limits.{prefix}burst must be at least 1, or no call would ever be allowed")
+        return Rate(*numbers)
+
+    return RateSettings(enabled, action=rate("", usual.action), get=rate("get_", usual.get))
 
 
 def _whole_number(value: object, where: str) -> int:

@@ -98,6 +98,8 @@ class Cgroups:
     def set_memory_limit(self, machine_id: str, limit: int) -> None:
         """Let a machine use so many bytes, swap included; raises FailedPrecondition when it uses more already."""
         group = self._group("memory", machine_id)
+        if self.usage(machine_id)[0] > limit:
+            raise _uses_more(machine_id, limit)
         names = [name for name in self._limit_files if (group / name).exists()]
         if limit > self.memory_limit(machine_id):
             names.reverse()  # version 1: the limit with swap is never the smaller one
@@ -107,10 +109,7 @@ class Cgroups:
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     raise HostFailure(f"can't set the memory of machine {machine_id}: {error.strerror}") from None
-                raise FailedPrecondition(
-                    f"failed_precondition: machine {machine_id} uses more than {limit >> 20} MB now",
-                    hint="ask for more, or let the program give memory back first",
-                ) from None
+                raise _uses_more(machine_id, limit) from None
 
     @property
     def _limit_files(self) -> tuple[str, ...]:
@@ -225,6 +224,13 @@ def _hierarchies(root: Path) -> dict[str, Path]:
                 if option not in ("rw", "ro"):
                     found.setdefault(option, point)
     return found
+
+
+def _uses_more(machine_id: str, limit: int) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"failed_precondition: machine {machine_id} uses more than {limit >> 20} MB now",
+        hint="ask for more, or let the program give memory back first",
+    )
 
 
 def _remove_tree(group: Path) -> None:

@@ -31,7 +31,7 @@ def list_processes(pids: Iterable[int], proc: Path = Path("/proc")) -> list[Proc
     for pid in pids:
         with contextlib.suppress(OSError, ValueError, IndexError):
             place = proc / str(pid)
-            namespace = os.readlink(place / "ns/net")
+            namespace = str((place / "ns/net").readlink())
             if namespace not in sockets:
                 sockets[namespace] = _listening(place)
             found.append(_read(place, sockets[namespace], proc))
@@ -65,7 +65,7 @@ def _command(place: Path) -> str:
 
 def _directory(place: Path) -> str:
     try:
-        return os.fsencode(os.readlink(place / "cwd")).decode(errors="replace")
+        return os.fsencode((place / "cwd").readlink()).decode(errors="replace")
     except OSError:
         return ""
 
@@ -78,7 +78,7 @@ def _socket_inodes(place: Path) -> list[int]:
             if count >= MAX_DESCRIPTORS:
                 break
             with contextlib.suppress(OSError):
-                target = os.readlink(entry.path)
+                target = str(Path(entry.path).readlink())
                 if target.startswith("socket:["):
                     inodes[int(target[8:-1])] = None
     return list(inodes)
@@ -106,4 +106,3 @@ def parse_address(text: str) -> str:
     raw = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
     host = str(IPv4Address(raw)) if len(raw) == 4 else f"[{IPv6Address(raw)}]"
     return f"{host}:{int(port, 16)}"
-

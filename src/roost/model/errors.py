@@ -92,6 +92,17 @@ class Unprocessable(RoostError):
     code = "unprocessable"
 
 
+class RateLimited(RoostError):
+    """Too many calls in a short time. `retry_after` is seconds until the next one may come."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
 class InsufficientCapacity(RoostError):
     """The host has no room: disk, memory, addresses or ports."""
 

@@ -14,6 +14,7 @@ from roost.model.errors import (
     InsufficientCapacity,
     NameTaken,
     NotFound,
+    RateLimited,
     RoostError,
     TimedOut,
     Unauthorized,
@@ -31,6 +32,7 @@ _BY_CODE: dict[str, type[RoostError]] = {
         InsufficientCapacity,
         NameTaken,
         NotFound,
+        RateLimited,
         TimedOut,
         Unauthorized,
         Unprocessable,
@@ -47,6 +49,7 @@ _BY_STATUS: dict[int, type[RoostError]] = {
     412: FailedPrecondition,
     413: BadInput,
     422: Unprocessable,
+    429: RateLimited,
     503: InsufficientCapacity,
     504: TimedOut,
 }
@@ -80,7 +83,8 @@ def error_from_answer(status: int, body: bytes, headers: Mapping[str, str], *, r
         plain = body.decode("utf-8", "replace").strip()[:_SHOWN]
         text = f"{request} was answered with {status}" + (f": {plain}" if plain and not data else "")
     hint = data.get("hint")
-    error = cls(text, hint=hint if isinstance(hint, str) and hint else _hint(status, headers), code=code)
+    error = cls(text, hint=hint if isinstance(hint, str) and hint else _hint(status, headers))
+    error.code = code or error.code
     error.status = status
     return error
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from roost.api.auth import GuardedRoute, TheControl, TheLimits, documented
 from roost.api.bodies import ExecCommand, SignalMachine, StopMachine
+from roost.api.leasing import TheHolder
 from roost.api.limits import Limits
 from roost.api.long_calls import TheLongCalls
 from roost.api.reading import AppName, MachineId, seconds
@@ -36,10 +37,10 @@ def _stop_timeout(given: object, limits: Limits) -> float | None:
 
 @router.post("/start")
 async def start_machine(
-    app: AppName, machine_id: MachineId, control: TheControl, long_calls: TheLongCalls
+    app: AppName, machine_id: MachineId, control: TheControl, holder: TheHolder, long_calls: TheLongCalls
 ) -> dict[str, Any]:
     """Start or resume the machine."""
-    return started_to_json(*await long_calls.run(lambda: control.machines.start(app, machine_id)))
+    return started_to_json(*await long_calls.run(holder.may(lambda: control.machines.start(app, machine_id))))
 
 
 @router.post("/stop")
@@ -48,6 +49,7 @@ async def stop_machine(
     machine_id: MachineId,
     control: TheControl,
     limits: TheLimits,
+    holder: TheHolder,
     long_calls: TheLongCalls,
     body: StopMachine | None = None,
 ) -> dict[str, Any]:
@@ -57,7 +59,9 @@ async def stop_machine(
         raise BadInput("force_stop is not supported here", hint='send {"signal": "SIGKILL"}')
     signal = read_signal(body.signal, "signal")
     grace = _stop_timeout(body.timeout, limits)
-    return _done(await long_calls.run(lambda: control.machines.stop(app, machine_id, signal=signal, timeout=grace)))
+    return _done(
+        await long_calls.run(holder.may(lambda: control.machines.stop(app, machine_id, signal=signal, timeout=grace)))
+    )
 
 
 @router.post("/restart")
@@ -66,6 +70,7 @@ async def restart_machine(
     machine_id: MachineId,
     control: TheControl,
     limits: TheLimits,
+    holder: TheHolder,
     long_calls: TheLongCalls,
     body: StopMachine | None = None,
     signal: str = "",
@@ -79,17 +84,17 @@ async def restart_machine(
     grace = _stop_timeout(timeout or body.timeout, limits)
     force = force_stop or body.force_stop
     machine = await long_calls.run(
-        lambda: control.machines.restart(app, machine_id, signal=name, timeout=grace, force=force)
+        holder.may(lambda: control.machines.restart(app, machine_id, signal=name, timeout=grace, force=force))
     )
     return _done(machine)
 
 
 @router.post("/suspend")
 async def suspend_machine(
-    app: AppName, machine_id: MachineId, control: TheControl, long_calls: TheLongCalls
+    app: AppName, machine_id: MachineId, control: TheControl, holder: TheHolder, long_calls: TheLongCalls
 ) -> dict[str, Any]:
     """Freeze the machine: its memory stays, and it costs no processor time."""
-    return _done(await long_calls.run(lambda: control.machines.suspend(app, machine_id)))
+    return _done(await long_calls.run(holder.may(lambda: control.machines.suspend(app, machine_id))))
 
 
 @router.post("/signal")

@@ -7,13 +7,15 @@ from typing import Annotated, Any
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request
 
-from roost.api.auth import GuardedRoute, TheControl, TheLimits, documented
-from roost.api.bodies import NewMachine
+from roost.api.auth import GuardedRoute, TheControl, ThePrincipal, documented
+from roost.api.bodies import NewMachine, UpdateMachine
+from roost.api.leasing import TheHolder
 from roost.api.long_calls import TheLongCalls
-from roost.api.reading import AppName, MachineId, seconds, states
+from roost.api.machine_shapes import lease_summary_to_json
+from roost.api.reading import AppName, MachineId, event_id, states, wait_timeout
 from roost.api.shapes import event_to_json, machine_to_json
 from roost.control.contract import Control
-from roost.model.errors import BadInput, FailedPrecondition
+from roost.model.errors import BadInput, FailedPrecondition, NotFound
 from roost.model.machine import Machine
 from roost.model.machine_config import read_machine_config
 
@@ -23,7 +25,8 @@ router = APIRouter(
 EVENTS_SHOWN = 20  # in a machine; `GET .../events` gives up to 50
 
 
-def _full(control: Control, machine: Machine) -> dict[str, Any]:
+def full(control: Control, machine: Machine) -> dict[str, Any]:
+    """Return a machine with its configuration, events and checks."""
     events = control.machines.events(machine.app, machine.id, EVENTS_SHOWN)
     checks = control.machines.checks(machine.app, machine.id)
     return machine_to_json(machine, events=events, checks=checks)
@@ -37,11 +40,13 @@ def list_machines(
     state: Annotated[list[str], Query()] = [],  # noqa: B006
     region: str = "",
     summary: bool = False,
-    include_deleted: bool = False,
+    include_deleted: bool = False,  # noqa: ARG001
+    include_leases: bool = False,
 ) -> list[dict[str, Any]]:
-    """List the machines; also by `metadata.KEY=VALUE`. `summary` drops config, checks and events."""
-    if include_deleted:
-        raise BadInput("include_deleted is not supported", hint="a destroyed machine is gone; ask for its events by id")
+    """List the machines; also by `metadata.KEY=VALUE`. `summary` drops config, checks and events.
+
+    A destroyed machine is in no listing: `include_deleted` adds none.
+    """
     wanted = states(state)
     metadata = {key[9:]: value for key, value in request.query_params.items() if key.startswith("metadata.")}
     found = [
@@ -51,23 +56,66 @@ def list_machines(
         and (not region or machine.region == region)
         and all(machine.config.metadata.get(key) == value for key, value in metadata.items())
     ]
-    return [machine_to_json(machine, summary=True) if summary else _full(control, machine) for machine in found]
+    shown = [machine_to_json(machine, summary=True) if summary else full(control, machine) for machine in found]
+    if include_leases:
+        for machine in shown:
+            lease = control.leases.find(machine["id"])
+            machine["lease"] = lease_summary_to_json(lease) if lease else None
+    return shown
 
 
 @router.post("")
 async def create_machine(
-    app: AppName, body: NewMachine, control: TheControl, long_calls: TheLongCalls
+    app: AppName, body: NewMachine, control: TheControl, principal: ThePrincipal, long_calls: TheLongCalls
 ) -> dict[str, Any]:
-    """Make a machine and, unless `skip_launch`, start it."""
+    """Make a machine and, unless `skip_launch`, start it. With `lease_ttl` its maker holds it."""
     config = read_machine_config(body.config)
 
     def create() -> dict[str, Any]:
         if body.min_secrets_version is not None:
             _check_secrets_version(control, app, body.min_secrets_version)
         machine = control.machines.create(app, config, name=body.name, region=body.region, skip_launch=body.skip_launch)
-        return _full(control, machine)
+        return full(control, machine) | _lease(control, machine, body, principal.name)
 
     return await long_calls.run(create)
+
+
+@router.post("/{machine_id}")
+async def update_machine(
+    app: AppName,
+    machine_id: MachineId,
+    body: UpdateMachine,
+    control: TheControl,
+    principal: ThePrincipal,
+    holder: TheHolder,
+    long_calls: TheLongCalls,
+) -> dict[str, Any]:
+    """Give the machine a new configuration, the whole of it. It is restarted if it runs, unless `skip_launch`."""
+    config = read_machine_config(body.config)
+
+    def change() -> dict[str, Any]:
+        if body.min_secrets_version is not None:
+            _check_secrets_version(control, app, body.min_secrets_version)
+        machine = control.updates.update(
+            app,
+            machine_id,
+            config,
+            name=body.name,
+            region=body.region,
+            current_version=body.current_version or "",
+            skip_launch=body.skip_launch,
+        )
+        return full(control, machine) | _lease(control, machine, body, principal.name, holder.nonce)
+
+    return await long_calls.run(holder.may(change))
+
+
+def _lease(control: Control, machine: Machine, body: NewMachine, owner: str, nonce: str = "") -> dict[str, str]:
+    """Return the nonce of a fresh or refreshed lease, if one was asked for."""
+    if not body.lease_ttl:
+        return {}
+    lease = control.leases.acquire(machine.app, machine.id, ttl=float(body.lease_ttl), owner=owner, nonce=nonce)
+    return {"nonce": lease.nonce}
 
 
 def _check_secrets_version(control: Control, app: str, wanted: int) -> None:
@@ -82,7 +130,7 @@ def _check_secrets_version(control: Control, app: str, wanted: int) -> None:
 @router.get("/{machine_id}")
 def get_machine(app: AppName, machine_id: MachineId, control: TheControl) -> dict[str, Any]:
     """Return a machine."""
-    return _full(control, control.machines.get(app, machine_id))
+    return full(control, control.machines.get(app, machine_id))
 
 
 @router.delete("/{machine_id}")
@@ -90,12 +138,13 @@ async def destroy_machine(
     app: AppName,
     machine_id: MachineId,
     control: TheControl,
+    holder: TheHolder,
     long_calls: TheLongCalls,
     force: bool = False,
     kill: bool = False,
 ) -> dict[str, Any]:
     """Remove a machine; one that runs only with `force` (or `kill`, as `flyctl` sends it)."""
-    await long_calls.run(lambda: control.machines.destroy(app, machine_id, force=force or kill))
+    await long_calls.run(holder.may(lambda: control.machines.destroy(app, machine_id, force=force or kill)))
     return {"ok": True}
 
 
@@ -112,16 +161,16 @@ async def wait_for_machine(
     app: AppName,
     machine_id: MachineId,
     control: TheControl,
-    limits: TheLimits,
     state: Annotated[list[str], Query()] = ["started"],  # noqa: B006
     timeout: str = "",
     instance_id: str = "",
     version: str = "",
     from_event_id: str = "",
 ) -> dict[str, Any]:
-    """Wait until the machine is in one of the states; 408 after `timeout` seconds (60 unless told)."""
-    if from_event_id:
-        raise BadInput("from_event_id is not supported", hint="wait by state, and instance_id")
+    """Wait until the machine is in one of the states; 408 after `timeout` seconds (1 to 60; 60 unless told).
+
+    With `from_event_id` it is enough that it was in one of them after that event.
+    """
     if instance_id and version and instance_id != version:
         raise BadInput("instance_id and version differ", hint="send one of them")
     machine = await control.machines.wait(
@@ -129,12 +178,22 @@ async def wait_for_machine(
         machine_id,
         states=states(state) or frozenset({"started"}),
         instance_id=instance_id or version,
-        timeout=seconds(timeout, "timeout", default=60.0, low=1.0, high=limits.wait_timeout),
+        after_event=event_id(from_event_id),
+        timeout=wait_timeout(timeout),
     )
-    events = await anyio.to_thread.run_sync(control.machines.events, app, machine_id, 1)
+    reached = await anyio.to_thread.run_sync(_event_of, control, machine)
     return {
         "ok": True,
         "state": str(machine.state),
         "version": machine.instance_id,
-        "event_id": events[0].id if events else "",
+        "event_id": reached,
     }
+
+
+def _event_of(control: Control, machine: Machine) -> str:
+    """Return the id of the latest event that brought the machine into its state, "" when it is gone."""
+    try:
+        events = control.machines.events(machine.app, machine.id, 50)
+    except NotFound:
+        return ""
+    return next((e.id for e in events if e.status == machine.state), events[0].id if events else "")

@@ -1,0 +1,58 @@
+"""The platform as a whole: an org's machines in all its apps, regions, and where machines could be made."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+
+from roost.api.auth import GuardedRoute, TheControl, documented
+from roost.api.bodies import Placement
+from roost.api.machine_shapes import regions_to_json
+from roost.api.reading import cursor_of, moment, position_of, states
+from roost.api.routes.machines import full
+from roost.api.shapes import machine_to_json, time_to_json
+
+router = APIRouter(prefix="/v1", route_class=GuardedRoute, dependencies=[documented], tags=["platform"])
+
+
+@router.get("/orgs/{slug}/machines")
+def list_org_machines(
+    slug: Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")],
+    control: TheControl,
+    state: Annotated[list[str], Query()] = [],  # noqa: B006
+    region: str = "",
+    summary: bool = False,
+    include_deleted: bool = False,  # noqa: ARG001
+    updated_after: str = "",
+    cursor: str = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> dict[str, Any]:
+    """List the org's machines, the longest unchanged first. A destroyed machine is in no listing."""
+    after = max(position_of(cursor) if cursor else (0.0, ""), (moment(updated_after, time.time()), ""))
+    found = control.machines.of_org(slug, after=after, states=states(state), region=region, limit=limit + 1)
+    more, found = len(found) > limit, found[:limit]
+    last = found[-1] if found else None
+    return {
+        "machines": [
+            (machine_to_json(machine, summary=True) if summary else full(control, machine)) | {"app_name": machine.app}
+            for machine in found
+        ],
+        "next_cursor": cursor_of((last.updated_at, last.id)) if last and more else "",
+        "last_machine_id": last.id if last else "",
+        "last_updated_at": time_to_json(last.updated_at) if last else "",
+        "error_regions": [],
+    }
+
+
+@router.get("/platform/regions")
+def list_regions(control: TheControl) -> dict[str, Any]:
+    """List the regions: a cloud has one."""
+    return regions_to_json(control.region)
+
+
+@router.post("/platform/placements")
+def place(body: Placement, control: TheControl) -> dict[str, Any]:
+    """Say where so many machines could be made."""
+    return {"regions": [{"region": control.region, "count": body.count, "concurrency": body.count}]}

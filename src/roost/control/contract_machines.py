@@ -1,0 +1,179 @@
+"""The verbs on machines: what one can ask of one, who may, and the values that come back (see `contract`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from roost.host.contract import Console, ExecResult, ProcessInfo
+from roost.model.app import Event
+from roost.model.machine import Machine, MachineState
+from roost.model.machine_config import MachineConfig
+from roost.model.machine_version import Lease, MachineVersion
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStatus:
+    """The latest result of one health check of a machine."""
+
+    name: str
+    status: str  # passing | warning | critical
+    output: str
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A machine's memory in MiB."""
+
+    limit_mb: int
+    available_mb: int
+
+
+class Machines(Protocol):
+    """Machines of an app."""
+
+    def list(self, app: str) -> list[Machine]:
+        """Return the machines that are not destroyed, oldest first."""
+
+    def create(
+        self, app: str, config: MachineConfig, *, name: str = "", region: str = "", skip_launch: bool = False
+    ) -> Machine:
+        """Make a machine and, unless `skip_launch`, start it; returns when its process was executed."""
+
+    def get(self, app: str, machine_id: str) -> Machine:
+        """Return a machine; raises NotFound, also when it belongs to another app."""
+
+    def start(self, app: str, machine_id: str) -> tuple[Machine, MachineState]:
+        """Start or resume it; returns it and the state it was in."""
+
+    def stop(self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None) -> Machine:
+        """Stop it: `signal` ("": the configured one), then kill after `timeout` seconds (None: as configured)."""
+
+    def restart(
+        self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None, force: bool = False
+    ) -> Machine:
+        """Stop and start it; `force` kills at once."""
+
+    def suspend(self, app: str, machine_id: str) -> Machine:
+        """Freeze it: memory stays, processor time is zero."""
+
+    def signal(self, app: str, machine_id: str, signal: str) -> None:
+        """Send a signal (a name like SIGHUP) to its main process."""
+
+    def destroy(self, app: str, machine_id: str, *, force: bool) -> None:
+        """Remove it; without `force` raises FailedPrecondition while it runs."""
+
+    def execute(
+        self, app: str, machine_id: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
+    ) -> ExecResult:
+        """Run a command in a started machine; raises TimedOut after `timeout` seconds."""
+
+    def console(self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int) -> Console:
+        """Run a command with a terminal; an empty `argv` means the best shell the image has."""
+
+    def events(self, app: str, machine_id: str, limit: int) -> Sequence[Event]:
+        """Return the latest events, newest first."""
+
+    async def wait(
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        states: frozenset[str],
+        instance_id: str = "",
+        after_event: str = "",
+        timeout: float = 60.0,
+    ) -> Machine:
+        """Return once it is in one of `states` (values of MachineState); raises TimedOut after `timeout` seconds.
+
+        With `instance_id`, a machine whose configuration has another one raises FailedPrecondition. With
+        `after_event`, it is enough that it was in one of the states after that event; the machine that is
+        returned has that state.
+        """
+
+    def set_cordoned(self, app: str, machine_id: str, cordoned: bool) -> Machine:
+        """Keep requests from it, or no longer, without stopping it; returns when the edge does so."""
+
+    def processes(self, app: str, machine_id: str) -> Sequence[ProcessInfo]:
+        """Return what runs in it; raises FailedPrecondition when it doesn't run."""
+
+    def memory(self, app: str, machine_id: str) -> Memory:
+        """Return how much memory it may use now, and how much of it is left."""
+
+    def set_memory(self, app: str, machine_id: str, limit_mb: int) -> Memory:
+        """Let it use so much memory until its next start, at most as much as it is configured for."""
+
+    def of_org(
+        self,
+        org: str,
+        *,
+        after: tuple[float, str] = (0.0, ""),
+        states: frozenset[str] = frozenset(),
+        region: str = "",
+        limit: int = 1000,
+    ) -> Sequence[Machine]:
+        """Return an org's machines that come after (time of the last change, id), in that order."""
+
+    def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
+        """Return the latest result of each of its health checks."""
+
+
+class Updates(Protocol):
+    """Changing what a machine is."""
+
+    def update(
+        self,
+        app: str,
+        machine_id: str,
+        config: MachineConfig,
+        *,
+        name: str = "",
+        region: str = "",
+        current_version: str = "",
+        skip_launch: bool = False,
+    ) -> Machine:
+        """Give it a new configuration and version; it runs afterwards if it ran or had failed, unless `skip_launch`.
+
+        Raises Conflict when its version is not `current_version`, BadInput for another name or region, and what
+        starting raises: the machine has its old configuration then, and runs if it ran.
+        """
+
+    def versions(self, app: str, machine_id: str) -> Sequence[MachineVersion]:
+        """Return its versions, newest first."""
+
+    def edit_metadata(
+        self,
+        app: str,
+        machine_id: str,
+        changes: Mapping[str, str | None],
+        *,
+        version: str = "",
+        unchanged_since: float | None = None,
+    ) -> Machine:
+        """Set and (None or "") remove metadata: no new version, no restart.
+
+        Raises FailedPrecondition when its version is not `version`, or it was changed after `unchanged_since`.
+        """
+
+
+class Leases(Protocol):
+    """The right to change a machine, for a time."""
+
+    def get(self, app: str, machine_id: str) -> Lease:
+        """Return the lease; raises NotFound. Its nonce is for its holder only."""
+
+    def find(self, machine_id: str) -> Lease | None:
+        """Return the lease, or None."""
+
+    def acquire(
+        self, app: str, machine_id: str, *, ttl: float, owner: str, description: str = "", nonce: str = ""
+    ) -> Lease:
+        """Take it for `ttl` seconds, or with its `nonce` hold it for so much longer; raises Conflict."""
+
+    def release(self, app: str, machine_id: str, nonce: str) -> None:
+        """Give it back; raises NotFound without a lease, Conflict for another's."""
+
+    def check(self, app: str, machine_id: str, nonce: str) -> None:
+        """Raise Conflict when somebody else holds the machine."""
