@@ -76,8 +76,9 @@ def create_api(
     """Return the API over `control`.
 
     Requests are answered under loopback names and `allowed_hosts` only. `replays` keeps answers for
-    Idempotency-Key (None: in memory), `rates` is how often one may call (None: as often as one likes). `version` is Roost's, for the published OpenAPI document. Serve it
-    on the event loop that control's async methods belong to.
+    Idempotency-Key (None: in memory), `rates` says how often one may call (None: as often as one likes).
+    `version` is Roost's, for the published OpenAPI document. Serve it on the event loop that control's async
+    methods belong to.
     """
     app = FastAPI(
         title="Roost",

@@ -64,7 +64,7 @@ async def authenticate(connection: HTTPConnection, *, changes: bool) -> Principa
 
 
 class GuardedRoute(APIRoute):
-    """A route that needs a token, is called at a bounded rate, takes a body of bounded size, and is carried out once per Idempotency-Key."""
+    """A route with a token, a bounded rate, a body of bounded size, and one effect per Idempotency-Key."""
 
     reads_body = True
 

@@ -37,7 +37,7 @@ def version_to_json(version: MachineVersion) -> Json:
 
 
 def process_to_json(process: ProcessInfo) -> Json:
-    """Return a process: `rss` in bytes; `cpu`, `stime` (in the kernel) and `rtime` (since its start) in milliseconds."""
+    """Return a process: `rss` in bytes; `cpu`, `stime` (in the kernel), `rtime` (since its start) in ms."""
     return {
         "pid": process.pid,
         "command": process.command,

@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from roost.api.idempotency import MemoryReplays
 from roost.control.contract import (
     AppState,
     AppStatus,
@@ -24,22 +25,26 @@ from roost.control.contract import (
     CloudStatus,
     DeployRequest,
     LogEntry,
+    Memory,
     Principal,
     SecretInfo,
     SourceInfo,
 )
 from roost.edge.contract import EdgeStatus
-from roost.host.contract import ExecResult
+from roost.host.contract import ExecResult, Listening, ProcessInfo
 from roost.model.app import App, Event, Release, ReleaseState
 from roost.model.app_config import AppConfig
 from roost.model.app_config_read import propose_app_config
 from roost.model.build_plan import BuildPlan
-from roost.model.errors import BadInput, FailedPrecondition, NameTaken, NotFound, TimedOut, Unauthorized
+from roost.model.errors import BadInput, Conflict, FailedPrecondition, NameTaken, NotFound, TimedOut, Unauthorized
 from roost.model.image import Image, ImageConfig
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig
+from roost.model.machine_version import Lease, MachineVersion
 from roost.model.names import machine_id, ulid
 from roost.model.operation import Operation, OperationState, Progress
+from roost.plan import leases
+from roost.plan.metadata import edited
 
 ADMIN_TOKEN = "admin-token-of-the-test"
 READER_TOKEN = "reader-token-of-the-test"
@@ -63,6 +68,9 @@ class World:
     releases: dict[str, list[Release]] = field(default_factory=dict)
     sources: dict[str, SourceInfo] = field(default_factory=dict)
     deploys: list[DeployRequest] = field(default_factory=list)
+    versions: dict[str, list[MachineVersion]] = field(default_factory=dict)
+    leases: dict[str, Lease] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
     asked: list[tuple[object, ...]] = field(default_factory=list)  # what reached control, in order
     open_streams: int = 0
     consoles: list[FakeConsole] = field(default_factory=list)
@@ -204,11 +212,65 @@ class Machines:
         self.world.machine(app, machine_id)
         return self.world.events[machine_id][:limit]
 
+    def set_cordoned(self, app: str, machine_id: str, cordoned: bool) -> Machine:
+        found = replace(self.world.machine(app, machine_id), cordoned=cordoned)
+        self.world.machines[machine_id] = found
+        return found
+
+    def processes(self, app: str, machine_id: str) -> Sequence[ProcessInfo]:
+        if self.world.machine(app, machine_id).state is not MachineState.STARTED:
+            raise FailedPrecondition(f"machine {machine_id} does not run")
+        listening = (Listening("tcp", "0.0.0.0:8080"),)
+        return [
+            ProcessInfo(1, "sh -c serve", "/app", 4096, 0.5, 0.1, 60.0, listening),
+            ProcessInfo(7, "sleep 1", "/", 8192, 0.0, 0.0, 1.0),
+        ]
+
+    def memory(self, app: str, machine_id: str) -> Memory:
+        config = self.world.machine(app, machine_id).config
+        limit = self.world.limits.get(machine_id, config.guest.memory_mb)
+        return Memory(limit, limit - 10)
+
+    def set_memory(self, app: str, machine_id: str, limit_mb: int) -> Memory:
+        if not 16 <= limit_mb <= self.world.machine(app, machine_id).config.guest.memory_mb:
+            raise BadInput("limit_mb is out of bounds")
+        self.world.limits[machine_id] = limit_mb
+        return self.memory(app, machine_id)
+
+    def of_org(
+        self,
+        org: str,
+        *,
+        after: tuple[float, str] = (0.0, ""),
+        states: frozenset[str] = frozenset(),
+        region: str = "",
+        limit: int = 1000,
+    ) -> Sequence[Machine]:
+        found = [
+            m
+            for m in self.world.machines.values()
+            if self.world.apps[m.app].org == org
+            and (m.updated_at, m.id) > after
+            and (not states or m.state in states)
+            and region in ("", m.region)
+        ]
+        return sorted(found, key=lambda m: (m.updated_at, m.id))[:limit]
+
     async def wait(
-        self, app: str, machine_id: str, *, states: frozenset[str], instance_id: str = "", timeout: float = 60.0
+        self,
+        app: str,
+        machine_id: str,
+        *,
+        states: frozenset[str],
+        instance_id: str = "",
+        after_event: str = "",
+        timeout: float = 60.0,
     ) -> Machine:
         found = self.world.machine(app, machine_id)
         self.world.asked.append(("wait", states, instance_id, timeout))
+        for event in self.world.events[machine_id]:
+            if after_event and event.id > after_event and event.status in states:
+                return replace(found, state=MachineState(event.status))
         if str(found.state) not in states:
             raise TimedOut(f"machine failed to reach desired state, {sorted(states)[0]}, currently {found.state}")
         return found
@@ -216,6 +278,91 @@ class Machines:
     def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
         self.world.machine(app, machine_id)
         return [CheckStatus("http", "passing", "200 OK", NOW)]
+
+
+class Updates:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def update(
+        self,
+        app: str,
+        machine_id: str,
+        config: MachineConfig,
+        *,
+        name: str = "",
+        region: str = "",
+        current_version: str = "",
+        skip_launch: bool = False,
+    ) -> Machine:
+        found = self.world.machine(app, machine_id)
+        if current_version not in ("", found.instance_id):
+            raise Conflict(f"machine {machine_id} has version {found.instance_id}, not {current_version}")
+        for word, asked, has in (("name", name, found.name), ("region", region, found.region)):
+            if asked not in ("", has):
+                raise BadInput(f"{word}: a machine's {word} can't be changed")
+        before = MachineVersion(found.instance_id, DIGEST, found.config)
+        self.world.versions.setdefault(machine_id, []).insert(0, before)
+        self.world.machines[machine_id] = replace(found, config=config, instance_id=new_ulid())
+        if skip_launch and found.state is MachineState.STARTED:
+            self.world.move(app, machine_id, MachineState.STOPPED, "stop")
+        return self.world.machine(app, machine_id)
+
+    def versions(self, app: str, machine_id: str) -> Sequence[MachineVersion]:
+        found = self.world.machine(app, machine_id)
+        current = MachineVersion(found.instance_id, DIGEST, found.config)
+        return [current, *self.world.versions.get(machine_id, [])]
+
+    def edit_metadata(
+        self,
+        app: str,
+        machine_id: str,
+        changes: Mapping[str, str | None],
+        *,
+        version: str = "",
+        unchanged_since: float | None = None,
+    ) -> Machine:
+        found = self.world.machine(app, machine_id)
+        if version not in ("", found.instance_id) or (
+            unchanged_since is not None and abs(found.updated_at - unchanged_since) > 0.001
+        ):
+            raise FailedPrecondition("failed_precondition: the machine was changed")
+        config = replace(found.config, metadata=edited(found.config.metadata, changes))
+        self.world.machines[machine_id] = replace(found, config=config, updated_at=time.time())
+        return self.world.machines[machine_id]
+
+
+class Leases:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def get(self, app: str, machine_id: str) -> Lease:
+        self.world.machine(app, machine_id)
+        lease = self.find(machine_id)
+        if lease is None:
+            raise NotFound("lease not found")
+        return lease
+
+    def find(self, machine_id: str) -> Lease | None:
+        lease = self.world.leases.get(machine_id)
+        return lease if lease and lease.expires_at > time.time() else None
+
+    def acquire(
+        self, app: str, machine_id: str, *, ttl: float, owner: str, description: str = "", nonce: str = ""
+    ) -> Lease:
+        self.world.machine(app, machine_id)
+        wanted = Lease(machine_id, os.urandom(8).hex(), owner, description, new_ulid(), time.time() + ttl)
+        self.world.leases[machine_id] = leases.acquire(self.find(machine_id), wanted, nonce)
+        return self.world.leases[machine_id]
+
+    def release(self, app: str, machine_id: str, nonce: str) -> None:
+        self.world.machine(app, machine_id)
+        leases.release(self.find(machine_id), nonce)
+        del self.world.leases[machine_id]
+
+    def check(self, app: str, machine_id: str, nonce: str) -> None:
+        self.world.machine(app, machine_id)
+        leases.permit(self.find(machine_id), nonce)
 
 
 class FakeConsole:
@@ -404,6 +551,10 @@ class FakeControl:
         self.world = World()
         self.apps = Apps(self.world)
         self.machines = Machines(self.world)
+        self.updates = Updates(self.world)
+        self.leases = Leases(self.world)
+        self.replays = MemoryReplays()
+        self.region = "local"
         self.secrets = Secrets(self.world)
         self.logs = Logs(self.world)
         self.sources = Sources(self.world)

@@ -149,7 +149,7 @@ async def test_filters(client: httpx2.AsyncClient, machine: dict[str, Any]) -> N
     summary = (await client.get(MACHINES, params={"summary": "true"})).json()[0]
     assert not {"config", "checks", "events", "host_status"} & set(summary)
     assert (await client.get(MACHINES, params={"state": "happy"})).status_code == 400
-    assert (await client.get(MACHINES, params={"include_deleted": "true"})).status_code == 400
+    assert await found(include_deleted="true") == 1
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,8 @@ async def test_filters(client: httpx2.AsyncClient, machine: dict[str, Any]) -> N
         ({"config": []}, "config"),
         ({"config": {"image": "x", "colour": 1}}, "config.colour"),
         ({"config": {"image": "x", "guest": {"cpus": "two"}}}, "config.guest.cpus"),
-        ({"config": {"image": "x"}, "lease_ttl": 5}, "lease_ttl"),
+        ({"config": {"image": "x"}, "lease_ttl": -1}, "lease_ttl"),
+        ({"config": {"image": "x"}, "current_version": "1"}, "current_version"),
         ({"config": {"image": "x"}, "name": "../x"}, "name"),
         ({"config": {"image": "x"}, "skip_launch": "yes"}, "skip_launch"),
         ({"config": {"image": "x", "env": {"A": "\0"}}}, "NUL"),
@@ -313,7 +314,10 @@ async def test_wait(client: httpx2.AsyncClient, control: FakeControl, machine: d
     ]
     late = await client.get(url, params={"state": "stopped", "timeout": 1})
     assert (late.status_code, late.json()["status"]) == (408, "deadline_exceeded")
-    for bad in ({"state": "happy"}, {"timeout": "0"}, {"timeout": "301"}, {"timeout": "x"}, {"from_event_id": "1"}):
+    for given, waited in (("0", 1.0), ("0.2", 1.0), ("301", 60.0), ("5m", 60.0)):
+        assert (await client.get(url, params={"timeout": given})).status_code == 200
+        assert control.world.asked[-1] == ("wait", frozenset({"started"}), "", waited)
+    for bad in ({"state": "happy"}, {"timeout": "-1"}, {"timeout": "x"}, {"from_event_id": "1"}):
         assert (await client.get(url, params=bad)).status_code == 400, bad
 
 

@@ -8,10 +8,11 @@ import pytest
 from fastapi import FastAPI
 from tests.contract.api.fake_control import ADMIN_TOKEN
 from tests.contract.api.live_server import served
+from tests.contract.api.machine_suite import MachineSuite
 from tests.contract.api.suite import ApiSuite
 
 
-class TestInMemory(ApiSuite):
+class TestInMemory(ApiSuite, MachineSuite):
     @pytest.fixture
     async def address(self, api: FastAPI) -> AsyncIterator[str]:
         async with served(api) as found:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.contract.api.machine_suite import MachineSuite
 from tests.contract.api.suite import ApiSuite
 
 ROOST = Path(__file__).parents[3] / "roost"
@@ -47,7 +48,7 @@ def cloud() -> Iterator[tuple[str, str]]:
             roost(home, "destroy-cloud", "--yes")
 
 
-class TestOnACloud(ApiSuite):
+class TestOnACloud(ApiSuite, MachineSuite):
     @pytest.fixture
     def address(self, cloud: tuple[str, str]) -> str:
         return cloud[0]
