@@ -86,6 +86,7 @@ def status(machine_id: MachineId, app: context.AppOption = "", as_json: context.
         ("digest", ref.get("digest")),
         ("size", f"{guest.get('cpus')} {guest.get('cpu_kind')} cpus, {guest.get('memory_mb')} MB" if guest else ""),
         ("address", found.get("private_ip")),
+        ("cordoned", "yes: no request reaches it" if found.get("cordoned") else ""),
         ("last exit", last.get("message")),
         ("created", output.since(found.get("created_at"))),
     )
@@ -110,17 +111,18 @@ def _event_row(event: dict[str, Any]) -> tuple[object, ...]:
     return output.since(at), event.get("type"), event.get("status"), event.get("source")
 
 
-def _act(app: str, machine_id: str, act: Callable[[Client, str, str], object], state: str) -> None:
+def act(app: str, machine_id: str, verb: Callable[[Client, str, str], object], state: str) -> None:
+    """Do one thing to a machine and say what it is now."""
     name = context.app_name(app)
     with context.client() as client:
-        act(client, name, check_machine_id(machine_id))
+        verb(client, name, check_machine_id(machine_id))
     output.say(f"{machine_id} is {state}")
 
 
 @group.command(epilog="Example: roost machine start 148e21a9c35d08 -a shop")
 def start(machine_id: MachineId, app: context.AppOption = "") -> None:
     """Start a machine, or wake a suspended one."""
-    _act(app, machine_id, lambda client, name, key: client.machines.start(name, key), "started")
+    act(app, machine_id, lambda client, name, key: client.machines.start(name, key), "started")
 
 
 @group.command(epilog="Example: roost machine stop 148e21a9c35d08 -a shop --timeout 30")
@@ -131,7 +133,7 @@ def stop(
     timeout: Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="Then it is killed.")] = None,
 ) -> None:
     """Stop a machine: a signal first, then a kill."""
-    _act(
+    act(
         app,
         machine_id,
         lambda client, name, key: client.machines.stop(name, key, signal=signal, timeout=timeout),
@@ -142,13 +144,13 @@ def stop(
 @group.command(epilog="Example: roost machine suspend 148e21a9c35d08 -a shop")
 def suspend(machine_id: MachineId, app: context.AppOption = "") -> None:
     """Freeze a machine: its memory stays, it uses no processor time."""
-    _act(app, machine_id, lambda client, name, key: client.machines.suspend(name, key), "suspended")
+    act(app, machine_id, lambda client, name, key: client.machines.suspend(name, key), "suspended")
 
 
 @group.command(epilog="Example: roost machine restart 148e21a9c35d08 -a shop")
 def restart(machine_id: MachineId, app: context.AppOption = "") -> None:
     """Stop a machine and start it again."""
-    _act(app, machine_id, lambda client, name, key: client.machines.restart(name, key), "restarted")
+    act(app, machine_id, lambda client, name, key: client.machines.restart(name, key), "restarted")
 
 
 @group.command(epilog="Example: roost machine destroy 148e21a9c35d08 -a shop --force")
@@ -158,7 +160,7 @@ def destroy(
     force: Annotated[bool, typer.Option("--force", help="Also if it runs.")] = False,
 ) -> None:
     """Remove a machine and its disk."""
-    _act(app, machine_id, lambda client, name, key: client.machines.destroy(name, key, force=force), "destroyed")
+    act(app, machine_id, lambda client, name, key: client.machines.destroy(name, key, force=force), "destroyed")
 
 
 @group.command("exec", epilog="Example: roost machine exec 148e21a9c35d08 -a shop -- ls -l /app")

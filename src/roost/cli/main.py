@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from roost import __version__
-from roost.cli import apps, cloud, context, deploy, image, launch, login, logs, machine, operations, secrets, ssh
+from roost.cli import apps, cloud, context, deploy, image, launch, login, logs, machine_change, operations, secrets, ssh
 from roost.cli.exits import FAILED, INTERRUPTED, OK, USAGE, exit_code
 from roost.cli.output import note, say, show_error
 from roost.model.errors import RoostError
@@ -98,7 +98,7 @@ for module in (launch, deploy, cloud, logs, login):
     module.register(app)
 for name, group in (
     ("apps", apps.group),
-    ("machine", machine.group),
+    ("machine", machine_change.group),
     ("ssh", ssh.group),
     ("secrets", secrets.group),
     ("image", image.group),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from roost.sdk.shapes import ExecResult, Machine
+from roost.sdk.shapes import ExecResult, Lease, Machine
 from roost.sdk.transport import Transport, join
 
 if TYPE_CHECKING:
@@ -37,6 +37,80 @@ class Machines:
         if skip_launch:
             body["skip_launch"] = True
         return cast("Machine", self._http.call("POST", join("apps", app, "machines"), body=body, timeout=600.0))
+
+    def update(
+        self,
+        app: str,
+        machine_id: str,
+        config: Mapping[str, Any],
+        *,
+        current_version: str = "",
+        skip_launch: bool = False,
+        nonce: str = "",
+    ) -> Machine:
+        """Give a machine a new configuration, the whole of it; a running one is restarted unless `skip_launch`.
+
+        Raises Conflict when its `instance_id` is not `current_version`, or when another holds a lease on it.
+        """
+        body: dict[str, Any] = {"config": dict(config)}
+        if current_version:
+            body["current_version"] = current_version
+        if skip_launch:
+            body["skip_launch"] = True
+        path = join("apps", app, "machines", machine_id)
+        return cast("Machine", self._http.call("POST", path, body=body, timeout=600.0, headers=_holding(nonce)))
+
+    def versions(self, app: str, machine_id: str) -> Sequence[dict[str, Any]]:
+        """Return the configurations it has had, newest first: `version` and `user_config`."""
+        path = join("apps", app, "machines", machine_id, "versions")
+        return cast("Sequence[dict[str, Any]]", self._http.call("GET", path))
+
+    def cordon(self, app: str, machine_id: str, *, nonce: str = "") -> dict[str, Any]:
+        """Keep requests from a machine, without stopping it."""
+        return self._verb(app, machine_id, "cordon", nonce=nonce)
+
+    def uncordon(self, app: str, machine_id: str, *, nonce: str = "") -> dict[str, Any]:
+        """Let requests reach it again."""
+        return self._verb(app, machine_id, "uncordon", nonce=nonce)
+
+    def metadata(self, app: str, machine_id: str) -> dict[str, str]:
+        """Return the machine's metadata."""
+        return cast("dict[str, str]", self._http.call("GET", join("apps", app, "machines", machine_id, "metadata")))
+
+    def set_metadata(
+        self, app: str, machine_id: str, values: Mapping[str, str | None], *, machine_version: str = ""
+    ) -> dict[str, str]:
+        """Set and (None) remove metadata; returns what there is then. It is not restarted.
+
+        Raises FailedPrecondition when its `instance_id` is not `machine_version`.
+        """
+        body: dict[str, Any] = {"metadata": dict(values)}
+        if machine_version:
+            body["machine_version"] = machine_version
+        path = join("apps", app, "machines", machine_id, "metadata")
+        return cast("dict[str, str]", self._http.call("PATCH", path, body=body))
+
+    def lease(self, app: str, machine_id: str, *, ttl: int = 30, description: str = "", nonce: str = "") -> Lease:
+        """Take a machine for `ttl` seconds, or with its `nonce` hold it for so much longer; raises Conflict."""
+        path = join("apps", app, "machines", machine_id, "lease")
+        body = {"ttl": ttl, "description": description}
+        return cast("Lease", self._http.call("POST", path, body=body, headers=_holding(nonce))["data"])
+
+    def release(self, app: str, machine_id: str, nonce: str) -> None:
+        """Give a lease back."""
+        path = join("apps", app, "machines", machine_id, "lease")
+        self._http.call("DELETE", path, headers=_holding(nonce))
+
+    def processes(self, app: str, machine_id: str) -> Sequence[dict[str, Any]]:
+        """Return what runs in a machine, with the sockets it listens on."""
+        path = join("apps", app, "machines", machine_id, "ps")
+        return cast("Sequence[dict[str, Any]]", self._http.call("GET", path))
+
+    def memory(self, app: str, machine_id: str, *, limit_mb: int | None = None) -> dict[str, int]:
+        """Return `limit_mb` and `available_mb`; with `limit_mb` set it first, until the next start."""
+        path = join("apps", app, "machines", machine_id, "memory")
+        body = None if limit_mb is None else {"limit_mb": limit_mb}
+        return cast("dict[str, int]", self._http.call("GET" if body is None else "PUT", path, body=body))
 
     def start(self, app: str, machine_id: str) -> dict[str, Any]:
         """Start or resume a machine; the answer has its `previous_state`."""
@@ -96,7 +170,13 @@ class Machines:
         path = join("apps", app, "machines", machine_id, "console")
         return Console.open(self._http, path, command, rows=rows, columns=columns)
 
-    def _verb(self, app: str, machine_id: str, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _verb(
+        self, app: str, machine_id: str, verb: str, body: Mapping[str, Any] | None = None, *, nonce: str = ""
+    ) -> dict[str, Any]:
         path = join("apps", app, "machines", machine_id, verb)
-        answer = self._http.call("POST", path, body=dict(body or {}), timeout=_SLOW)
+        answer = self._http.call("POST", path, body=dict(body or {}), timeout=_SLOW, headers=_holding(nonce))
         return cast("dict[str, Any]", answer)
+
+
+def _holding(nonce: str) -> dict[str, str]:
+    return {"fly-machine-lease-nonce": nonce} if nonce else {}

@@ -31,6 +31,7 @@ class Machine(TypedDict, total=False):
     instance_id: str
     private_ip: str
     process_group: str
+    cordoned: bool
     release: int
     last_exit: dict[str, Any] | None
     config: dict[str, Any]
@@ -39,6 +40,16 @@ class Machine(TypedDict, total=False):
     checks: list[dict[str, Any]]
     created_at: str
     updated_at: str
+
+
+class Lease(TypedDict, total=False):
+    """The right to change a machine; `expires_at` is a Unix time. Show `nonce` to nobody else."""
+
+    nonce: str
+    expires_at: int
+    owner: str
+    description: str
+    version: str
 
 
 class AppStatus(TypedDict, total=False):

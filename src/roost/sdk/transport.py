@@ -94,9 +94,10 @@ class Transport:
         query: Query | None = None,
         body: object = None,
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Send a request and return the answer's JSON (None when it has none); raises RoostError."""
-        headers = self.authorization
+        headers = self.authorization | dict(headers or {})
         if method not in _READS:
             headers["Idempotency-Key"] = str(uuid.uuid4())
         options: dict[str, Any] = {"params": _clean(query), "headers": headers}

@@ -64,6 +64,21 @@ def test_machine_commands(run: Run, machine: str) -> None:
     assert run("machine", "start", "../../x", "-a", "shop").exit_code == 2
 
 
+def test_changing_a_machine(run: Run, machine: str, control: Any) -> None:
+    done = run("machine", "update", machine, "-a", "shop", "--env", "A=1", "--memory", "64", "--", "sleep", "9")
+    assert done.exit_code == 0, done.output
+    config = control.world.machines[machine].config
+    assert (config.env["A"], config.guest.memory_mb, config.init.cmd) == ("1", 64, ("sleep", "9"))
+    assert run("machine", "update", machine, "-a", "shop", "--env", "A=", "--skip-start").exit_code == 0
+    assert "A" not in control.world.machines[machine].config.env
+    assert control.world.machines[machine].state == "stopped"
+    assert run("machine", "cordon", machine, "-a", "shop").output == f"{machine} is cordoned\n"
+    assert "no request reaches it" in run("machine", "status", machine, "-a", "shop").output
+    assert run("machine", "uncordon", machine, "-a", "shop").exit_code == 0
+    assert "primary" in run("machine", "metadata", machine, "-a", "shop", "role=primary", "b=2").output
+    assert json.loads(run("machine", "metadata", machine, "-a", "shop", "b=", "--json").output) == {"role": "primary"}
+
+
 def test_exec_passes_the_words_on_and_ends_as_the_command(run: Run, machine: str, control: Any) -> None:
     result = run("machine", "exec", machine, "-a", "shop", "--", "echo", "-n", "a b")
     assert (result.exit_code, result.stdout) == (0, "echo -n a b\ufffd")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from roost.model.errors import FailedPrecondition, Forbidden, NameTaken, NotFound, TimedOut, Unauthorized
+from roost.model.errors import Conflict, FailedPrecondition, Forbidden, NameTaken, NotFound, TimedOut, Unauthorized
 from roost.sdk import Client
 
 CONFIG = {"image": "roost/base:bookworm"}
@@ -56,6 +56,28 @@ def test_machines(client: Client) -> None:
     client.machines.signal("shop", key, "SIGHUP")
     assert client.machines.exec("shop", key, ["echo", "a b"], stdin="in")["stderr"] == "in"
     assert client.machines.events("shop", key, limit=2)[0]["type"] == "restart"
+    assert client.machines.cordon("shop", key)["ok"]
+    assert client.machines.get("shop", key)["cordoned"]
+    assert client.machines.uncordon("shop", key)["ok"]
+    assert client.machines.set_metadata("shop", key, {"a": "1", "b": "2"}) == {"a": "1", "b": "2"}
+    client.machines.set_metadata("shop", key, {"a": None}, machine_version=made["instance_id"])
+    assert client.machines.metadata("shop", key) == {"b": "2"}
+    changed = client.machines.update("shop", key, CONFIG, current_version=made["instance_id"])
+    assert [v["version"] for v in client.machines.versions("shop", key)] == [
+        changed["instance_id"],
+        made["instance_id"],
+    ]
+    with pytest.raises(Conflict):
+        client.machines.update("shop", key, CONFIG, current_version=made["instance_id"])
+    lease = client.machines.lease("shop", key, ttl=60, description="mine")
+    with pytest.raises(Conflict, match="locked"):
+        client.machines.cordon("shop", key)
+    client.machines.update("shop", key, CONFIG, nonce=lease["nonce"], skip_launch=True)
+    client.machines.release("shop", key, lease["nonce"])
+    client.machines.start("shop", key)
+    assert client.machines.processes("shop", key)[0]["pid"] == 1
+    assert client.machines.memory("shop", key, limit_mb=64)["limit_mb"] == 64
+    assert client.machines.memory("shop", key)["limit_mb"] == 64
     client.machines.destroy("shop", key, force=True)
     with pytest.raises(NotFound):
         client.machines.get("shop", key)

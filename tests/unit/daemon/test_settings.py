@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from roost.api.rates import Rate
 from roost.daemon.settings import read_settings
 from roost.model.errors import BadInput
 
@@ -40,6 +41,13 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     assert settings.registry.insecure == {"127.0.0.1:5000"}
 
 
+def test_limits_are_off_until_they_are_enabled(tmp_path: Path) -> None:
+    assert not read_settings(tmp_path, {}).rates.enabled
+    (tmp_path / "config.toml").write_text("[limits]\nenabled = true\nper_second = 2.5\nget_burst = 20\n")
+    rates = read_settings(tmp_path, {}).rates
+    assert (rates.enabled, rates.action, rates.get) == (True, Rate(2.5, 3.0), Rate(5.0, 20.0))
+
+
 def test_the_environment_wins(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(FULL)
     env = {"ROOST_LOG_LEVEL": "error", "ROOST_POOL_GB": "7", "ROOST_DEFAULT_REGISTRY": "other.example"}
@@ -64,6 +72,9 @@ def test_the_flag_wins_over_the_environment(tmp_path: Path) -> None:
         ("[registry]\nauth_file = 'auth.json'", "auth_file"),
         ("[registry]\nmirrors = ['a']", "mirrors"),
         ("[registry]\ninsecure = 'a'", "insecure"),
+        ("[limits]\nenabled = 1", "limits.enabled"),
+        ("[limits]\nburst = 0.5", "limits.burst"),
+        ("[limits]\nper_second = 'a'", "limits.per_second"),
         ("x =", "not valid TOML"),
     ],
 )
