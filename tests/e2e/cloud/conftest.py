@@ -61,7 +61,7 @@ class RunningCloud:
         """Call the API below /v1, without the cost of starting the command line."""
         token = (self.home / "keys" / "cli.token").read_text().strip()
         url = f"http://127.0.0.1:{self.api_port}/v1{path}"
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
         return httpx2.request(method, url, headers=headers, timeout=180, trust_env=False, **options)
 
     def machines(self, app: str) -> list[dict[str, Any]]:
