@@ -112,6 +112,8 @@ class Updating:
         before = next((v for v in core.store.versions.list(machine_id) if v.instance_id == update.previous), None)
         if machine is None or before is None:
             return
+        if update.revive:  # so that a kill before it runs again is put right by the recovery
+            machine = replace(machine, state=_S.STOPPED, desired=_S.STARTED)
         told: dict[str, object] = {"instance_id": update.previous, "error": why.message}
         core.store.versions.put_back(machine, before, self._event(machine, "rolled_back", told))
         core.changes.notify(f"machine:{machine_id}")

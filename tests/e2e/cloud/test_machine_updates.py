@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -141,3 +142,43 @@ def test_an_answer_is_given_again_after_roostd_was_killed(cloud: RunningCloud, a
         stored = [bytes(row[0]) for row in database.execute("SELECT body FROM replays")]
     assert stored
     assert not any(first.json()["id"].encode() in answer for answer in stored)
+
+
+def test_of_two_updates_at_once_one_is_refused(cloud: RunningCloud, app: str, machine: str) -> None:
+    version = cloud.api("GET", machine).json()["instance_id"]
+    words = ("left", "right")
+
+    def update(word: str) -> httpx2.Response:
+        return cloud.api("POST", machine, json={"config": config(word), "current_version": version})
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(update, words))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    (won,) = [word for word, answer in zip(words, answers, strict=True) if answer.status_code == 200]
+    assert cloud.get(app).text.strip() == won
+    assert len(cloud.api("GET", f"{machine}/versions").json()) == 2
+
+
+def test_a_leased_machine_goes_with_its_app(cloud: RunningCloud, app: str, machine: str) -> None:
+    assert cloud.api("POST", f"{machine}/lease", json={"ttl": 600}).status_code == 201
+    assert cloud.api("DELETE", f"{machine}?force=true").status_code == 409
+    assert cloud.api("DELETE", f"/apps/{app}?force=true").status_code == 202
+
+
+def test_metadata_change_while_the_machine_serves(cloud: RunningCloud, app: str, machine: str) -> None:
+    pid = cloud.api("POST", f"{machine}/exec", json={"command": ["cat", "/proc/1/stat"]}).json()["stdout"].split()[21]
+    assert cloud.api("PUT", f"{machine}/metadata", json={"metadata": {"role": "web"}}).json() == {"role": "web"}
+    again = cloud.api("POST", f"{machine}/exec", json={"command": ["cat", "/proc/1/stat"]}).json()["stdout"].split()[21]
+    assert again == pid
+    assert cloud.get(app).text.strip() == "one"
+
+
+def test_the_command_line(cloud: RunningCloud, app: str, machine: str) -> None:
+    ident = machine.rpartition("/")[2]
+    cloud.roost("machine", "update", ident, "-a", app, "--env", "WORD=three", "--memory", "200")
+    assert cloud.get(app).text.strip() == "three"
+    cloud.roost("machine", "cordon", ident, "-a", app)
+    assert cloud.get(app).status_code == 503
+    cloud.roost("machine", "uncordon", ident, "-a", app)
+    assert cloud.get(app).status_code == 200
+    assert "web" in cloud.roost("machine", "metadata", ident, "-a", app, "role=web").stdout
