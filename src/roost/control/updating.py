@@ -128,7 +128,7 @@ class Updating:
     def _check(machine: Machine, name: str, region: str, current_version: str) -> None:
         if current_version and current_version != machine.instance_id:
             raise Conflict(
-                f"machine {machine.id} has version {machine.instance_id}, not {current_version}",
+                f"machine {machine.id} has version {machine.instance_id}, not {current_version[:40]!r}",
                 hint="it was changed meanwhile: look at it again, then decide",
             )
         for word, asked, has in (("name", name, machine.name), ("region", region, machine.region)):
@@ -161,7 +161,7 @@ class Updating:
             machine = self._core.store.machines.get(app, machine_id)
             if version and version != machine.instance_id:
                 raise FailedPrecondition(
-                    f"failed_precondition: machine_version is {version}, and the machine has {machine.instance_id}",
+                    f"failed_precondition: the machine has version {machine.instance_id}, not {version[:40]!r}",
                     hint="it was updated meanwhile: look at it again, then decide",
                 )
             if unchanged_since is not None and abs(machine.updated_at - unchanged_since) > SAME_TIME:

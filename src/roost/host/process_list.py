@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from roost.host.contract import Listening, ProcessInfo
 
 MAX_PROCESSES = 1024
 MAX_COMMAND = 4096  # bytes
-MAX_DESCRIPTORS = 4096  # per process
+MAX_DESCRIPTORS = 65_536  # of all processes: a machine can hold very many, and each costs a look
 MAX_SOCKETS = 4096  # lines of each of the kernel's tables
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -26,6 +26,7 @@ _WAITING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # include/net
 def list_processes(pids: Iterable[int], proc: Path = Path("/proc")) -> list[ProcessInfo]:
     """Return the processes with these pids (of the host), ordered by the pids they have in their machine."""
     pids = sorted(pids)[:MAX_PROCESSES]
+    looks = iter(range(MAX_DESCRIPTORS))
     sockets: dict[str, dict[int, Listening]] = {}
     found = []
     for pid in pids:
@@ -34,11 +35,11 @@ def list_processes(pids: Iterable[int], proc: Path = Path("/proc")) -> list[Proc
             namespace = str((place / "ns/net").readlink())
             if namespace not in sockets:
                 sockets[namespace] = _listening(place)
-            found.append(_read(place, sockets[namespace], proc))
+            found.append(_read(place, sockets[namespace], looks, proc))
     return sorted(found, key=lambda process: process.pid)
 
 
-def _read(place: Path, sockets: dict[int, Listening], proc: Path) -> ProcessInfo:
+def _read(place: Path, sockets: dict[int, Listening], looks: Iterator[int], proc: Path) -> ProcessInfo:
     stat = (place / "stat").read_text(errors="replace")
     name = stat[stat.index("(") + 1 : stat.rindex(")")]
     fields = stat.rpartition(")")[2].split()
@@ -54,7 +55,7 @@ def _read(place: Path, sockets: dict[int, Listening], proc: Path) -> ProcessInfo
         cpu_seconds=(user + system) / _TICKS,
         system_seconds=system / _TICKS,
         running_seconds=max(0.0, up - started / _TICKS),
-        listening=tuple(sockets[inode] for inode in _socket_inodes(place) if inode in sockets),
+        listening=tuple(sockets[inode] for inode in _socket_inodes(place, looks) if inode in sockets),
     )
 
 
@@ -70,13 +71,11 @@ def _directory(place: Path) -> str:
         return ""
 
 
-def _socket_inodes(place: Path) -> list[int]:
-    """Return the sockets that a process holds, each once."""
+def _socket_inodes(place: Path, looks: Iterator[int]) -> list[int]:
+    """Return the sockets that a process holds, each once; every descriptor takes one of the `looks`."""
     inodes: dict[int, None] = {}
     with os.scandir(place / "fd") as entries:
-        for count, entry in enumerate(entries):
-            if count >= MAX_DESCRIPTORS:
-                break
+        for _, entry in zip(looks, entries, strict=False):
             with contextlib.suppress(OSError):
                 target = str(Path(entry.path).readlink())
                 if target.startswith("socket:["):
