@@ -6,6 +6,7 @@ from roost.store.apps import Apps, Releases, Secrets
 from roost.store.database import Database
 from roost.store.machines import Events, Machines
 from roost.store.operations import Operations, Tokens
+from roost.store.volumes import Snapshots, Volumes
 
 
 class Store:
@@ -19,6 +20,8 @@ class Store:
         self.secrets = Secrets(self.database)
         self.machines = Machines(self.database)
         self.events = Events(self.database)
+        self.volumes = Volumes(self.database)
+        self.snapshots = Snapshots(self.database)
         self.operations = Operations(self.database)
         self.tokens = Tokens(self.database)
 
