@@ -35,11 +35,26 @@ from roost.api.routes import (
     public,
     secrets,
     sources,
+    volumes,
 )
 from roost.control.contract import Control
 from roost.model.errors import RoostError
 
-_ROUTES = (public, cloud, apps, machines, machine_actions, secrets, logs, sources, deploys, operations, images, console)
+_ROUTES = (
+    public,
+    cloud,
+    apps,
+    machines,
+    machine_actions,
+    volumes,
+    secrets,
+    logs,
+    sources,
+    deploys,
+    operations,
+    images,
+    console,
+)
 
 
 def create_api(

@@ -25,6 +25,7 @@ from roost.model.image import Image
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig
 from roost.model.operation import Operation, Progress
+from roost.model.volume import DEFAULT_RETENTION, Snapshot, Usage, Volume
 
 ADMIN = "admin"  # may do everything
 READER = "reader"  # may look, and change nothing
@@ -215,6 +216,58 @@ class Machines(Protocol):
         """Return the latest result of each of its health checks."""
 
 
+class Volumes(Protocol):
+    """Volumes of an app: named disks that outlive machines, and their snapshots."""
+
+    def list(self, app: str) -> list[Volume]:
+        """Return the volumes of an app, oldest first."""
+
+    def count(self, app: str) -> int:
+        """Return how many volumes an app has."""
+
+    def create(
+        self,
+        app: str,
+        name: str,
+        *,
+        size_gb: int = 0,
+        region: str = "",
+        snapshot_id: str = "",
+        source_volume_id: str = "",
+        snapshot_retention: int = DEFAULT_RETENTION,
+        auto_backup_enabled: bool = True,
+    ) -> Volume:
+        """Make a volume, empty or as a copy; a copy is at least as large as its original (0: just as large)."""
+
+    def get(self, app: str, volume_id: str) -> Volume:
+        """Return a volume; raises NotFound, also when it belongs to another app."""
+
+    def usage(self, volume: Volume) -> Usage:
+        """Return how full it is."""
+
+    def update(
+        self,
+        app: str,
+        volume_id: str,
+        *,
+        snapshot_retention: int | None = None,
+        auto_backup_enabled: bool | None = None,
+    ) -> Volume:
+        """Change how it is backed up; None leaves a thing as it is."""
+
+    def extend(self, app: str, volume_id: str, size_gb: int) -> tuple[Volume, bool]:
+        """Make it larger; says whether its machine must be restarted to see it. Raises BadInput for a smaller size."""
+
+    def destroy(self, app: str, volume_id: str) -> Volume:
+        """Remove it for good; raises FailedPrecondition while a machine has it. Its snapshots stay."""
+
+    def snapshots(self, app: str, volume_id: str) -> Sequence[Snapshot]:
+        """Return its snapshots, newest first, also when the volume is gone; raises NotFound."""
+
+    def snapshot(self, app: str, volume_id: str) -> Snapshot:
+        """Keep what it holds now for as many days as it says."""
+
+
 class Secrets(Protocol):
     """Secrets of an app: environment variables of its machines."""
 
@@ -310,6 +363,10 @@ class Control(Protocol):
     @property
     def machines(self) -> Machines:
         """Machines."""
+
+    @property
+    def volumes(self) -> Volumes:
+        """Volumes."""
 
     @property
     def secrets(self) -> Secrets:

@@ -7,6 +7,7 @@ by nothing else, never while a machine has it; its snapshots stay for as long as
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -101,9 +102,7 @@ class Volumes:
             core.store.volumes.add(volume)
             core.fault("volume.create.recorded")
             try:
-                core.host.create_volume(
-                    volume.id, size_gb, snapshot_id=snapshot_id, source_volume_id=source_volume_id
-                )
+                core.host.create_volume(volume.id, size_gb, snapshot_id=snapshot_id, source_volume_id=source_volume_id)
             except BaseException:
                 self._take_back(volume.id)
                 raise
@@ -112,7 +111,12 @@ class Volumes:
             return replace(volume, state=_S.CREATED)
 
     def update(
-        self, app: str, volume_id: str, *, snapshot_retention: int | None = None, auto_backup_enabled: bool | None = None
+        self,
+        app: str,
+        volume_id: str,
+        *,
+        snapshot_retention: int | None = None,
+        auto_backup_enabled: bool | None = None,
     ) -> Volume:
         """Change how it is backed up; None leaves a thing as it is."""
         self.get(app, volume_id)
@@ -153,14 +157,14 @@ class Volumes:
         """Remove it for good; raises FailedPrecondition while a machine has it. Its snapshots stay."""
         with self._core.locks.holding(volume_id):
             volume = self.get(app, volume_id)
-            if volume.attached_machine_id:
-                raise FailedPrecondition(
-                    f"failed_precondition: volume {volume_id} is attached to machine {volume.attached_machine_id}",
-                    hint=f"destroy the machine first: roost machine destroy {volume.attached_machine_id} -a {app}",
-                )
             if volume.state is not _S.DESTROYING:
                 check_transition(volume_id, volume.state, _S.DESTROYING)
-                self._core.store.volumes.change(volume_id, state=_S.DESTROYING.value)
+            if not self._core.store.volumes.condemn(volume_id):
+                holder = self.get(app, volume_id).attached_machine_id
+                raise FailedPrecondition(
+                    f"failed_precondition: volume {volume_id} is attached to machine {holder}",
+                    hint=f"destroy the machine first: roost machine destroy {holder} -a {app}",
+                )
             self._core.fault("volume.destroy.recorded")
             self._take_back(volume_id)
             return replace(volume, state=_S.DESTROYING)
@@ -244,11 +248,12 @@ class Volumes:
             try:
                 with self._core.locks.holding(volume.id):
                     self._recover(volume)
-            except RoostError as error:
-                log.warning("a volume could not be put right", volume=volume.id, error=error.message)
+            except Exception:
+                log.exception("a volume could not be put right", volume=volume.id)
         for snapshot in self._core.store.snapshots.list():
             if snapshot.state is not SnapshotState.CREATED:
-                self._forget(snapshot)
+                with contextlib.suppress(RoostError):
+                    self._forget(snapshot)
 
     def _recover(self, volume: Volume) -> None:
         match volume.state:

@@ -40,7 +40,18 @@ _MKFS_TIMEOUT = 120.0
 _CHECK_TIMEOUT = 600.0
 _E2FSCK_MENDED = 1  # what it ends with when it put something right (e2fsck(8))
 _RELEASE_TIMEOUT = 20.0  # seconds for the last user of an image to write it out and go
-_MKFS = ("-q", "-F", "-m", "0", "-I", "256", "-b", "4096", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0")
+_MKFS = (
+    "-q",
+    "-F",
+    "-m",
+    "0",
+    "-I",
+    "256",
+    "-b",
+    "4096",
+    "-E",
+    "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
+)
 _FLAGS = mounts.MS_NOATIME | mounts.MS_NODEV | mounts.MS_NOSUID
 _OPTIONS = "noinit_itable,discard,errors=remount-ro"
 _DRAFT = re.compile(r"\..*\.[0-9a-f]{8}")

@@ -60,7 +60,7 @@ def whom_to_wake(app: str, machines: Sequence[Machine], *, release_failure: str,
             503,
             "app",
             "not_healthy_yet",
-            f"The first release of {app} is being started and is not healthy yet.",
+            f"A release of {app} is being started and is not healthy yet.",
             f"Try again in a moment. What it says: roost logs -a {app}",
         )
     if not serving:

@@ -64,6 +64,13 @@ class Volumes:
         with self._db.write() as connection:
             connection.execute(update(volumes).where(volumes.c.id == volume_id).values(**changes))
 
+    def condemn(self, volume_id: str) -> bool:
+        """Write that a volume is to be destroyed, unless a machine has it; False then."""
+        free = (volumes.c.id == volume_id) & (volumes.c.attached_machine_id == "")
+        with self._db.write() as connection:
+            done = connection.execute(update(volumes).where(free).values(state=VolumeState.DESTROYING.value))
+            return bool(done.rowcount)
+
     def remove(self, volume_id: str) -> None:
         """Remove the row."""
         with self._db.write() as connection:
