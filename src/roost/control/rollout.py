@@ -72,7 +72,7 @@ class Rollout:
                 case Remake(machine_id, group):
                     self._core.fault("deploy.rollout.remake")
                     job.report(f"machine {machine_id} ({group}) has a volume: it stops, and starts as the new release")
-                    self._remake(machine_id, release, configs[group], job)
+                    self._remake(machine_id, release, configs[group])
                 case Bring(group):
                     config = self._volumes.provide(release.app, configs[group], job.report)
                     machine = self._add(release, group, config, cordoned=True)
@@ -94,7 +94,7 @@ class Rollout:
                 case Retire(machine_id):
                     self._lifecycle.destroy(machine_id, source="flyd")
                 case Remake(machine_id, group):
-                    self._remake(machine_id, release, configs[group], job)
+                    self._remake(machine_id, release, configs[group])
                 case Bring(group):
                     config = self._volumes.provide(release.app, configs[group], job.report)
                     machine = self._add(release, group, config, urgent=True)
@@ -116,7 +116,7 @@ class Rollout:
         if failure is not None:
             raise failure
 
-    def _remake(self, machine_id: str, release: Release, config: MachineConfig, job: Job) -> None:
+    def _remake(self, machine_id: str, release: Release, config: MachineConfig) -> None:
         """Let a machine be of `release`, with the volume it has; one that is to have another one makes room for it."""
         held = {mount.name: mount.volume for mount in self._machines.get(release.app, machine_id).config.mounts}
         mounts = tuple(replace(m, volume=held.get(m.name, ""), size_gb=0) for m in config.mounts)

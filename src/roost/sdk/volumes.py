@@ -32,7 +32,7 @@ class Volumes:
         snapshot_retention: int = 0,
         auto_backup_enabled: bool | None = None,
     ) -> Volume:
-        """Make a volume: empty, from a snapshot, or as a fork of a volume that may be in use. 0 stands for the default."""
+        """Make a volume: empty, from a snapshot, or as a fork of one that may be in use. 0 is the default."""
         given: dict[str, Any] = {
             "size_gb": size_gb,
             "snapshot_id": snapshot_id,

@@ -17,6 +17,7 @@ PUBLIC = {("GET", "/healthz")}
 EXAMPLES = {
     "app": "myapp",
     "machine_id": "00000000000001",
+    "volume_id": "vol_0123456789abcdef",
     "name": "KEY",
     "source_id": "src1",
     "operation_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
