@@ -70,7 +70,7 @@ class Rollout:
                 case None:
                     return
                 case Remake(machine_id, group):
-                    self._core.fault("deploy.rollout.remake")
+                    self._core.fault("machine.remake.begin")
                     job.report(f"machine {machine_id} ({group}) has a volume: it stops, and starts as the new release")
                     self._remake(machine_id, release, configs[group])
                 case Bring(group):
@@ -125,7 +125,7 @@ class Rollout:
             return
         config = replace(config, mounts=mounts)
         self._lifecycle.remake(machine_id, config, image_digest=release.image_digest, release=release.version)
-        self._core.fault("deploy.rollout.remade")
+        self._core.fault("machine.remake.made")
 
     def remove(self, app: str, version: int) -> None:
         """Remove all machines of a release."""

@@ -188,7 +188,7 @@ def _read_mounts(top: Table) -> tuple[tuple[tuple[str, ...], Mount], ...]:
             check_volume_name(source)
         except BadInput as error:
             raise table.refuse("source", f"can't be the name of a volume: {error.message}", error.hint) from None
-        check_mount_path(destination, top.origin.at(table.path("destination")))
+        destination = check_mount_path(destination, top.origin.at(table.path("destination")))
         mount = Mount(destination, name=source, size_gb=int(match[1]) if match else DEFAULT_GB)
         mounts.append((table.words("processes"), mount))
         table.done()

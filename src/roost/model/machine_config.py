@@ -421,7 +421,10 @@ def _read_mount(data: object, where: str) -> Mount:
     if not volume and not name:
         raise BadInput(f"{where}.volume is missing", hint="name a volume: `roost volumes list` shows them")
     if name:
-        check_volume_name(name)
+        try:
+            check_volume_name(name)
+        except BadInput as error:
+            raise BadInput(f"{where}: {error.message}", hint=error.hint) from None
     path = check_mount_path(reader.text("path"), f"{where}.path")
     mount = Mount(path, volume, name, reader.number("size_gb", 0, 0, MAX_GB))
     if reader.flag("encrypted", False):
@@ -431,7 +434,8 @@ def _read_mount(data: object, where: str) -> Mount:
 
 
 def check_mount_path(path: str, where: str) -> str:
-    """Return `path` if a volume can be mounted there; raises BadInput that names `where`."""
+    """Return `path`, without a slash at its end, if a volume can be mounted there; raises BadInput naming `where`."""
+    path = path.removesuffix("/") or path
     parts = path.split("/")
     plain = all(char.isprintable() for char in path) and "" not in parts[1:] and not {".", ".."} & set(parts)
     if not path.startswith("/") or not plain or len(path) > 4000:
