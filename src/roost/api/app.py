@@ -40,6 +40,7 @@ from roost.api.routes import (
     public,
     secrets,
     sources,
+    volumes,
 )
 from roost.control.contract import Control, Replays
 from roost.model.errors import RoostError
@@ -54,6 +55,7 @@ _ROUTES = (
     machine_leases,
     machine_metadata,
     platform,
+    volumes,
     secrets,
     logs,
     sources,

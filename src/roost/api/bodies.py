@@ -172,6 +172,34 @@ class ExecCommand(Body):
         return words
 
 
+class NewVolume(Body):
+    """`POST /apps/{app}/volumes`. `encrypted` and `fstype` are what clients send; the answer tells what is so."""
+
+    not_acted_on = ("require_unique_zone", "unique_zone_app_wide", "compute", "compute_image")
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,30}$")]
+    region: _OptionalLabel = ""
+    size_gb: Annotated[int, Field(ge=1, le=500)] | None = None
+    snapshot_id: str | None = None
+    source_volume_id: str | None = None
+    snapshot_retention: Annotated[int, Field(ge=1, le=60)] | None = None
+    auto_backup_enabled: bool | None = None
+    encrypted: bool | None = None
+    fstype: Annotated[str, Field(pattern=r"^(ext4)?$")] = ""
+
+
+class ChangedVolume(Body):
+    """`PUT .../volumes/{id}`."""
+
+    snapshot_retention: Annotated[int, Field(ge=1, le=60)] | None = None
+    auto_backup_enabled: bool | None = None
+
+
+class ExtendedVolume(Body):
+    """`PUT .../volumes/{id}/extend`."""
+
+    size_gb: Annotated[int, Field(ge=1, le=500)]
+
+
 class SecretValues(Body):
     """`POST /apps/{app}/secrets`: null removes."""
 

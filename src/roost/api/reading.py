@@ -17,6 +17,7 @@ from roost.model.errors import BadInput, NotFound
 from roost.model.machine import MachineState
 from roost.model.machine_config import parse_duration
 from roost.model.names import check_app_name, check_machine_id, check_secret_name
+from roost.model.volume import check_volume_id
 
 _OPERATION_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _SOURCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -58,8 +59,13 @@ def check_source_id(source_id: str) -> str:
     return source_id
 
 
+def _volume(volume_id: Annotated[str, _like(r"^vol_[a-z0-9]{16}$")]) -> str:
+    return check_volume_id(volume_id)
+
+
 AppName = Annotated[str, Depends(_app)]
 MachineId = Annotated[str, Depends(_machine)]
+VolumeId = Annotated[str, Depends(_volume)]
 SecretName = Annotated[str, Depends(_secret)]
 OperationId = Annotated[str, Depends(_operation)]
 SourceId = Annotated[str, Depends(_source)]

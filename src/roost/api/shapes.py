@@ -29,6 +29,7 @@ from roost.model.image import Image, parse_image_ref
 from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import machine_config_to_json
 from roost.model.operation import Operation, Progress
+from roost.model.volume import Snapshot, Usage, Volume
 
 Json = dict[str, Any]
 
@@ -40,7 +41,7 @@ def time_to_json(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def app_to_json(app: App, machine_count: int) -> Json:
+def app_to_json(app: App, machine_count: int, volume_count: int = 0) -> Json:
     """Return an app; `status` is `pending` until it has machines, then `deployed`."""
     return {
         "id": app.id,
@@ -49,7 +50,7 @@ def app_to_json(app: App, machine_count: int) -> Json:
         "network": app.network,
         "status": "deployed" if machine_count else "pending",
         "machine_count": machine_count,
-        "volume_count": 0,
+        "volume_count": volume_count,
         "organization": {"name": app.org, "slug": app.org},
         "secrets_version": app.secrets_version,
         "created_at": time_to_json(app.created_at),
@@ -184,6 +185,51 @@ def release_to_json(release: Release) -> Json:
         "processes": dict(release.processes),
         "created_at": time_to_json(release.created_at),
         "config": app_config_to_json(release.config),
+    }
+
+
+def volume_to_json(volume: Volume, usage: Usage | None = None) -> Json:
+    """Return a volume, and how full it is where that was asked for."""
+    out: Json = {
+        "id": volume.id,
+        "name": volume.name,
+        "state": str(volume.state),
+        "size_gb": volume.size_gb,
+        "region": volume.region,
+        "zone": volume.region,
+        "encrypted": False,
+        "attached_machine_id": volume.attached_machine_id or None,
+        "attached_alloc_id": None,
+        "created_at": time_to_json(volume.created_at),
+        "fstype": "ext4",
+        "snapshot_retention": volume.snapshot_retention,
+        "auto_backup_enabled": volume.auto_backup_enabled,
+        "host_status": "ok",
+        "type": "local",
+    }
+    if usage is not None:
+        out |= {
+            "blocks": usage.blocks,
+            "block_size": usage.block_size,
+            "blocks_free": usage.blocks_free,
+            "blocks_avail": usage.blocks_avail,
+            "bytes_used": usage.bytes_used,
+            "bytes_total": usage.bytes_total,
+        }
+    return out
+
+
+def snapshot_to_json(snapshot: Snapshot) -> Json:
+    """Return a snapshot. `digest` is a name for what it holds, not computed from it."""
+    return {
+        "id": snapshot.id,
+        "volume_id": snapshot.volume_id,
+        "size": snapshot.size,
+        "volume_size": snapshot.volume_size,
+        "digest": snapshot.id,
+        "status": str(snapshot.state),
+        "retention_days": snapshot.retention_days,
+        "created_at": time_to_json(snapshot.created_at),
     }
 
 

@@ -53,7 +53,7 @@ def create(
 
 @group.command(epilog="Example: roost apps destroy shop --yes")
 def destroy(name: Name, yes: context.YesOption = False) -> None:
-    """Remove an app with its machines, releases and secrets."""
+    """Remove an app with its machines, volumes, releases and secrets."""
     with context.client() as client:
         client.apps.get(check_app_name(name))
         prompts.confirm(f"Destroy {name} with everything it has?", yes=yes)

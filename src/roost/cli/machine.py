@@ -11,6 +11,7 @@ import typer
 from roost.cli import context, output
 from roost.cli.assignments import split_pair
 from roost.cli.cloud import machine_table
+from roost.model.errors import BadInput
 from roost.model.names import check_machine_id
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def run(
     memory: Annotated[int, typer.Option("--memory", metavar="MB", help="Memory limit.")] = 256,
     cpus: Annotated[int, typer.Option("--cpus", metavar="N", help="Processors.")] = 1,
     isolation: Annotated[str, typer.Option("--isolation", metavar="NAME", help="crun or gvisor.")] = "crun",
+    volume: Annotated[str, typer.Option("--volume", metavar="VOLUME:PATH", help="Its volume, by id or name.")] = "",
     remove: Annotated[bool, typer.Option("--rm", help="Destroy it when its process ends.")] = False,
     as_json: context.JsonOption = False,
 ) -> None:
@@ -43,6 +45,8 @@ def run(
         "isolation": isolation,
         "auto_destroy": remove,
     }
+    if volume:
+        config["mounts"] = [_mount(volume)]
     if command:
         config["init"] = {"cmd": command}
     with context.client() as client:
@@ -51,6 +55,13 @@ def run(
         output.say_json(made)
     else:
         output.say(f"{made['id']} is {made.get('state')}")
+
+
+def _mount(text: str) -> dict[str, str]:
+    volume, _, path = text.partition(":")
+    if not volume or not path:
+        raise BadInput(f"{text[:80]!r} is not a volume and where it is mounted", hint="--volume data:/data")
+    return {"volume": volume, "path": path}
 
 
 @group.command("list", epilog="Example: roost machine list -a shop --json")

@@ -13,7 +13,21 @@ import typer
 from typer.core import TyperGroup
 
 from roost import __version__
-from roost.cli import apps, cloud, context, deploy, image, launch, login, logs, machine_change, operations, secrets, ssh
+from roost.cli import (
+    apps,
+    cloud,
+    context,
+    deploy,
+    image,
+    launch,
+    login,
+    logs,
+    machine_change,
+    operations,
+    secrets,
+    ssh,
+    volumes,
+)
 from roost.cli.exits import FAILED, INTERRUPTED, OK, USAGE, exit_code
 from roost.cli.output import note, say, show_error
 from roost.model.errors import RoostError
@@ -99,6 +113,7 @@ for module in (launch, deploy, cloud, logs, login):
 for name, group in (
     ("apps", apps.group),
     ("machine", machine_change.group),
+    ("volumes", volumes.group),
     ("ssh", ssh.group),
     ("secrets", secrets.group),
     ("image", image.group),

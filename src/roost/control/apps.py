@@ -8,6 +8,7 @@ from roost.control.contract import AppState, AppStatus
 from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
 from roost.control.operations import Operations
+from roost.control.volumes import Volumes
 from roost.model.app import App, Release, ReleaseState
 from roost.model.errors import FailedPrecondition
 from roost.model.machine import Machine, MachineState
@@ -21,8 +22,9 @@ CANCEL_TIMEOUT = 60.0  # seconds an operation may take to undo what it did
 class Apps:
     """Apps: named sets of machines."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, operations: Operations) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, operations: Operations, volumes: Volumes) -> None:
         self._core = core
+        self._volumes = volumes
         self._lifecycle = lifecycle
         self._operations = operations
 
@@ -42,7 +44,7 @@ class Apps:
         return self._core.store.machines.counts_by_app().get(name, 0)
 
     def destroy(self, name: str, *, force: bool) -> None:
-        """Remove an app and all it has; without `force` raises FailedPrecondition while machines run.
+        """Remove an app and all it has; without `force` raises FailedPrecondition while machines run or volumes exist.
 
         Failing half-way it can be asked again. A deploy under way is cancelled first.
         """
@@ -55,9 +57,15 @@ class Apps:
                 f"failed_precondition: {name} has {len(running)} running machines",
                 hint="stop them first, or add --force",
             )
+        if not force and (volumes := self._volumes.count(name)):
+            raise FailedPrecondition(
+                f"failed_precondition: {name} has {volumes} volumes, which would be lost",
+                hint="destroy them first, or add --force",
+            )
         known = self._core.store.events.machines_of(name, 10_000)
         for machine in machines:
             self._lifecycle.destroy(machine.id)
+        self._volumes.destroy_all(name)
         for machine_id in known:
             self._core.host.forget_log(machine_id)
         self._core.store.apps.remove(name)

@@ -11,7 +11,7 @@ thing; starting a started machine, stopping a stopped one and cancelling a finis
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -25,6 +25,7 @@ from roost.model.image import Image
 from roost.model.machine import Machine
 from roost.model.operation import Operation, Progress
 from roost.model.replay import Kept
+from roost.model.volume import DEFAULT_RETENTION, Snapshot, Usage, Volume
 
 __all__ = ["CheckStatus", "Leases", "Machines", "Memory", "Updates"]  # of machines, named here as all the others
 
@@ -150,6 +151,58 @@ class Apps(Protocol):
         """Return how many machines the app has, whatever their state."""
 
 
+class Volumes(Protocol):
+    """Volumes of an app: named disks that outlive machines, and their snapshots."""
+
+    def list(self, app: str) -> list[Volume]:
+        """Return the volumes of an app, oldest first."""
+
+    def count(self, app: str) -> int:
+        """Return how many volumes an app has."""
+
+    def create(
+        self,
+        app: str,
+        name: str,
+        *,
+        size_gb: int = 0,
+        region: str = "",
+        snapshot_id: str = "",
+        source_volume_id: str = "",
+        snapshot_retention: int = DEFAULT_RETENTION,
+        auto_backup_enabled: bool = True,
+    ) -> Volume:
+        """Make a volume, empty or as a copy; a copy is at least as large as its original (0: just as large)."""
+
+    def get(self, app: str, volume_id: str) -> Volume:
+        """Return a volume; raises NotFound, also when it belongs to another app."""
+
+    def usage(self, volume: Volume) -> Usage:
+        """Return how full it is."""
+
+    def update(
+        self,
+        app: str,
+        volume_id: str,
+        *,
+        snapshot_retention: int | None = None,
+        auto_backup_enabled: bool | None = None,
+    ) -> Volume:
+        """Change how it is backed up; None leaves a thing as it is."""
+
+    def extend(self, app: str, volume_id: str, size_gb: int) -> tuple[Volume, bool]:
+        """Make it larger; says whether its machine must be restarted to see it. Raises BadInput for a smaller size."""
+
+    def destroy(self, app: str, volume_id: str) -> Volume:
+        """Remove it for good; raises FailedPrecondition while a machine has it. Its snapshots stay."""
+
+    def snapshots(self, app: str, volume_id: str) -> Sequence[Snapshot]:
+        """Return its snapshots, newest first, also when the volume is gone; raises NotFound."""
+
+    def snapshot(self, app: str, volume_id: str) -> Snapshot:
+        """Keep what it holds now for as many days as it says."""
+
+
 class Secrets(Protocol):
     """Secrets of an app: environment variables of its machines."""
 
@@ -271,6 +324,10 @@ class Control(Protocol):
     @property
     def region(self) -> str:
         """The one region of this cloud."""
+
+    @property
+    def volumes(self) -> Volumes:
+        """Volumes."""
 
     @property
     def secrets(self) -> Secrets:

@@ -29,6 +29,7 @@ from roost.control.sleeping import Sleeping
 from roost.control.sources import Sources
 from roost.control.tokens import Tokens
 from roost.control.updating import Updating
+from roost.control.volumes import Volumes
 from roost.control.waking import Waking
 from roost.host.contract import Observed, RuntimeState
 from roost.model.errors import RoostError
@@ -48,23 +49,24 @@ class Control:
         self._followers = Followers(core, self._lifecycle)
         self._lifecycle.attach(self._followers)
         readiness, routing = self._followers.readiness, self._followers.routing
-        self.machines = Machines(core, self._lifecycle, readiness, routing)
+        self.volumes = Volumes(core)
+        self.machines = Machines(core, self._lifecycle, readiness, routing, self.volumes)
         self.updates = Updating(core, self._lifecycle)
         self.leases = Leases(core)
         self.replays = Replays(core)
         self.region = core.region
         self.operations = Operations(core)
-        self.apps = Apps(core, self._lifecycle, self.operations)
+        self.apps = Apps(core, self._lifecycle, self.operations, self.volumes)
         self.releases = Releases(core)
         self.logs = Logs(core)
         self.images = Images(core, self.operations)
         self.sources = Sources(SourceStore(core.cloud.pool), core.cloud.pool / "spool")
-        rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing)
+        rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing, self.volumes)
         self.deploys = Deploys(core, self.operations, self.sources, self.secrets, rollout)
         self.tokens = Tokens(core.store, core.now)
         self.waking = Waking(core, self._lifecycle, readiness, routing)
         self._sleeping = Sleeping(core, self._lifecycle, routing)
-        self._housekeeping = Housekeeping(core, self.images)
+        self._housekeeping = Housekeeping(core, self.images, self.volumes)
         self._loops: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -72,6 +74,7 @@ class Control:
         loop = asyncio.get_running_loop()
         self._core.bind(loop)
         self._followers.bind(loop)
+        await asyncio.to_thread(self.volumes.recover)
         observed = await asyncio.to_thread(self._core.host.observe_all)
         rows = {
             machine.id: machine

@@ -6,6 +6,7 @@ import asyncio
 
 from roost.control.core import Core, log
 from roost.control.images import Images
+from roost.control.volumes import Volumes
 from roost.model.replay import REPLAY_LIFETIME
 
 HOST_ROUND = 3.0  # seconds: a log grows by no more than a disk can write in this time
@@ -16,8 +17,9 @@ LOG_KEPT = 7 * 86_400.0  # seconds that the log of a destroyed machine can be re
 class Housekeeping:
     """The rounds, for ever."""
 
-    def __init__(self, core: Core, images: Images) -> None:
+    def __init__(self, core: Core, images: Images, volumes: Volumes) -> None:
         self._core = core
+        self._volumes = volumes
         self._images = images
 
     async def look_after_host(self) -> None:
@@ -30,7 +32,7 @@ class Housekeeping:
                 log.exception("looking after the host failed")
 
     async def clean(self) -> None:
-        """Remove images that nothing uses, answers that are a day old, and logs of machines that are gone."""
+        """Remove images, answers and logs that nothing needs any more; take daily snapshots."""
         while True:
             await asyncio.sleep(CLEANING)
             try:
@@ -46,5 +48,6 @@ class Housekeeping:
         gone = self._core.store.events.forget_gone(self._core.now() - LOG_KEPT)
         for machine_id in gone:
             self._core.host.forget_log(machine_id)
+        self._volumes.look_after()
         if freed or gone:
             log.info("cleaned", freed_bytes=freed, logs=len(gone))

@@ -19,6 +19,7 @@ from roost.host.contract import Observed, RuntimeState
 from roost.model.app import Event
 from roost.model.errors import FailedPrecondition, HostFailure, NotFound, RoostError, out_of_space
 from roost.model.machine import ExitInfo, Machine, MachineState, check_transition
+from roost.model.machine_config import MachineConfig
 from roost.plan.recovery import Recovery, recover
 from roost.plan.restart import AfterExit, after_exit
 
@@ -174,6 +175,26 @@ class Lifecycle:
             )
             self._down(machine)
             return machine
+
+    def remake(self, machine_id: str, config: MachineConfig, *, image_digest: str, release: int) -> Machine:
+        """Stop it and give it another image and configuration, to be started by `bring_up`; it keeps its volume.
+
+        It gets no requests until `admit`. Its lock keeps a request from waking it in between.
+        """
+        with self._core.locks.holding(machine_id):
+            self.stop(machine_id, source="flyd")
+            self._core.fault("machine.remake.stopped")
+            machine = self._present(machine_id)
+            changed = replace(
+                machine,
+                config=config,
+                image_digest=image_digest,
+                release=release,
+                instance_id=self._core.new_ulid(),
+                cordoned=True,
+                restarts=0,
+            )
+            return self._save(changed, self._event(changed, "update", changed.state.value, "flyd", {}))
 
     def destroy(self, machine_id: str, *, source: str = "user") -> None:
         """Remove it from the edge, the host and the store. Its log stays until the app goes."""

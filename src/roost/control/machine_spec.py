@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from roost.host.contract import MachineSpec
+from roost.host.contract import MachineSpec, VolumeMount
 from roost.model.app import App
 from roost.model.errors import BadInput
 from roost.model.image import Image
@@ -81,6 +81,7 @@ def machine_spec(
         disk_gb=config.rootfs_gb,
         stop_signal=stop_signal(machine, image),
         stop_timeout=config.stop_config.timeout,
+        volumes=tuple(VolumeMount(mount.volume, mount.path) for mount in config.mounts),
         isolation=config.isolation,
         tty=config.init.tty,
     )

@@ -12,6 +12,7 @@ from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
 from roost.control.readiness import Readiness
 from roost.control.routing import Routing
+from roost.control.volumes import Volumes
 from roost.host.contract import Console, ExecResult, ProcessInfo
 from roost.model.app import Event
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError, TimedOut
@@ -33,11 +34,14 @@ def _no_report(_line: str) -> None:
 class Machines:
     """Machines of an app."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, readiness: Readiness, routing: Routing) -> None:
+    def __init__(
+        self, core: Core, lifecycle: Lifecycle, readiness: Readiness, routing: Routing, volumes: Volumes
+    ) -> None:
         self._core = core
         self._lifecycle = lifecycle
         self._readiness = readiness
         self._routing = routing
+        self._volumes = volumes
         self._adding = threading.Lock()
 
     def get(self, app: str, machine_id: str) -> Machine:
@@ -49,6 +53,7 @@ class Machines:
     ) -> Machine:
         """Make a machine and, unless `skip_launch`, start it. One that can't start is not left behind."""
         self._core.store.apps.get(app)
+        self._volumes.resolve(app, config)
         image = self._core.images.ensure(parse_image_ref(config.image), _no_report, _NEVER)
         machine = self.add(app, config, image_digest=image.digest, name=name, region=region, launch=not skip_launch)
         if skip_launch:
@@ -76,13 +81,14 @@ class Machines:
         """Add the row of a machine, with a slot of its own. `launch` says whether it is meant to run.
 
         A `cordoned` one gets no requests until `Lifecycle.admit`. Raises InsufficientCapacity; an `urgent` one
-        may use what the pool keeps in reserve.
+        may use what the pool keeps in reserve. Raises NotFound or FailedPrecondition for a volume it can't have.
         """
         core, now = self._core, self._core.now()
         if not urgent:
             require_room(core.host, "another machine")
         state = MachineState.STARTING if launch else MachineState.CREATED
         with self._adding:
+            config = self._volumes.resolve(app, config)
             slot = core.store.machines.free_slot(MAX_SLOT)
             machine_id = core.new_machine_id()
             machine = Machine(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import wait
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -13,12 +13,13 @@ from roost.control.machines import Machines
 from roost.control.operations import Job
 from roost.control.readiness import Readiness
 from roost.control.routing import Routing
+from roost.control.volumes import Volumes
 from roost.model.app import Release
 from roost.model.app_config_read import machine_configs
 from roost.model.errors import RoostError, Unprocessable
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import Init, MachineConfig, Restart
-from roost.plan.rollout import Bring, Retire, rollout_step, wanted_counts
+from roost.plan.rollout import Bring, Remake, Retire, rollout_step, wanted_counts
 
 LAST_LINES = 20
 MANY = 1000  # lines of a log looked at in one go
@@ -32,8 +33,15 @@ class Rollout:
     """Brings an app's machines to a release."""
 
     def __init__(
-        self, core: Core, machines: Machines, lifecycle: Lifecycle, readiness: Readiness, routing: Routing
+        self,
+        core: Core,
+        machines: Machines,
+        lifecycle: Lifecycle,
+        readiness: Readiness,
+        routing: Routing,
+        volumes: Volumes,
     ) -> None:
+        self._volumes = volumes
         self._core = core
         self._machines = machines
         self._lifecycle = lifecycle
@@ -57,12 +65,17 @@ class Rollout:
                 if machine.release == release.version and machine.id not in known_healthy:
                     self._make_healthy(machine, release, job)
                     known_healthy.add(machine.id)
-            step = rollout_step(self._of(release.app), wanted, release.version)
+            step = rollout_step(self._of(release.app), wanted, release.version, _in_place(configs))
             match step:
                 case None:
                     return
+                case Remake(machine_id, group):
+                    self._core.fault("machine.remake.begin")
+                    job.report(f"machine {machine_id} ({group}) has a volume: it stops, and starts as the new release")
+                    self._remake(machine_id, release, configs[group])
                 case Bring(group):
-                    machine = self._add(release, group, configs[group], cordoned=True)
+                    config = self._volumes.provide(release.app, configs[group], job.report)
+                    machine = self._add(release, group, config, cordoned=True)
                     job.report(f"machine {machine.id} ({group})")
                 case Retire(machine_id):
                     self._core.fault("deploy.rollout.retire")
@@ -75,12 +88,44 @@ class Rollout:
         recorded = job.result.get("wanted")
         counts = recorded if isinstance(recorded, dict) else wanted_counts(self._of(release.app), configs)
         wanted = {group: int(counts.get(group, 1)) for group in configs}
-        while (step := rollout_step(self._of(release.app), wanted, release.version)) is not None:
-            if isinstance(step, Retire):
-                self._lifecycle.destroy(step.machine_id, source="flyd")
-            else:
-                machine = self._add(release, step.group, configs[step.group], urgent=True)
+        in_place = _in_place(configs)
+        while (step := rollout_step(self._of(release.app), wanted, release.version, in_place)) is not None:
+            match step:
+                case Retire(machine_id):
+                    self._lifecycle.destroy(machine_id, source="flyd")
+                case Remake(machine_id, group):
+                    self._remake(machine_id, release, configs[group])
+                case Bring(group):
+                    config = self._volumes.provide(release.app, configs[group], job.report)
+                    machine = self._add(release, group, config, urgent=True)
+                    self._lifecycle.bring_up(machine.id, source="flyd")
+        self._bring_back(release)
+
+    def _bring_back(self, release: Release) -> None:
+        """Start the machines that were remade as what they had been; each is tried, whatever the others do."""
+        failure: RoostError | None = None
+        for machine in self._of(release.app):
+            if machine.release != release.version or not machine.cordoned:
+                continue
+            try:
                 self._lifecycle.bring_up(machine.id, source="flyd")
+            except RoostError as error:
+                failure = error
+            self._lifecycle.admit(machine.id)
+        self._core.on_loop(self._routing.sync(release.app))
+        if failure is not None:
+            raise failure
+
+    def _remake(self, machine_id: str, release: Release, config: MachineConfig) -> None:
+        """Let a machine be of `release`, with the volume it has; one that is to have another one makes room for it."""
+        held = {mount.name: mount.volume for mount in self._machines.get(release.app, machine_id).config.mounts}
+        mounts = tuple(replace(m, volume=held.get(m.name, ""), size_gb=0) for m in config.mounts)
+        if {mount.volume for mount in mounts} != set(held.values()):
+            self._lifecycle.destroy(machine_id, source="flyd")
+            return
+        config = replace(config, mounts=mounts)
+        self._lifecycle.remake(machine_id, config, image_digest=release.image_digest, release=release.version)
+        self._core.fault("machine.remake.made")
 
     def remove(self, app: str, version: int) -> None:
         """Remove all machines of a release."""
@@ -97,6 +142,7 @@ class Rollout:
             web,
             services=(),
             checks={},
+            mounts=(),
             env={**web.env, "RELEASE_COMMAND": "1"},
             init=Init(exec=("/bin/sh", "-c", command), workdir=web.init.workdir, user=web.init.user),
             restart=Restart("no"),
@@ -194,3 +240,8 @@ class Rollout:
     def _configs(self, release: Release) -> dict[str, MachineConfig]:
         image = release.image_reference or release.image_digest
         return machine_configs(release.config, image=image, plan_processes=release.processes, release=release.version)
+
+
+def _in_place(configs: Mapping[str, MachineConfig]) -> frozenset[str]:
+    """Return the groups whose machines have volumes."""
+    return frozenset(group for group, config in configs.items() if config.mounts)

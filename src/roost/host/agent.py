@@ -16,12 +16,14 @@ import signal as signals
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from roost.host import bundle, ending, main_process, mounts, root_fs
 from roost.host.cgroups import Cgroups, ensure_hierarchies
 from roost.host.contract import (
+    BindMount,
     Console,
     ExecResult,
     LogLine,
@@ -39,9 +41,11 @@ from roost.host.namespaces import Namespaces, unpin
 from roost.host.network import Network
 from roost.host.process_list import list_processes
 from roost.host.runtime import Runtime, ensure_read_only_crun, release_read_only_crun, runtime_for
+from roost.host.volumes import Volumes
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
 from roost.model.names import check_machine_id
+from roost.model.volume import Usage as VolumeUsage
 
 _KILL_TIMEOUT = 10.0
 _COMMON_DISK_GB = 8  # its template is made ahead of time
@@ -69,6 +73,7 @@ class LocalHost:
         self._cloud = cloud
         self._faults = faults
         self._disks = Disks(cloud, pool_bytes=pool_bytes)
+        self._volumes = Volumes(cloud, faults)
         self._network = Network(cloud)
         self._namespaces = Namespaces(spare=spares, on_pair=self._network.prepare, on_discard=self._network.release)
         self._beside = ThreadPoolExecutor(_BESIDE, thread_name_prefix="beside")
@@ -85,6 +90,7 @@ class LocalHost:
         ensure_read_only_crun(self._cloud.run)
         ensure_hierarchies()
         self._disks.ensure_pool()
+        self._volumes.mend()
         self._disks.prepare_template(_COMMON_DISK_GB)
         self._network.ensure()
         self._namespaces.refill()
@@ -147,6 +153,7 @@ class LocalHost:
         self._faults("host.start.disk")
         self._disks.create(spec.id, spec.disk_gb)
         self._disks.mount(spec.id, files.disk)
+        spec = self._mount_volumes(spec, files)
         self._faults("host.start.root")
         userns = self._namespaces.idmap(spec.slot)
         try:
@@ -160,9 +167,19 @@ class LocalHost:
         self._faults("host.start.create")
         return runtime.create(files, self._log(spec.id).prepare(), tty=spec.tty)
 
+    def _mount_volumes(self, spec: MachineSpec, files: MachineFiles) -> MachineSpec:
+        """Mount the machine's volumes; return the spec in which they are binds like any other."""
+        binds = list(spec.binds)
+        for volume in spec.volumes:
+            place = files.volumes / volume.volume_id
+            self._volumes.mount(volume.volume_id, place)
+            binds.append(BindMount(place, volume.target, read_only=False))
+        return replace(spec, binds=tuple(binds))
+
     def stop(self, machine_id: str, *, signal: str, timeout: float) -> Observed:
         """See the contract."""
         files = self._files(machine_id)
+        self._volumes.thaw(files.volumes)
         main = files.main()
         if main is not None and main_process.is_alive(main):
             self._faults("host.stop.signal")
@@ -295,6 +312,34 @@ class LocalHost:
         self._cgroups.kill_all(machine_id)  # nothing writes any more
         yield files.upper
 
+    # Volumes
+
+    def create_volume(self, volume_id: str, size_gb: int, *, snapshot_id: str = "", source_volume_id: str = "") -> None:
+        """See the contract."""
+        self._volumes.create(volume_id, size_gb, snapshot_id=snapshot_id, source_id=source_volume_id)
+
+    def extend_volume(self, volume_id: str, size_gb: int) -> bool:
+        """See the contract; raises NotFound."""
+        return self._volumes.extend(volume_id, size_gb)
+
+    def destroy_volume(self, volume_id: str) -> None:
+        """See the contract."""
+        self._volumes.destroy(volume_id)
+
+    def snapshot_volume(self, volume_id: str, snapshot_id: str) -> tuple[int, int]:
+        """See the contract; raises NotFound."""
+        return self._volumes.snapshot(volume_id, snapshot_id)
+
+    def destroy_snapshot(self, snapshot_id: str) -> None:
+        """See the contract."""
+        self._volumes.destroy_snapshot(snapshot_id)
+
+    def volume_usage(self, volume_id: str) -> VolumeUsage:
+        """See the contract."""
+        return self._volumes.usage(volume_id)
+
+    # The host as a whole
+
     def maintain(self) -> None:
         """See the contract."""
         for machine_id in self._logs():
@@ -319,6 +364,7 @@ class LocalHost:
         """Kill what runs and undo all of a run but its log and how it ended. Finds things half-made."""
         files = self._files(machine_id)
         record = files.record()
+        self._volumes.thaw(files.volumes)  # nothing that waits to write could be killed
         self._cgroups.kill_all(machine_id)
         if record is not None:
             self._kill_uncounted(files)
@@ -333,6 +379,7 @@ class LocalHost:
             self._network.release(record.link)
         if files.disk.is_mount():
             self._disks.abandon(files.disk)
+        self._volumes.release(files.volumes)
         for point in mounts.mounts_below(files.directory):
             mounts.unmount(point)
         self._disks.remove(machine_id)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from roost.model.machine import ExitInfo
+from roost.model.volume import Usage as VolumeUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,14 @@ class BindMount:
     source: Path
     target: str
     read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeMount:
+    """A volume seen inside a machine, read and write, with the machine's id mapping applied."""
+
+    volume_id: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class MachineSpec:
     stop_signal: str = "SIGINT"
     stop_timeout: float = 5.0
     binds: tuple[BindMount, ...] = ()
+    volumes: tuple[VolumeMount, ...] = ()
     isolation: str = "crun"  # crun | gvisor
     builder: bool = False  # may mount and unshare inside its own user namespace: for image builds only
     tty: bool = False
@@ -209,6 +219,32 @@ class Host(Protocol):
 
     def logs(self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         """Return up to `limit` log lines from `offset` on; a negative offset means the last `limit` lines."""
+
+    def create_volume(self, volume_id: str, size_gb: int, *, snapshot_id: str = "", source_volume_id: str = "") -> None:
+        """Make a volume: empty, or a copy of a snapshot or of another volume, which may be in use.
+
+        One that is there keeps what it holds, and is only extended. A copy shares its blocks with the original, and
+        is what that held at one moment, as after a power cut.
+        """
+
+    def extend_volume(self, volume_id: str, size_gb: int) -> bool:
+        """Make a volume at least this large, in use or not. It never becomes smaller.
+
+        Returns False when the machine that uses it sees that only after it was stopped and started: the kernel lets
+        only a process with CAP_SYS_RESOURCE do it at once.
+        """
+
+    def destroy_volume(self, volume_id: str) -> None:
+        """Delete a volume for good; raises FailedPrecondition while a machine uses it. Its snapshots stay."""
+
+    def snapshot_volume(self, volume_id: str, snapshot_id: str) -> tuple[int, int]:
+        """Keep what a volume, in use or not, holds at one moment; returns the bytes in use and the volume's size."""
+
+    def destroy_snapshot(self, snapshot_id: str) -> None:
+        """Delete a snapshot; volumes that were made from it stay."""
+
+    def volume_usage(self, volume_id: str) -> VolumeUsage:
+        """Return how full a volume is; raises NotFound."""
 
     def upper(self, machine_id: str) -> AbstractContextManager[Path]:
         """The writable layer of a stopped, not yet released machine (for sealing a build)."""

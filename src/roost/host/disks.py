@@ -39,6 +39,7 @@ class Disks:
     """The pool of one cloud. `pool_bytes`: size of a new pool; None: 60 % of what is free, at least 2 GB."""
 
     def __init__(self, cloud: Cloud, *, pool_bytes: int | None = None) -> None:
+        self._cloud = cloud
         self._pool = cloud.pool
         self._image = cloud.home / "pool.img"
         self._pool_bytes = pool_bytes
@@ -83,7 +84,7 @@ class Disks:
             clone(template, image)
         except OSError as error:
             image.unlink(missing_ok=True)
-            raise self._explain(error, f"make a disk for machine {machine_id}") from None
+            raise explain(self._cloud, error, f"make a disk for machine {machine_id}") from None
         return image
 
     def mount(self, machine_id: str, target: Path) -> None:
@@ -95,7 +96,7 @@ class Disks:
             finally:
                 os.close(device)
         except OSError as error:
-            raise self._explain(error, f"mount the disk of machine {machine_id}") from None
+            raise explain(self._cloud, error, f"mount the disk of machine {machine_id}") from None
 
     def abandon(self, target: Path) -> None:
         """Unmount a disk that is going to be deleted: what was not written to it yet never will be."""
@@ -128,8 +129,7 @@ class Disks:
 
     def usage(self) -> tuple[int, int]:
         """Return (used, total) bytes of the pool."""
-        numbers = os.statvfs(self._pool)
-        return (numbers.f_blocks - numbers.f_bfree) * numbers.f_frsize, numbers.f_blocks * numbers.f_frsize
+        return pool_usage(self._cloud)
 
     def prepare_template(self, size_gb: int) -> None:
         """Make the template of a size now, so that the first machine of that size need not wait."""
@@ -146,7 +146,7 @@ class Disks:
             run(["mkfs.ext4", *_MKFS_DISK, "-E", _MKFS_EXTENDED, str(draft)], timeout=_MKFS_TIMEOUT)
             draft.rename(template)
         except OSError as error:
-            raise self._explain(error, f"make a disk of {size_gb} GB") from None
+            raise explain(self._cloud, error, f"make a disk of {size_gb} GB") from None
         finally:
             draft.unlink(missing_ok=True)
         return template
@@ -170,18 +170,26 @@ class Disks:
         finally:
             draft.unlink(missing_ok=True)
 
-    def _explain(self, error: OSError, what: str) -> RoostError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            used, total = self.usage()
-            return InsufficientCapacity(
-                f"can't {what}: the pool is full ({used / _GB:.1f} of {total / _GB:.1f} GB)",
-                hint=FREE_SPACE,
-            )
-        return HostFailure(f"can't {what}: {error.strerror}", hint="`roost doctor` checks the pool")
-
 
 def clone(source: Path, target: Path) -> None:
     """Make `target`, which must not exist, a copy of `source` that shares its blocks; raises OSError."""
     with source.open("rb") as original, target.open("xb") as copy:
         target.chmod(0o600)
         fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
+
+
+def pool_usage(cloud: Cloud) -> tuple[int, int]:
+    """Return (used, total) bytes of a cloud's pool."""
+    numbers = os.statvfs(cloud.pool)
+    return (numbers.f_blocks - numbers.f_bfree) * numbers.f_frsize, numbers.f_blocks * numbers.f_frsize
+
+
+def explain(cloud: Cloud, error: OSError, what: str) -> RoostError:
+    """Return what to tell the user when the pool did not let `what` be done."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        used, total = pool_usage(cloud)
+        return InsufficientCapacity(
+            f"can't {what}: the pool is full ({used / _GB:.1f} of {total / _GB:.1f} GB)",
+            hint=FREE_SPACE,
+        )
+    return HostFailure(f"can't {what}: {error.strerror}", hint="`roost doctor` checks the pool")

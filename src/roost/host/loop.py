@@ -19,6 +19,7 @@ from roost.model.errors import InsufficientCapacity
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
 _LOOP_SET_DIRECT_IO = 0x4C08
+_LOOP_SET_CAPACITY = 0x4C07
 _LO_FLAGS_AUTOCLEAR = 4
 _INFO64 = "=QQQQQIIII64s64s32sQQ"  # struct loop_info64
 _BLOCK = 4096  # file systems on it are made with this sector size
@@ -51,6 +52,17 @@ def attached() -> dict[Path, str]:
         except OSError:
             continue  # it went just now
     return found
+
+
+def refresh_size(image: Path) -> None:
+    """Let the device on `image`, if there is one, see that the file has grown; raises OSError."""
+    path = attached().get(image)
+    if path is not None:
+        device = _open(path)
+        try:
+            fcntl.ioctl(device, _LOOP_SET_CAPACITY, 0)
+        finally:
+            os.close(device)
 
 
 def _configure(file: int, image: Path) -> tuple[int, str]:

@@ -54,6 +54,7 @@ class MachineFiles:
         self.disk = self.directory / "disk"
         self.layers = self.directory / "layers"
         self.binds = self.directory / "binds"
+        self.volumes = self.directory / "volumes"  # the volumes in use, each under its id
         self.etc = self.directory / "etc"
         self.user_namespace = self.directory / "user"
         self.network_namespace = self.directory / "net"
@@ -76,7 +77,7 @@ class MachineFiles:
         self.directory.mkdir(mode=_PASSABLE, parents=True, exist_ok=True)
         self._exit.unlink(missing_ok=True)
         write_whole(self._record, json.dumps(asdict(record)))
-        for place in (self.bundle, self.disk, self.layers, self.exits):
+        for place in (self.bundle, self.disk, self.layers, self.volumes, self.exits):
             place.mkdir(mode=0o700, exist_ok=True)
         for place in (self.root, self.binds, self.etc):
             place.mkdir(mode=_PASSABLE, exist_ok=True)

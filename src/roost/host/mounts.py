@@ -85,6 +85,12 @@ def unmount(target: Path) -> None:
     raise HostFailure(f"{target} is still a mount point after 32 unmounts")
 
 
+def syncfs(fd: int) -> None:
+    """Write out the file system that `fd` is on; raises OSError."""
+    if _libc.syncfs(fd):
+        _fail(Path(f"/proc/self/fd/{fd}"))
+
+
 def bind_idmapped(source: Path, target: Path, userns: int, *, read_only: bool = False) -> int:
     """Show `source` at `target` with its ids mapped by the user namespace open at `userns`.
 

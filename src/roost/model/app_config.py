@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from roost.model.machine_config import Check, Guest, Init, Restart, Service
+from roost.model.machine_config import Check, Guest, Init, Mount, Restart, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +47,5 @@ class AppConfig:
     init: Init = field(
         default_factory=Init
     )  # `[experimental]` cmd, entrypoint, exec: what is started in place of the image's own
+    mounts: tuple[tuple[tuple[str, ...], Mount], ...] = ()  # (groups, volume by name); no groups: the web group
     isolation: str = "crun"

@@ -34,6 +34,7 @@ WORKING = MappingProxyType(
                 "restart",
                 "experimental",
                 "isolation",
+                "mounts",
             ]
         ),
         "build": frozenset(["image", "dockerfile", "build-target", "builtin", "args"]),
@@ -48,6 +49,7 @@ WORKING = MappingProxyType(
         "checks": _CHECK | {"processes"},
         "vm": frozenset(["size", "memory", "memory_mb", "cpus", "cpu_kind", "processes"]),
         "restart": frozenset(["policy", "retries", "max_retries", "processes"]),
+        "mounts": frozenset(["source", "destination", "initial_size", "processes"]),
     }
 )
 
@@ -61,7 +63,6 @@ LATER = MappingProxyType(
                 "host_dedication_id",
                 "machine_config",
                 "container",
-                "mounts",
                 "machine_checks",
                 "metrics",
                 "statics",
@@ -83,6 +84,15 @@ LATER = MappingProxyType(
         "checks": _CHECK_LATER,
         "vm": frozenset(["gpus", "gpu_kind", "kernel_args", "host_dedication_id", "persist_rootfs"]),
         "restart": frozenset(),
+        "mounts": frozenset(
+            [
+                "snapshot_retention",
+                "scheduled_snapshots",
+                "auto_extend_size_threshold",
+                "auto_extend_size_increment",
+                "auto_extend_size_limit",
+            ]
+        ),
     }
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from roost.model.app_config import AppConfig
 from roost.model.errors import BadInput
-from roost.model.machine_config import Guest, Init, MachineConfig, Restart, Service, StopConfig
+from roost.model.machine_config import Guest, Init, MachineConfig, Mount, Restart, Service, StopConfig
 
 WEB_GROUP = "app"
 _QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\}|\\.""")
@@ -37,8 +37,9 @@ def machine_configs(
     """
     commands = dict(config.processes or plan_processes) or {WEB_GROUP: ""}
     served = _services_by_group(config, tuple(commands))
+    mounted = _mounts_by_group(config, tuple(commands))
     return {
-        group: _machine_config(config, group, command, served[group], image=image, release=release)
+        group: _machine_config(config, group, command, served[group], mounted[group], image=image, release=release)
         for group, command in commands.items()
     }
 
@@ -59,8 +60,35 @@ def _services_by_group(config: AppConfig, groups: tuple[str, ...]) -> dict[str, 
     return {group: tuple(services) for group, services in served.items()}
 
 
+def _mounts_by_group(config: AppConfig, groups: tuple[str, ...]) -> dict[str, tuple[Mount, ...]]:
+    """Sort the volumes by the groups whose machines have one; one that names none is the web group's."""
+    mounted: dict[str, tuple[Mount, ...]] = {group: () for group in groups}
+    for named, mount in config.mounts:
+        for group in named or ((WEB_GROUP,) if WEB_GROUP in mounted else groups[:1]):
+            if group not in mounted:
+                raise BadInput(
+                    f"the volume {mount.name} is for the process group {group[:40]!r}, "
+                    f"and the app has only {', '.join(groups)}",
+                    hint="correct `processes` of the mount, or add the group to [processes]",
+                )
+            if mounted[group]:
+                raise BadInput(
+                    f"the process group {group} mounts {mounted[group][0].name} and {mount.name}: a machine has one",
+                    hint="put everything on one volume",
+                )
+            mounted[group] = (mount,)
+    return mounted
+
+
 def _machine_config(
-    config: AppConfig, group: str, command: str, services: tuple[Service, ...], *, image: str, release: int
+    config: AppConfig,
+    group: str,
+    command: str,
+    services: tuple[Service, ...],
+    mounts: tuple[Mount, ...],
+    *,
+    image: str,
+    release: int,
 ) -> MachineConfig:
     env = dict(config.env)
     if services:
@@ -82,6 +110,7 @@ def _machine_config(
             "fly_process_group": group,
             "fly_release_version": str(release),
         },
+        mounts=mounts,
         restart=config.restarts.get(group, config.restarts.get("", Restart())),
         stop_config=StopConfig(config.kill_signal, config.kill_timeout),
         isolation=config.isolation,

@@ -24,13 +24,16 @@ from roost.model.machine_config import (
     Check,
     Guest,
     Init,
+    Mount,
     Port,
     Restart,
     Service,
+    check_mount_path,
     read_autostop,
     read_signal,
 )
 from roost.model.names import check_app_name
+from roost.model.volume import DEFAULT_GB, MAX_GB, check_volume_name
 
 __all__ = [
     "app_config_from_json",
@@ -46,6 +49,7 @@ _MAX_TEXT = 1 << 20
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _SIZE = re.compile(r"(shared|performance)(?:-cpu)?-(\d{1,3})x")
 _MEMORY = re.compile(r"(\d{1,9})\s*(kb|mb|gb|k|m|g|kib|mib|gib)?", re.IGNORECASE)
+_VOLUME_SIZE = re.compile(r"(\d{1,5})\s*(?:g|gb|gib)?", re.IGNORECASE)
 _BUILTINS = ("python", "node", "static", "go", "ruby", "php", "dockerfile")
 
 
@@ -98,7 +102,7 @@ def _read(top: Table, *, autostop: str) -> AppConfig:
         kill_signal=read_signal(top.take("kill_signal"), top.origin.at("kill_signal")),
         kill_timeout=top.duration("kill_timeout", 5.0),
         build=_read_build(top.table("build", "build")),
-        deploy=_read_deploy(top.table("deploy", "deploy")),
+        deploy=_read_deploy(top.table("deploy", "deploy"), mounts=top.has("mounts")),
         env=_read_env(top),
         processes=processes,
         services=_read_services(top, autostop),
@@ -106,6 +110,7 @@ def _read(top: Table, *, autostop: str) -> AppConfig:
         guests={group: guest for vm in vms for group, guest in _read_guest(vm)},
         restarts={group: restart for item in restarts for group, restart in _read_restart(item)},
         init=_read_init(top.table("experimental", "experimental")),
+        mounts=_read_mounts(top),
         isolation=top.text("isolation", "crun", among=("crun", "gvisor")),
     )
     if config.kill_timeout > 300:
@@ -120,6 +125,7 @@ def _check_groups(config: AppConfig, top: Table) -> None:
     if not config.processes:
         return
     named = [("http_service" if i == 0 else "services", g) for i, (gs, _) in enumerate(config.services) for g in gs]
+    named += [("mounts", g) for gs, _ in config.mounts for g in gs]
     named += [("vm", g) for g in config.guests if g] + [("restart", g) for g in config.restarts if g]
     for section, group in named:
         if group not in config.processes:
@@ -149,9 +155,15 @@ def _read_build(table: Table) -> BuildSettings:
     return settings
 
 
-def _read_deploy(table: Table) -> DeploySettings:
+def _read_deploy(table: Table, *, mounts: bool) -> DeploySettings:
     strategy = table.text("strategy", "rolling", among=("rolling", "immediate", "canary", "bluegreen"))
     if strategy in ("canary", "bluegreen"):
+        if mounts:
+            raise table.refuse(
+                "strategy",
+                f"can't be {strategy!r} for an app with [mounts]: a volume belongs to one machine at a time",
+                'use "rolling": the machine is stopped, then started as the new release',
+            )
         table.origin.warn("deploy.strategy", f"{strategy!r} is not supported yet: rolling is used")
         strategy = "rolling"
     settings = DeploySettings(
@@ -162,6 +174,25 @@ def _read_deploy(table: Table) -> DeploySettings:
     )
     table.done()
     return settings
+
+
+def _read_mounts(top: Table) -> tuple[tuple[tuple[str, ...], Mount], ...]:
+    mounts = []
+    for table in top.tables("mounts", "mounts"):
+        source, destination = table.text("source"), table.text("destination")
+        size = table.take("initial_size")
+        match = _VOLUME_SIZE.fullmatch(str(size)) if isinstance(size, int | str) and size is not True else None
+        if size is not None and (not match or not 1 <= int(match[1]) <= MAX_GB):
+            raise table.refuse("initial_size", f"must be a size from 1gb to {MAX_GB}gb")
+        try:
+            check_volume_name(source)
+        except BadInput as error:
+            raise table.refuse("source", f"can't be the name of a volume: {error.message}", error.hint) from None
+        destination = check_mount_path(destination, top.origin.at(table.path("destination")))
+        mount = Mount(destination, name=source, size_gb=int(match[1]) if match else DEFAULT_GB)
+        mounts.append((table.words("processes"), mount))
+        table.done()
+    return tuple(mounts)
 
 
 def _read_env(top: Table) -> dict[str, str]:

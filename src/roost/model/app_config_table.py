@@ -75,6 +75,10 @@ class Table:
         """Make the error for the value of `key`."""
         return self.origin.refuse(self.path(key), why, hint)
 
+    def has(self, key: str) -> bool:
+        """Say whether a key is there, and was not taken yet."""
+        return bool(self._left.get(key))
+
     def take(self, key: str) -> Any:
         """Return the raw value, or None."""
         return self._left.pop(key, None)

@@ -89,6 +89,11 @@ def app_config_to_json(config: AppConfig) -> dict[str, Any]:
         {"policy": restart.policy, "retries": restart.max_retries} | ({"processes": [group]} if group else {})
         for group, restart in config.restarts.items()
     ]
+    out["mounts"] = [
+        {"source": mount.name, "destination": mount.path, "initial_size": f"{mount.size_gb}gb"}
+        | ({"processes": list(groups)} if groups else {})
+        for groups, mount in config.mounts
+    ]
     return _filled(out)
 
 

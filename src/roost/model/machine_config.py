@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from roost.model.errors import BadInput
+from roost.model.volume import MAX_GB, check_volume_name, is_volume_id
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 SIGNALS = ("SIGINT", "SIGTERM", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL", "SIGSTOP", "SIGHUP")
+RESERVED_PATHS = ("/", "/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/usr")
 AUTOSTOP = ("off", "stop", "suspend")
 MIN_MEMORY_MB = 16
 MAX_CPUS = 128
@@ -100,6 +102,16 @@ class StopConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """A volume of the app, by id or (a free one) by name, and where the machine sees it."""
+
+    path: str
+    volume: str = ""  # id
+    name: str = ""
+    size_gb: int = 0  # the volume must have at least this; a deploy makes one of this size
+
+
+@dataclass(frozen=True, slots=True)
 class MachineConfig:
     """Everything a machine is asked to be."""
 
@@ -110,6 +122,7 @@ class MachineConfig:
     services: tuple[Service, ...] = ()
     checks: dict[str, Check] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()  # at most one
     auto_destroy: bool = False
     restart: Restart = Restart()
     stop_config: StopConfig = StopConfig()
@@ -382,6 +395,7 @@ def read_machine_config(data: object, where: str = "config") -> MachineConfig:
         services=reader.items("services", _read_service),
         checks={str(name): _read_check(item, f"{where}.checks.{name}") for name, item in checks.items()},
         metadata=reader.strings("metadata"),
+        mounts=reader.items("mounts", _read_mount),
         auto_destroy=reader.flag("auto_destroy", False),
         restart=_read_restart(reader.take("restart") or {}, f"{where}.restart"),
         stop_config=_read_stop_config(reader.take("stop_config") or {}, f"{where}.stop_config"),
@@ -389,10 +403,46 @@ def read_machine_config(data: object, where: str = "config") -> MachineConfig:
         isolation=reader.text("isolation", "crun", among=("crun", "gvisor")),
     )
     reader.done()
+    if len(config.mounts) > 1:
+        raise BadInput(f"{where}.mounts: a machine has one volume", hint="put everything on one, or use more machines")
     for key in config.env:
         if "=" in key:
             raise BadInput(f"{where}.env: {key[:40]!r} can't be a variable's name")
     return config
+
+
+def _read_mount(data: object, where: str) -> Mount:
+    reader = _Reader(data, where)
+    volume, name = reader.text("volume"), reader.text("name")
+    if volume and not is_volume_id(volume):  # clients also send a name here
+        if name not in ("", volume):
+            raise BadInput(f"{where}.volume and {where}.name differ", hint="send one of them")
+        volume, name = "", volume
+    if not volume and not name:
+        raise BadInput(f"{where}.volume is missing", hint="name a volume: `roost volumes list` shows them")
+    if name:
+        try:
+            check_volume_name(name)
+        except BadInput as error:
+            raise BadInput(f"{where}: {error.message}", hint=error.hint) from None
+    path = check_mount_path(reader.text("path"), f"{where}.path")
+    mount = Mount(path, volume, name, reader.number("size_gb", 0, 0, MAX_GB))
+    if reader.flag("encrypted", False):
+        raise BadInput(f"{where}.encrypted is not supported", hint="encrypt the server's disk")
+    reader.done()
+    return mount
+
+
+def check_mount_path(path: str, where: str) -> str:
+    """Return `path`, without a slash at its end, if a volume can be mounted there; raises BadInput naming `where`."""
+    path = path.removesuffix("/") or path
+    parts = path.split("/")
+    plain = all(char.isprintable() for char in path) and "" not in parts[1:] and not {".", ".."} & set(parts)
+    if not path.startswith("/") or not plain or len(path) > 4000:
+        raise BadInput(f"{where} must be an absolute path without '.', '..' or blank parts, not {path[:40]!r}")
+    if path.startswith(("/proc/", "/sys/", "/dev/")) or path in RESERVED_PATHS:
+        raise BadInput(f"{where}: nothing can be mounted at {path[:40]!r}", hint="use a directory like /data")
+    return path
 
 
 def _read_rootfs(data: object, where: str) -> int:
@@ -457,6 +507,7 @@ def machine_config_to_json(config: MachineConfig) -> dict[str, Any]:
         "services": [service(s) for s in config.services],
         "checks": {name: check(c) for name, c in config.checks.items()},
         "metadata": dict(config.metadata),
+        "mounts": [{key: value for key, value in asdict(mount).items() if value} for mount in config.mounts],
         "auto_destroy": config.auto_destroy,
         "restart": {"policy": config.restart.policy, "max_retries": config.restart.max_retries},
         "stop_config": {"signal": config.stop_config.signal, "timeout": f"{config.stop_config.timeout:g}s"},

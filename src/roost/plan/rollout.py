@@ -1,8 +1,11 @@
-"""How a release replaces the one before: one machine at a time, the new one healthy before the old one goes."""
+"""How a release replaces the one before: one machine at a time, the new one healthy before the old one goes.
+
+A machine with a volume is the exception: nobody else can have its volume meanwhile, so it is remade in place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from roost.model.machine import Machine
@@ -23,22 +26,35 @@ class Retire:
     machine_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Remake:
+    """Stop a machine, give it the release's image and configuration, and wait until it is healthy."""
+
+    machine_id: str
+    group: str
+
+
 def wanted_counts(machines: Sequence[Machine], configs: Mapping[str, MachineConfig]) -> dict[str, int]:
     """Return how many machines each group will have: as many as it has now, and at least one."""
     return {group: max(1, sum(1 for m in machines if m.process_group == group)) for group in configs}
 
 
-def rollout_step(machines: Sequence[Machine], wanted: Mapping[str, int], release: int) -> Bring | Retire | None:
+def rollout_step(
+    machines: Sequence[Machine], wanted: Mapping[str, int], release: int, in_place: Collection[str] = ()
+) -> Bring | Remake | Retire | None:
     """Return the next step towards `release`, or None when it is reached. Looks only at what is there.
 
     `wanted` was counted before the first step. An old machine goes as soon as a new one is in its place,
-    so that a group is never smaller than it was; groups that the release doesn't have go last.
+    so that a group is never smaller than it was; groups that the release doesn't have go last. The machines of the
+    groups `in_place`, and those that have a volume, are remade.
     """
     for group, count in wanted.items():
         old = [m for m in machines if m.process_group == group and m.release != release]
         new = [m for m in machines if m.process_group == group and m.release == release]
         if old and len(old) + len(new) > count:
             return Retire(old[0].id)
+        if old and (group in in_place or old[0].config.mounts):
+            return Remake(old[0].id, group)
         if len(new) < count:
             return Bring(group)
         if old:

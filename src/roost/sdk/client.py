@@ -11,6 +11,7 @@ from roost.sdk.apps import Apps, Logs, Releases, Secrets
 from roost.sdk.machines import Machines
 from roost.sdk.operations import Deploys, Images, Operations, Sources
 from roost.sdk.transport import Transport, join
+from roost.sdk.volumes import Volumes
 
 
 class Client:
@@ -33,6 +34,7 @@ class Client:
         self._http = Transport(base_url, token, timeout=timeout, patience=patience, http=http)
         self.apps = Apps(self._http)
         self.machines = Machines(self._http)
+        self.volumes = Volumes(self._http)
         self.releases = Releases(self._http)
         self.secrets = Secrets(self._http)
         self.logs = Logs(self._http)

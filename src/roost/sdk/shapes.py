@@ -52,6 +52,35 @@ class Lease(TypedDict, total=False):
     version: str
 
 
+class Volume(TypedDict, total=False):
+    """A volume. `attached_machine_id` is null while no machine has it."""
+
+    id: str
+    name: str
+    state: str
+    size_gb: int
+    region: str
+    encrypted: bool
+    attached_machine_id: str | None
+    snapshot_retention: int
+    auto_backup_enabled: bool
+    bytes_used: int
+    bytes_total: int
+    created_at: str
+
+
+class Snapshot(TypedDict, total=False):
+    """What a volume held at one moment; sizes are bytes."""
+
+    id: str
+    volume_id: str
+    size: int
+    volume_size: int
+    status: str
+    retention_days: int
+    created_at: str
+
+
 class AppStatus(TypedDict, total=False):
     """What a visitor of the app finds, and why: `state` is awake, asleep, stopped, broken, empty or deploying."""
 

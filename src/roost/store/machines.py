@@ -15,6 +15,7 @@ from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import machine_config_to_json, read_machine_config
 from roost.store.database import Database
 from roost.store.schema import apps, events, leases, machines, updates, versions
+from roost.store.volumes import let_go, take
 
 EVENTS_KEPT = 50  # per machine: the API shows at most 50 (reference, section 1.3)
 
@@ -79,8 +80,12 @@ class Machines:
         return machine
 
     def add(self, machine: Machine, event: Event) -> None:
-        """Add a machine and its first event; raises NameTaken when the app has one of that name."""
+        """Add a machine with its first event and give it its volumes.
+
+        Raises NameTaken when the app has one of that name, NotFound or FailedPrecondition for a volume it can't have.
+        """
         with self._db.write() as connection:
+            take(connection, machine)
             try:
                 connection.execute(insert(machines).values(**machine_values(machine)))
                 insert_event(connection, event, machine.app)
@@ -117,8 +122,9 @@ class Machines:
                 insert_event(connection, event, machine.app)
 
     def remove(self, machine_id: str) -> None:
-        """Remove the row and what belongs to it. Its events stay until the app goes."""
+        """Remove the row and what belongs to it; its volumes are free again. Its events stay until the app goes."""
         with self._db.write() as connection:
+            let_go(connection, machine_id)
             for table in (leases, updates, versions):
                 connection.execute(delete(table).where(table.c.machine_id == machine_id))
             connection.execute(delete(machines).where(machines.c.id == machine_id))

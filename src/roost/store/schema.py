@@ -5,7 +5,20 @@ Times are Unix seconds; structured values that SQL never looks into are JSON tex
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
@@ -168,4 +181,32 @@ tokens = Table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("revoked_at", Float),
+)
+
+volumes = Table(
+    "volumes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("app", String, nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("size_gb", Integer, nullable=False),
+    Column("region", String, nullable=False),
+    Column("snapshot_retention", Integer, nullable=False),
+    Column("auto_backup_enabled", Integer, nullable=False),
+    Column("attached_machine_id", String, nullable=False, index=True),
+    Column("created_at", Float, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("volume_id", String, nullable=False, index=True),
+    Column("app", String, nullable=False, index=True),
+    Column("state", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("volume_size", BigInteger, nullable=False),
+    Column("retention_days", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
 )

@@ -9,6 +9,7 @@ from roost.store.machines import Events, Machines
 from roost.store.operations import Operations, Tokens
 from roost.store.replays import Replays
 from roost.store.versions import Versions
+from roost.store.volumes import Snapshots, Volumes
 
 
 class Store:
@@ -24,6 +25,8 @@ class Store:
         self.versions = Versions(self.database)
         self.leases = Leases(self.database)
         self.events = Events(self.database)
+        self.volumes = Volumes(self.database)
+        self.snapshots = Snapshots(self.database)
         self.operations = Operations(self.database)
         self.tokens = Tokens(self.database)
         self.replays = Replays(self.database)

@@ -17,6 +17,7 @@ PUBLIC = {("GET", "/healthz")}
 EXAMPLES = {
     "app": "myapp",
     "machine_id": "00000000000001",
+    "volume_id": "vol_0123456789abcdef",
     "name": "KEY",
     "key": "role",
     "slug": "personal",

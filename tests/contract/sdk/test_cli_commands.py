@@ -47,6 +47,26 @@ def test_apps(run: Run) -> None:
     assert run("apps", "destroy", "shop", "--yes").exit_code == 3
 
 
+def test_volume_commands(run: Run, machine: str) -> None:
+    made = run("volumes", "create", "data", "-a", "shop", "--size", "2", "--snapshot-retention", "9", "--json")
+    volume = json.loads(made.stdout)["id"]
+    assert volume in run("volumes", "list", "-a", "shop").stdout
+    assert "kept 9 days" in run("volumes", "show", volume, "-a", "shop").stdout
+    assert "4 GB" in run("volumes", "extend", volume, "-a", "shop", "--size", "4").stdout
+    taken = json.loads(run("volumes", "snapshots", "create", volume, "-a", "shop", "--json").stdout)["id"]
+    assert taken in run("volumes", "snapshots", "list", volume, "-a", "shop").stdout
+    assert json.loads(run("volumes", "fork", volume, "-a", "shop", "--json").stdout)["name"] == "data"
+    assert json.loads(run("volumes", "restore", taken, "-a", "shop", "--name", "old", "--json").stdout)["name"] == "old"
+    assert run("volumes", "restore", taken, "-a", "shop").exit_code == 2
+    assert run("volumes", "show", "data", "-a", "shop").exit_code == 2
+    assert run("volumes", "destroy", volume, "-a", "shop").exit_code == 2
+    assert run("volumes", "destroy", volume, "-a", "shop", "--yes").exit_code == 0
+    assert run("volumes", "show", volume, "-a", "shop").exit_code == 3
+    holder = run("machine", "run", "roost/base:bookworm", "-a", "shop", "--volume", "data:/data", "--json")
+    assert json.loads(holder.stdout)["config"]["mounts"] == [{"name": "data", "path": "/data"}]
+    assert run("machine", "run", "roost/base:bookworm", "-a", "shop", "--volume", "data").exit_code == 2
+
+
 def test_machine_commands(run: Run, machine: str) -> None:
     listed = json.loads(run("machine", "list", "-a", "shop", "--json").stdout)
     assert [(item["id"], item["state"]) for item in listed] == [(machine, "started")]

@@ -142,7 +142,8 @@ def test_unknown_keys_warn_with_the_line_and_what_was_meant() -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ('[mounts]\nsource = "d"', "mounts"), ("swap_size_mb = 512", "swap_size_mb"), ("[[statics]]", "statics"),
+        ('[mounts]\nsource = "d"\ndestination = "/d"\nauto_extend_size_limit = "9gb"', "mounts.auto_extend_size_limit"),
+        ("swap_size_mb = 512", "swap_size_mb"), ("[[statics]]", "statics"),
         ('[[files]]\nguest_path = "/x"', "files"), ("[metrics]\nport = 1", "metrics"),
         ("[deploy]\nmax_unavailable = 0.5", "deploy.max_unavailable"), ('[build]\nbuilder = "x"', "build.builder"),
         ("[http_service.tls_options]\nalpn = []", "http_service.tls_options"),

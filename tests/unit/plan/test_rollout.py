@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.unit.factory import WEB, machine
 
 from roost.model.machine import Machine
-from roost.plan.rollout import Bring, Retire, rollout_step, wanted_counts
+from roost.model.machine_config import Mount
+from roost.plan.rollout import Bring, Remake, Retire, rollout_step, wanted_counts
 
 
 def walk(machines: list[Machine], wanted: dict[str, int], release: int) -> list[list[Machine]]:
@@ -51,3 +52,17 @@ def test_a_rollout_ends_and_never_leaves_a_group_smaller(names: list[str], cut: 
 def test_a_machine_made_by_hand_is_left_alone() -> None:
     by_hand = machine(release=0, process_group="tool")
     assert walk([by_hand], {"app": 1}, 2)[-1][0] == by_hand
+
+
+def test_machines_with_volumes_are_remade_one_by_one_in_both_directions() -> None:
+    holding = replace(WEB, mounts=(Mount("/data", "vol_0123456789abcdef", "data"),))
+    machines = [machine(id=f"{i:014x}", release=1, config=holding) for i in range(2)]
+    assert rollout_step(machines, {"app": 2}, 2, {"app"}) == Remake(machines[0].id, "app")
+    machines[0] = replace(machines[0], release=2)
+    assert rollout_step(machines, {"app": 2}, 2, {"app"}) == Remake(machines[1].id, "app")
+    assert rollout_step(machines, {"app": 2}, 1, {"app"}) == Remake(machines[0].id, "app")
+    assert rollout_step(machines, {"app": 3}, 1, {"app"}) == Remake(machines[0].id, "app")
+    assert rollout_step(machines[:1], {"app": 2}, 2, {"app"}) == Bring("app")
+    assert rollout_step(machines[:1], {"app": 1}, 3) == Remake(machines[0].id, "app")  # the release has no volume
+    assert rollout_step(machines, {"app": 1}, 2, {"app"}) == Retire(machines[1].id)
+    assert rollout_step(machines, {"web": 0}, 2) == Retire(machines[1].id)

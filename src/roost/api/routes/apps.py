@@ -12,15 +12,21 @@ from roost.api.bodies import NewApp
 from roost.api.long_calls import TheLongCalls
 from roost.api.reading import AppName
 from roost.api.shapes import app_status_to_json, app_to_json, release_to_json
+from roost.control.contract import Control
+from roost.model.app import App
 from roost.model.names import check_app_name
 
 router = APIRouter(prefix="/v1/apps", route_class=GuardedRoute, dependencies=[documented], tags=["apps"])
 
 
+def _counted(app: App, control: Control) -> dict[str, Any]:
+    return app_to_json(app, control.apps.machine_count(app.name), control.volumes.count(app.name))
+
+
 @router.get("")
 def list_apps(control: TheControl, org_slug: str | None = None) -> dict[str, Any]:
     """List the apps of an org, or all."""
-    apps = [app_to_json(app, control.apps.machine_count(app.name)) for app in control.apps.list(org_slug)]
+    apps = [_counted(app, control) for app in control.apps.list(org_slug)]
     return {"total_apps": len(apps), "apps": apps}
 
 
@@ -34,7 +40,7 @@ def create_app(body: NewApp, control: TheControl) -> dict[str, Any]:
 @router.get("/{app}")
 def get_app(app: AppName, control: TheControl) -> dict[str, Any]:
     """Return an app."""
-    return app_to_json(control.apps.get(app), control.apps.machine_count(app))
+    return _counted(control.apps.get(app), control)
 
 
 @router.delete("/{app}", status_code=202)
