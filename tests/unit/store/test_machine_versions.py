@@ -5,6 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, insert
 from tests.unit.factory import WEB, machine
 
 from roost.model.app import Event
@@ -12,6 +15,9 @@ from roost.model.machine import Machine
 from roost.model.machine_version import Lease, MachineVersion, Update
 from roost.model.replay import Kept
 from roost.store import replays
+from roost.store.database import MIGRATIONS
+from roost.store.machines import machine_values
+from roost.store.schema import machines
 from roost.store.store import Store
 from roost.store.versions import VERSIONS_KEPT
 
@@ -105,6 +111,23 @@ def test_the_machines_of_an_org_in_the_order_of_their_changes(store: Store) -> N
     assert [m.id[-1] for m in store.machines.of_org("personal", after=(10.0, found[1].id))] == ["1"]
     assert [m.id[-1] for m in store.machines.of_org("personal", limit=2)] == ["3", "0"]
     assert list(store.machines.of_org("personal", states=["stopped"])) == []
+
+
+def test_a_database_of_the_release_before_is_taken_over(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    engine = create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(insert(machines).values(**machine_values(machine())))
+    engine.dispose()
+    store = Store(url)
+    assert store.machines.list() == [machine()]
+    assert store.versions.list(machine().id) == []
+    store.versions.begin(Update(machine().id, version(1), machine().instance_id, launch=True, revive=True))
+    store.close()
 
 
 def test_answers_are_kept_and_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
