@@ -6,6 +6,7 @@ It keeps just enough state that what is made can be listed, and fails the way th
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import io
 import os
@@ -461,7 +462,13 @@ class FakeConsole:
         self.master, slave = pty.openpty()
         termios.tcsetwinsize(self.master, (rows, columns))
         self.process = subprocess.Popen(
-            argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, close_fds=True
+            argv,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            close_fds=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C reaches what runs there
         )
         os.close(slave)
         self.closed = False

@@ -75,7 +75,8 @@ def test_console(environment: None, client: Client, sessions: list[Session]) -> 
     session.resize(32, 92)
     session.type(b"sleep 0.3; stty size\r")
     session.expect(b"32 92")
-    session.type(b"sleep 30\r")
+    session.type(b"sh -c 'echo be\"\"gun; sleep 30'\r")
+    session.expect(b"begun")  # by now it is in the foreground; a Ctrl-C before that reaches nobody
     session.type(b"\x03")  # interrupts the command over there, not the console
     session.type(b"exit 7\r")
     assert session.process.wait(15) == 7

@@ -89,6 +89,24 @@ def test_nothing_of_a_command_stays(site: Site, machine: MachineSpec):
     assert not [name for name in names if name.startswith(("x", "c")) and name != "conmon.pid"]
 
 
+def test_ctrl_c_on_a_console_ends_the_command_and_not_the_shell(site: Site, machine: MachineSpec):
+    console = site.host.console(machine.id, ("bash", "--norc"), rows=24, columns=80)
+    os.write(console.fileno(), b"sh -c 'echo be\"\"gun; sleep 30'\n")
+    read_until(console, b"begun")  # it is in the foreground now
+    os.write(console.fileno(), b"\x03")
+    read_until(console, b"^C")
+    os.write(console.fileno(), b"exit 9\n")
+    began = time.monotonic()
+    while select.select([console.fileno()], [], [], 10)[0]:
+        try:
+            if not os.read(console.fileno(), 4096):
+                break
+        except OSError:
+            break
+    assert console.close() == 9
+    assert time.monotonic() - began < 10
+
+
 def test_console_has_a_terminal_of_the_right_size_and_returns_the_code(site: Site, machine: MachineSpec):
     console = site.host.console(machine.id, ("bash", "--norc"), rows=33, columns=101)
     os.write(console.fileno(), b"stty size; tty\n")
