@@ -21,6 +21,7 @@ from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_version import MachineVersion, Update
 from roost.plan.metadata import edited
+from roost.plan.mounts import with_kept_volumes
 
 _S = MachineState
 _UP = (_S.STARTED, _S.STARTING)
@@ -52,7 +53,7 @@ class Updating:
     ) -> Machine:
         """Give a machine a new configuration. It runs afterwards if it ran or had failed, and unless `skip_launch`.
 
-        Raises Conflict when its version is not `current_version`, BadInput for another name or region.
+        Raises Conflict when its version is not `current_version`, BadInput for another name, region or volume.
         """
         core = self._core
         self._check(core.store.machines.get(app, machine_id), name, region, current_version)
@@ -62,6 +63,7 @@ class Updating:
             if machine.state is _S.DESTROYING:
                 raise FailedPrecondition("failed_precondition: the machine is being destroyed")
             self._check(machine, name, region, current_version)
+            config = with_kept_volumes(machine.config, config)
             version = MachineVersion(core.new_ulid(), image.digest, config)
             ran = machine.state in _UP or (machine.state is _S.STOPPED and machine.desired is _S.STARTED)
             launch = not skip_launch and (ran or machine.state is _S.FAILED)
