@@ -13,7 +13,7 @@ from roost.control.lifecycle import Lifecycle
 from roost.control.readiness import Readiness
 from roost.control.routing import Routing
 from roost.control.volumes import Volumes
-from roost.host.contract import Console, ExecResult, ProcessInfo
+from roost.host.contract import Console, ExecResult, ProcessInfo, RuntimeState
 from roost.model.app import Event
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError, TimedOut
 from roost.model.image import parse_image_ref
@@ -282,6 +282,8 @@ class Machines:
                 f"failed_precondition: machine {machine_id} is {machine.state}, not started",
                 hint=f"start it: roost machine start {machine_id} -a {app}",
             )
+        if self._core.host.observe(machine_id).state is not RuntimeState.RUNNING:
+            return self._lifecycle.bring_up(machine_id)  # roostd has just come back and has not got to it yet
         return machine
 
     def list(self, app: str) -> list[Machine]:

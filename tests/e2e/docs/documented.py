@@ -16,7 +16,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`((?:sudo )?(?:\./roost |roost |scripts/|curl |git |kill |systemctl )[^`\n]*)`")
 OPTION_ROW = re.compile(r"^\| `(--[^`]+)` \|", re.MULTILINE)
 PART = re.compile(r" ?\[([^\]]+)\]")
-PLACEHOLDER = re.compile(r"[A-Z]+(=[A-Z]+)?(\.\.\.)?")
+PLACEHOLDER = re.compile(r"[A-Z]+([=:][A-Z]+)?(\.\.\.)?")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def _fixed(text: str) -> str:
         elif found[2]:
             words.append("[^-].*")
         else:
-            words.append(r"(?!-)(?:'[^']*'|[^\s=]+=\S+)" if found[1] else r"(?!-)(?:'[^']*'|\S+)")
+            pair = rf"[^\s{found[1][0]}]+{found[1][0]}\S+" if found[1] else r"\S+"
+            words.append(rf"(?!-)(?:'[^']*'|{pair})")
     return " ".join(words)
 
 

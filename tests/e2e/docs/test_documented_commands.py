@@ -130,8 +130,40 @@ MACHINES = (
     Step("roost machine restart {machine} -a shop"),
     Step("roost machine stop {machine} -a shop --signal SIGTERM --timeout 5"),
     Step("roost machine start {machine} -a shop"),
+    Step("roost machine cordon {machine} -a shop"),
+    Step("roost machine uncordon {machine} -a shop"),
+    Step("roost machine metadata {machine} -a shop --json role=primary old=", shows="primary"),
+    Step(
+        "roost machine update {machine} -a shop --image roost/base:bookworm --env B=c --memory 96 --cpus 1 --skip-start"
+        " --json -- sleep infinity",
+        shows="96",
+    ),
     Step("roost machine destroy {machine} -a shop --force"),
     Step("roost machine status {machine} -a shop", code=3),
+)
+VOLUMES = (
+    Step("roost volumes create data -a shop --size 10"),
+    Step("roost machine run roost/base:bookworm -a shop --volume data:/data -- sleep infinity", shows="started"),
+    Step(
+        "roost volumes create data -a shop --size 10 --snapshot-retention 5 --no-scheduled-snapshots --json",
+        saves=("volume", r'"id": "(vol_\w+)"'),
+    ),
+    Step("roost volumes list -a shop", shows="data"),
+    Step("roost volumes list -a shop --json", shows='"data"'),
+    Step("roost volumes show {volume} -a shop", shows="data"),
+    Step("roost volumes show {volume} -a shop --json", shows='"data"'),
+    Step("roost volumes snapshots create {volume} -a shop"),
+    Step("roost volumes snapshots create {volume} -a shop --json", saves=("snapshot", r'"id": "(vs_\w+)"')),
+    Step("roost volumes snapshots list {volume} -a shop --json", shows="vs_"),
+    Step("roost volumes snapshots list {volume}", where="shop"),
+    Step("roost volumes extend {volume} --size 11", where="shop"),
+    Step("roost volumes extend {volume} --size 20 -a shop --json", shows="20"),
+    Step("roost volumes fork {volume}", where="shop"),
+    Step("roost volumes fork {volume} --name copy --size 20 -a shop --json", saves=("copy", r'"id": "(vol_\w+)"')),
+    Step("roost volumes destroy {copy} -a shop --yes"),
+    Step("roost volumes restore {snapshot} --name data", where="shop"),
+    Step("roost volumes restore {snapshot} --name data --size 20 -a shop --json", shows='"data"'),
+    Step("roost machine run roost/base:bookworm --volume data:/data", where="shop", shows="[0-9a-f]{14}"),
 )
 IMAGES = (
     Step("roost image list", shows="roost/base"),
@@ -164,6 +196,7 @@ SESSION = (
     *SECRETS,
     *LOGS_AND_CONSOLE,
     *MACHINES,
+    *VOLUMES,
     *IMAGES,
     *THE_END,
 )
