@@ -218,6 +218,7 @@ ELSEWHERE = {
 NOT_HERE = {
     "scripts/test": "runs this test",
     "scripts/test unit": "runs what scripts/test runs",
+    "scripts/test chaos": "runs what this test's neighbours in tests/chaos are",
     "scripts/lock": "rewrites the locked versions with today's",
     ".venv/bin/python bench/*": "takes minutes, and its figures mean something on an idle host only",
     "git pull": "there is no later version to pull",
