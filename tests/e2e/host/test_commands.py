@@ -94,7 +94,8 @@ def test_ctrl_c_on_a_console_ends_the_command_and_not_the_shell(site: Site, mach
     os.write(console.fileno(), b"sh -c 'echo be\"\"gun; sleep 30'\n")
     read_until(console, b"begun")  # it is in the foreground now
     os.write(console.fileno(), b"\x03")
-    read_until(console, b"^C")
+    if b"# " not in read_until(console, b"^C").partition(b"^C")[2]:
+        read_until(console, b"# ")  # what is typed before the prompt is back, the shell may throw away
     os.write(console.fileno(), b"exit 9\n")
     began = time.monotonic()
     while select.select([console.fileno()], [], [], 10)[0]:
