@@ -114,8 +114,3 @@ def _walk(root: Path) -> Iterator[str]:
 def top_level(tree: SourceTree) -> frozenset[str]:
     """Return the names of the files directly in the directory."""
     return frozenset(path for path in tree.paths if "/" not in path)
-
-
-def has_directory(tree: SourceTree, directory: str) -> bool:
-    """True when any file lies below `directory`."""
-    return any(path.startswith(f"{directory}/") for path in tree.paths)
