@@ -21,6 +21,7 @@ from roost.control.lifecycle import Lifecycle
 from roost.control.logs import Logs
 from roost.control.machines import Machines
 from roost.control.operations import Operations
+from roost.control.pressure import Pressure
 from roost.control.releases import Releases
 from roost.control.replays import Replays
 from roost.control.rollout import Rollout
@@ -66,6 +67,7 @@ class Control:
         self.tokens = Tokens(core.store, core.now)
         self.waking = Waking(core, self._lifecycle, readiness, routing)
         self._sleeping = Sleeping(core, self._lifecycle, routing)
+        self._pressure = Pressure(core, self._lifecycle, kept_free=core.memory_kept_free)
         self._housekeeping = Housekeeping(core, self.images, self.volumes)
         self._loops: list[asyncio.Task[Any]] = []
 
@@ -87,6 +89,7 @@ class Control:
             loop.create_task(self._recover(rows, observed)),
             loop.create_task(self._followers.sweep()),
             loop.create_task(self._sleeping.run()),
+            loop.create_task(self._pressure.run()),
             loop.create_task(self._housekeeping.look_after_host()),
             loop.create_task(self._housekeeping.clean()),
         ]

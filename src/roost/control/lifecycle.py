@@ -147,9 +147,10 @@ class Lifecycle:
         signal: str = "",
         timeout: float | None = None,
         source: str = "user",
+        reason: str = "",
         only_if: Callable[[], bool] | None = None,
     ) -> Machine:
-        """Stop it and release all it has on the host but its log."""
+        """Stop it and release all it has on the host but its log; `reason` is told in its events."""
         with self._core.locks.holding(machine_id):
             machine = self._present(machine_id)
             if only_if is not None and not only_if():
@@ -157,7 +158,8 @@ class Lifecycle:
             if machine.state in (_S.STOPPED, _S.CREATED, _S.FAILED):
                 return machine if machine.desired is _S.STOPPED else self._save(replace(machine, desired=_S.STOPPED))
             if machine.state is not _S.STOPPING:
-                machine = self._record(machine, _S.STOPPING, "stop", source, desired=_S.STOPPED)
+                detail: dict[str, object] = {"reason": reason} if reason else {}
+                machine = self._record(machine, _S.STOPPING, "stop", source, desired=_S.STOPPED, detail=detail)
             self._core.fault("machine.stop.recorded")
             self._leave_edge(machine)
             if only_if is not None and not only_if():

@@ -99,6 +99,7 @@ def build(cloud: Cloud, settings: Settings) -> Control:
         images=images,
         builder=MachineBuilder(cloud, images, host, run, address),
         vault=load_vault(cloud.keys / "secrets.key"),
+        memory_kept_free=settings.memory_reserve_mb << 20,
         fault=fault,
     )
     waker.control = Control(core)

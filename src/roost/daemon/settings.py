@@ -21,8 +21,9 @@ from roost.model.errors import BadInput
 DEFAULT_HOME = Path("/var/lib/roost")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _KEYS = {
-    "": {"log_level", "cache", "pool", "registry", "limits"},
+    "": {"log_level", "cache", "pool", "memory", "registry", "limits"},
     "pool": {"size_gb"},
+    "memory": {"reserve_mb"},
     "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst"},
     "registry": {"default", "auth_file", "mirrors", "insecure"},
 }
@@ -36,6 +37,7 @@ class Settings:
     cache: Path  # per host, shared between clouds
     log_level: str
     pool_gb: int  # size limit of the pool; 0: a share of the free space, which the host decides
+    memory_reserve_mb: int  # of the host's memory, left free by suspended machines; 0: a share of it
     registry: RegistrySettings
     rates: RateSettings  # how often the API may be called
     fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
@@ -60,6 +62,7 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         cache=Path(env.get("ROOST_CACHE") or data.get("cache", "/var/cache/roost")),
         log_level=level,
         pool_gb=_whole_number(env.get("ROOST_POOL_GB") or pool.get("size_gb", 0), "pool.size_gb"),
+        memory_reserve_mb=_whole_number(data.get("memory", {}).get("reserve_mb", 0), "memory.reserve_mb"),
         registry=_read_registry(data.get("registry", {}), env),
         rates=_read_rates(data.get("limits", {})),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,

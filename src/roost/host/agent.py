@@ -36,6 +36,7 @@ from roost.host.contract import (
 from roost.host.disks import Disks
 from roost.host.execution import Execution
 from roost.host.logs import MachineLog
+from roost.host.memory import host_memory
 from roost.host.machine_files import MachineFiles, MainProcess, Record, ensure_directory, known
 from roost.host.namespaces import Namespaces, unpin
 from roost.host.network import Network
@@ -350,6 +351,10 @@ class LocalHost:
     def disk_usage(self) -> tuple[int, int]:
         """See the contract."""
         return self._disks.usage()
+
+    def memory(self) -> tuple[int, int]:
+        """See the contract."""
+        return host_memory()
 
     # Parts
 

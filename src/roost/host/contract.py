@@ -254,3 +254,6 @@ class Host(Protocol):
 
     def disk_usage(self) -> tuple[int, int]:
         """Return (used, total) bytes of the pool."""
+
+    def memory(self) -> tuple[int, int]:
+        """Return (available, total) bytes of the host's memory."""
