@@ -6,6 +6,8 @@ Unit and contract tests are spread over the workers file by file. Tests that use
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -21,6 +23,8 @@ class _Stages(LoadScopeScheduling):
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell: children inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_collected] = set()
 
 
