@@ -36,8 +36,8 @@ from roost.host.contract import (
 from roost.host.disks import Disks
 from roost.host.execution import Execution
 from roost.host.logs import MachineLog
-from roost.host.memory import host_memory
 from roost.host.machine_files import MachineFiles, MainProcess, Record, ensure_directory, known
+from roost.host.memory import host_memory
 from roost.host.namespaces import Namespaces, unpin
 from roost.host.network import Network
 from roost.host.process_list import list_processes

@@ -10,7 +10,9 @@ def test_it_reads_what_the_kernel_writes() -> None:
     assert parse_meminfo("MemTotal:  2048 kB\nMemFree: 1 kB\nMemAvailable:   1024 kB\n") == (1 << 20, 2 << 20)
 
 
-@pytest.mark.parametrize("text", ["", "MemTotal: 5 kB", "MemTotal: x kB\nMemAvailable: 4 kB", "MemTotal:\nMemAvailable:"])
+@pytest.mark.parametrize(
+    "text", ["", "MemTotal: 5 kB", "MemTotal: x kB\nMemAvailable: 4 kB", "MemTotal:\nMemAvailable:"]
+)
 def test_nonsense_is_said_as_such(text: str) -> None:
     with pytest.raises(HostFailure):
         parse_meminfo(text)
