@@ -42,6 +42,7 @@ from roost.host.namespaces import Namespaces, unpin
 from roost.host.network import Network
 from roost.host.process_list import list_processes
 from roost.host.runtime import Runtime, ensure_read_only_crun, release_read_only_crun, runtime_for
+from roost.host.spare_disks import SpareDisks
 from roost.host.volumes import Volumes
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
@@ -60,7 +61,7 @@ class LocalHost:
     """The agent of the server it runs on; implements `roost.host.contract.Host`.
 
     `faults` is called with the name of each step before it begins: chaos tests end the process there.
-    `spares` is how many sets of namespaces are kept ready once `ensure` was called.
+    `spares` is how many sets of namespaces, and disks, are kept ready once `ensure` was called.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class LocalHost:
         self._cloud = cloud
         self._faults = faults
         self._disks = Disks(cloud, pool_bytes=pool_bytes)
+        self._spare_disks = SpareDisks(self._disks, cloud.pool / "spares", size_gb=_COMMON_DISK_GB, number=spares)
         self._volumes = Volumes(cloud, faults)
         self._network = Network(cloud)
         self._namespaces = Namespaces(spare=spares, on_pair=self._network.prepare, on_discard=self._network.release)
@@ -92,13 +94,16 @@ class LocalHost:
         ensure_hierarchies()
         self._disks.ensure_pool()
         self._volumes.mend()
+        self._spare_disks.clear()
         self._disks.prepare_template(_COMMON_DISK_GB)
+        self._spare_disks.refill()
         self._network.ensure()
         self._namespaces.refill()
 
     def close(self) -> None:
         """Let go of what was kept ready; machines run on."""
         self._beside.shutdown(wait=False)
+        self._spare_disks.close()
         self._namespaces.close()
 
     # The life of a machine
@@ -121,6 +126,7 @@ class LocalHost:
             raise
         finally:
             self._namespaces.refill(after=_REFILL_AFTER)
+            self._spare_disks.refill(after=_REFILL_AFTER)
 
     def _start(self, spec: MachineSpec, runtime: Runtime) -> Observed:
         files = self._files(spec.id)
@@ -152,8 +158,7 @@ class LocalHost:
     def _create(self, spec: MachineSpec, runtime: Runtime, files: MachineFiles) -> int:
         """Make the machine's root and its container; return the pid that will become the main process."""
         self._faults("host.start.disk")
-        self._disks.create(spec.id, spec.disk_gb)
-        self._disks.mount(spec.id, files.disk)
+        self._spare_disks.provide(spec.id, spec.disk_gb, files.disk)
         spec = self._mount_volumes(spec, files)
         self._faults("host.start.root")
         userns = self._namespaces.idmap(spec.slot)

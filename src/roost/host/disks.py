@@ -77,26 +77,37 @@ class Disks:
 
     def create(self, machine_id: str, size_gb: int) -> Path:
         """Make an empty disk of `size_gb` in place of the one that may be there; returns its image."""
-        template = self._template(size_gb)
         image = self.image(machine_id)
         image.unlink(missing_ok=True)
         try:
-            clone(template, image)
+            self.clone_template(size_gb, image)
         except OSError as error:
-            image.unlink(missing_ok=True)
             raise explain(self._cloud, error, f"make a disk for machine {machine_id}") from None
         return image
+
+    def clone_template(self, size_gb: int, image: Path) -> None:
+        """Make an empty disk at `image`, which must not exist; raises OSError and leaves nothing then."""
+        template = self._template(size_gb)
+        try:
+            clone(template, image)
+        except OSError:
+            image.unlink(missing_ok=True)
+            raise
 
     def mount(self, machine_id: str, target: Path) -> None:
         """Mount a machine's disk at `target`, which must exist; raises InsufficientCapacity or HostFailure."""
         try:
-            device, path = loop.attach(self.image(machine_id))
-            try:
-                mounts.mount(path, target, "ext4", mounts.MS_NOATIME | mounts.MS_NODEV, _MOUNT_OPTIONS)
-            finally:
-                os.close(device)
+            self.mount_image(self.image(machine_id), target)
         except OSError as error:
             raise explain(self._cloud, error, f"mount the disk of machine {machine_id}") from None
+
+    def mount_image(self, image: Path, target: Path) -> None:
+        """Mount a disk's image at `target`; raises OSError, or InsufficientCapacity when there is no loop device."""
+        device, path = loop.attach(image)
+        try:
+            mounts.mount(path, target, "ext4", mounts.MS_NOATIME | mounts.MS_NODEV, _MOUNT_OPTIONS)
+        finally:
+            os.close(device)
 
     def abandon(self, target: Path) -> None:
         """Unmount a disk that is going to be deleted: what was not written to it yet never will be."""

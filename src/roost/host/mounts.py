@@ -97,12 +97,12 @@ def bind_idmapped(source: Path, target: Path, userns: int, *, read_only: bool = 
     Returns a descriptor of the mount (O_PATH), which stays good when the mount is detached; the caller
     closes it. Raises OSError: EINVAL when the file system can't be idmapped.
     """
-    fd = _syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC, path=source)
+    fd = detached(source)
     try:
         attributes = _MOUNT_ATTR_IDMAP | (_MOUNT_ATTR_RDONLY if read_only else 0)
         packed = struct.pack("=QQQQ", attributes, 0, MS_PRIVATE, userns)
         _syscall(_SYS_MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, packed, len(packed), path=source)
-        _syscall(_SYS_MOVE_MOUNT, fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH, path=target)
+        attach(fd, target)
     except BaseException:
         os.close(fd)
         raise
@@ -123,6 +123,19 @@ def overlay(target: Path, lower: Sequence[int], upper: int, *, upper_name: str, 
             f"the image has {len(lower)} layers, more than one mount takes", hint="squash the image's layers"
         )
     mount("overlay", target, "overlay", 0, options)
+
+
+def detached(point: Path) -> int:
+    """Return a descriptor (O_PATH) of a copy of the mount that `point` is on, which is nowhere in the mount table.
+
+    It lives as long as the descriptor, or where `attach` puts it; the caller closes it. Raises OSError.
+    """
+    return _syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(point), _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC, path=point)
+
+
+def attach(mount_fd: int, target: Path) -> None:
+    """Mount what `detached` gave at `target`; raises OSError."""
+    _syscall(_SYS_MOVE_MOUNT, mount_fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH, path=target)
 
 
 def mounts_below(*roots: Path) -> list[Path]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from roost.host import loop, mounts
 from roost.host.disks import Disks
+from roost.host.spare_disks import SpareDisks
 from roost.model.cloud import Cloud
 from roost.model.errors import InsufficientCapacity
 
@@ -127,3 +129,58 @@ def test_more_than_there_is_is_refused(tmp_path: Path):
     with pytest.raises(InsufficientCapacity):
         Disks(cloud, pool_bytes=1 << 60).ensure_pool()
     assert not list((tmp_path / "home").iterdir())
+
+
+def test_a_spare_disk_is_given_once_and_then_made_again(disks: tuple[Disks, Cloud], place: Path):
+    made, cloud = disks
+    spares = SpareDisks(made, cloud.pool / "spares", size_gb=1, number=1)
+    (cloud.pool / "spares" / "00000000").mkdir(parents=True)
+    (cloud.pool / "spares" / "left.img").write_text("by a roostd that was killed")
+    spares.clear()
+    try:
+        spares.refill()
+        wait_for(lambda: list((cloud.pool / "spares").glob("*.img")) and spares.ready == 1)
+        (image,) = (cloud.pool / "spares").glob("*.img")
+        assert image in loop.attached()
+        assert [point for point in mounts.mounts_below(cloud.pool) if point != cloud.pool] == []
+        inode = image.stat().st_ino
+        spares.provide("m", 1, place)
+        assert made.image("m").stat().st_ino == inode
+        assert made.image("m") in loop.attached()
+        (place / "file").write_text("x")
+        assert spares.ready == 0
+        other = place.parent / "other"
+        other.mkdir()
+        try:
+            spares.provide("n", 1, other)  # none is ready: made now
+            assert other.is_mount()
+            assert made.image("n").stat().st_ino != inode
+        finally:
+            mounts.unmount(other)
+        spares.refill()
+        wait_for(lambda: spares.ready == 1)
+    finally:
+        spares.close()
+    wait_for(lambda: not [path for path in loop.attached() if path.parent.name == "spares"])
+    assert not list((cloud.pool / "spares").glob("*.img"))
+
+
+def test_a_spare_whose_image_is_gone_is_not_given(disks: tuple[Disks, Cloud], place: Path):
+    made, cloud = disks
+    spares = SpareDisks(made, cloud.pool / "spares", size_gb=1, number=1)
+    try:
+        spares.refill()
+        wait_for(lambda: spares.ready == 1)
+        spares.clear()  # another agent of the cloud began
+        spares.provide("m", 1, place)
+        assert place.is_mount()
+        assert made.image("m") in loop.attached()
+    finally:
+        spares.close()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
