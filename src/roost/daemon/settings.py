@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from roost.api.rates import Rate, RateSettings
 from roost.build.contract import RegistrySettings
@@ -21,10 +22,11 @@ from roost.model.errors import BadInput
 DEFAULT_HOME = Path("/var/lib/roost")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _KEYS = {
-    "": {"log_level", "cache", "pool", "memory", "registry", "limits"},
+    "": {"log_level", "cache", "pool", "memory", "registry", "limits", "oidc"},
     "pool": {"size_gb"},
     "memory": {"reserve_mb"},
     "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst"},
+    "oidc": {"issuer"},
     "registry": {"default", "auth_file", "mirrors", "insecure"},
 }
 
@@ -40,6 +42,7 @@ class Settings:
     memory_reserve_mb: int  # of the host's memory, left free by suspended machines; 0: a share of it
     registry: RegistrySettings
     rates: RateSettings  # how often the API may be called
+    issuer: str  # of machines' identity tokens: where relying parties find the keys; "": the API's own address
     fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
 
     @property
@@ -65,6 +68,7 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         memory_reserve_mb=_whole_number(data.get("memory", {}).get("reserve_mb", 0), "memory.reserve_mb"),
         registry=_read_registry(data.get("registry", {}), env),
         rates=_read_rates(data.get("limits", {})),
+        issuer=_read_issuer(data.get("oidc", {}).get("issuer", "")),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
     )
 
@@ -112,6 +116,24 @@ def _read_registry(data: Mapping[str, Any], env: Mapping[str, str]) -> RegistryS
         mirrors=dict(mirrors),
         insecure=frozenset(insecure),
     )
+
+
+def _read_issuer(value: object) -> str:
+    """Return the issuer without a final slash; "" for the default."""
+    if value == "":
+        return ""
+    text = str(value)
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or not text.isascii() or not text.isprintable() or any(sign in text for sign in ' "<>?#@'):
+        raise BadInput(
+            f"oidc.issuer must be a URL without user, query and fragment, not {text[:80]!r}",
+            hint="for example https://id.example.com",
+        )
+    return text.rstrip("/")
 
 
 def _read_rates(data: Mapping[str, Any]) -> RateSettings:

@@ -25,6 +25,7 @@ from roost.host.cgroups import Cgroups, ensure_hierarchies
 from roost.host.contract import (
     BindMount,
     Console,
+    Doors,
     ExecResult,
     LogLine,
     MachineSpec,
@@ -70,10 +71,12 @@ class LocalHost:
         faults: Callable[[str], None] = lambda _step: None,
         *,
         pool_bytes: int | None = None,
+        doors: Doors | None = None,
         spares: int = _SPARES,
     ) -> None:
         self._cloud = cloud
         self._faults = faults
+        self._doors = doors
         self._disks = Disks(cloud, pool_bytes=pool_bytes)
         self._spare_disks = SpareDisks(self._disks, cloud.pool / "spares", size_gb=_COMMON_DISK_GB, number=spares)
         self._volumes = Volumes(cloud, faults)
@@ -99,6 +102,10 @@ class LocalHost:
         self._spare_disks.refill()
         self._network.ensure()
         self._namespaces.refill()
+        if self._doors:
+            for machine_id in self._all_machines():
+                if (door := self._files(machine_id).door).is_dir():
+                    self._doors.open(machine_id, door)
 
     def close(self) -> None:
         """Let go of what was kept ready; machines run on."""
@@ -169,6 +176,9 @@ class LocalHost:
         finally:
             os.close(userns)
         self._faults("host.start.bundle")
+        if self._doors and spec.isolation == "crun" and not spec.builder:
+            files.door.mkdir(mode=0o755)
+            self._doors.open(spec.id, files.door)
         bundle.write(spec, files, binds, texts if spec.builder else {}, self._cgroups)
         self._faults("host.start.create")
         return runtime.create(files, self._log(spec.id).prepare(), tty=spec.tty)
@@ -373,6 +383,8 @@ class LocalHost:
     def _release(self, machine_id: str) -> None:
         """Kill what runs and undo all of a run but its log and how it ended. Finds things half-made."""
         files = self._files(machine_id)
+        if self._doors:
+            self._doors.close(machine_id)
         record = files.record()
         self._volumes.thaw(files.volumes)  # nothing that waits to write could be killed
         self._cgroups.kill_all(machine_id)

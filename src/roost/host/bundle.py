@@ -19,6 +19,8 @@ from roost.host.network_resolvers import resolvers
 from roost.host.oci_spec import HostTraits, Places, hosts_file, machine_config
 from roost.host.users import read_user
 
+DOORS = ("/.fly", "/.roost")  # where a machine finds the directory with its API's socket
+
 
 def etc(spec: MachineSpec) -> dict[str, str]:
     """Return the files in /etc that depend on the machine, by name."""
@@ -42,6 +44,8 @@ def write(
         file.write_text(text)
         file.chmod(0o644)
         shown[f"/etc/{name}"] = file
+    if files.door.is_dir():
+        shown |= dict.fromkeys(DOORS, files.door)
     user = read_user(files.root, spec.user)
     places = Places(files.root, files.user_namespace, files.network_namespace, shown, binds, cgroups.name(spec.id))
     config = machine_config(spec, user, places, host_traits(cgroups))

@@ -143,6 +143,16 @@ class ProcessInfo:
     listening: tuple[Listening, ...] = ()
 
 
+class Doors(Protocol):
+    """Sockets through which machines talk to their own API. Called from any thread; none of it raises."""
+
+    def open(self, machine_id: str, directory: Path) -> None:
+        """Listen at `directory/api` for one machine, anew if it was so before; the machine sees the directory."""
+
+    def close(self, machine_id: str) -> None:
+        """Listen no longer."""
+
+
 class Console(Protocol):
     """A process with a terminal inside a machine."""
 

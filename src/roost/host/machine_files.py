@@ -56,6 +56,7 @@ class MachineFiles:
         self.binds = self.directory / "binds"
         self.volumes = self.directory / "volumes"  # the volumes in use, each under its id
         self.etc = self.directory / "etc"
+        self.door = self.directory / "api"  # what the machine sees as /.fly: its API's socket
         self.user_namespace = self.directory / "user"
         self.network_namespace = self.directory / "net"
         self.exits = self.directory / "exits"

@@ -18,6 +18,8 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tests.contract.api import fake_inside
+
 from roost.api.idempotency import MemoryReplays
 from roost.control.contract import (
     AppState,
@@ -650,6 +652,7 @@ class FakeControl:
         self.updates = Updates(self.world)
         self.leases = Leases(self.world)
         self.replays = MemoryReplays()
+        self.oidc = fake_inside.Oidc()
         self.region = "local"
         self.volumes = Volumes(self.world)
         self.secrets = Secrets(self.world)

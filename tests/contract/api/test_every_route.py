@@ -13,7 +13,7 @@ from tests.contract.api.fake_control import ADMIN, READER, FakeControl
 from roost.api.app import create_api
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
-PUBLIC = {("GET", "/healthz")}
+PUBLIC = {("GET", "/healthz"), ("GET", "/.well-known/openid-configuration"), ("GET", "/.well-known/jwks")}
 EXAMPLES = {
     "app": "myapp",
     "machine_id": "00000000000001",

@@ -41,6 +41,11 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     assert settings.registry.insecure == {"127.0.0.1:5000"}
 
 
+def test_the_issuer_has_no_final_slash(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[oidc]\nissuer = "https://id.example.com/cloud/"')
+    assert read_settings(tmp_path, {}).issuer == "https://id.example.com/cloud"
+
+
 def test_limits_are_off_until_they_are_enabled(tmp_path: Path) -> None:
     assert not read_settings(tmp_path, {}).rates.enabled
     (tmp_path / "config.toml").write_text("[limits]\nenabled = true\nper_second = 2.5\nget_burst = 20\n")
@@ -75,6 +80,12 @@ def test_the_flag_wins_over_the_environment(tmp_path: Path) -> None:
         ("[limits]\nenabled = 1", "limits.enabled"),
         ("[limits]\nburst = 0.5", "limits.burst"),
         ("[limits]\nper_second = 'a'", "limits.per_second"),
+        ("[oidc]\nissuer = 5", "oidc.issuer"),
+        ("[oidc]\nissuer = 'id.example.com'", "oidc.issuer"),
+        ("[oidc]\nissuer = 'https://[::1'", "oidc.issuer"),
+        ("[oidc]\nissuer = 'https://a.example/?x'", "oidc.issuer"),
+        ("[oidc]\nissuer = 'https://user@a.example'", "oidc.issuer"),
+        ("[oidc]\nkeys = 'x'", "oidc.keys"),
         ("x =", "not valid TOML"),
     ],
 )
