@@ -5,23 +5,27 @@ Every key either works or is refused by name; none is silently ignored. Duration
 
 from __future__ import annotations
 
-import re
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
+from roost.model.config_reading import Reader, read_headers
+from roost.model.config_reading import check_mount_path as check_mount_path
+from roost.model.config_reading import parse_duration as parse_duration
+from roost.model.config_reading import read_signal as read_signal
+from roost.model.containers import Container, Program, SharedVolume, check_containers
+from roost.model.containers_json import read_container, read_program, read_shared_volume, several_to_json
 from roost.model.errors import BadInput
+from roost.model.process_config import Init as Init
+from roost.model.process_config import Restart as Restart
+from roost.model.process_config import StopConfig as StopConfig
+from roost.model.process_config import read_init, read_restart, read_stop_config
 from roost.model.volume import MAX_GB, check_volume_name, is_volume_id
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 SIGNALS = ("SIGINT", "SIGTERM", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL", "SIGSTOP", "SIGHUP")
-RESERVED_PATHS = ("/", "/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/usr")
 AUTOSTOP = ("off", "stop", "suspend")
 MIN_MEMORY_MB = 16
 MAX_CPUS = 128
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +35,6 @@ class Guest:
     cpu_kind: str = "shared"
     cpus: int = 1
     memory_mb: int = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Init:
-    """Overrides of what the image starts. `exec` replaces entrypoint and cmd."""
-
-    exec: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
-    user: str = ""
-    workdir: str = ""
-    tty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +78,6 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
-    """What to do when the main process ends."""
-
-    policy: str = "on-failure"  # no | always | on-failure
-    max_retries: int = 10  # per 5-minute window (reference, section 1.4)
-
-
-@dataclass(frozen=True, slots=True)
-class StopConfig:
-    """How to ask the main process to end, and how long to wait (seconds) before SIGKILL."""
-
-    signal: str = ""  # "": the image's, else SIGINT
-    timeout: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
 class Mount:
     """A volume of the app, by id or (a free one) by name, and where the machine sees it."""
 
@@ -118,119 +94,23 @@ class MachineConfig:
     image: str
     guest: Guest = Guest()
     env: dict[str, str] = field(default_factory=dict)
-    init: Init = Init()
+    init: Init = field(default_factory=Init)
     services: tuple[Service, ...] = ()
     checks: dict[str, Check] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()  # at most one
     auto_destroy: bool = False
-    restart: Restart = Restart()
-    stop_config: StopConfig = StopConfig()
+    restart: Restart = field(default_factory=Restart)
+    stop_config: StopConfig = field(default_factory=StopConfig)
     rootfs_gb: int = 8  # size limit of the writable root
     isolation: str = "crun"  # crun | gvisor
-
-
-def parse_duration(value: object, where: str) -> float:
-    """Return seconds from a Go duration ("1m30s") or a number of seconds; raises BadInput naming `where`."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise BadInput(f"{where} must be a duration like '10s'")
-    if isinstance(value, int | float):
-        if not 0 <= value <= 86_400 * 366:
-            raise BadInput(f"{where} must be between 0 and a year")
-        return float(value)
-    parts = _DURATION_PART.findall(value)
-    if not parts or "".join(n + u for n, u in parts) != value:
-        raise BadInput(f"{where} must be a duration like '10s', not {value[:40]!r}")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-class _Reader:
-    """Reads one JSON object key by key, with errors that name the key, and refuses what is left over."""
-
-    def __init__(self, data: object, where: str) -> None:
-        if not isinstance(data, Mapping):
-            raise BadInput(f"{where} must be an object, not {type(data).__name__}")
-        self._left = dict(data)
-        self._where = where
-
-    def path(self, key: str) -> str:
-        return f"{self._where}.{key}"
-
-    def take(self, key: str) -> Any:
-        return self._left.pop(key, None)
-
-    def text(self, key: str, default: str = "", *, among: tuple[str, ...] | None = None) -> str:
-        value = self.take(key)
-        if value is None:
-            return default
-        if not isinstance(value, str) or "\0" in value:
-            raise BadInput(f"{self.path(key)} must be a string")
-        if among is not None and value not in among:
-            raise BadInput(f"{self.path(key)} must be one of {', '.join(among)}, not {value[:40]!r}")
-        return value
-
-    def number(self, key: str, default: int, low: int, high: int) -> int:
-        value = self.take(key)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise BadInput(f"{self.path(key)} must be a whole number from {low} to {high}")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.take(key)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise BadInput(f"{self.path(key)} must be true or false")
-        return value
-
-    def duration(self, key: str, default: float) -> float:
-        value = self.take(key)
-        return default if value is None else parse_duration(value, self.path(key))
-
-    def words(self, key: str) -> tuple[str, ...]:
-        value = self.take(key)
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(v, str) and "\0" not in v for v in value):
-            raise BadInput(f"{self.path(key)} must be a list of strings")
-        return tuple(value)
-
-    def strings(self, key: str) -> dict[str, str]:
-        value = self.take(key)
-        if value is None:
-            return {}
-        if not isinstance(value, Mapping) or not all(
-            isinstance(k, str) and isinstance(v, str) and k and "\0" not in k + v for k, v in value.items()
-        ):
-            raise BadInput(f"{self.path(key)} must be an object of strings")
-        return dict(value)
-
-    def items(self, key: str, read: Callable[[object, str], _T]) -> tuple[_T, ...]:
-        value = self.take(key)
-        if value is None:
-            return ()
-        if not isinstance(value, list):
-            raise BadInput(f"{self.path(key)} must be a list")
-        return tuple(read(item, f"{self.path(key)}[{index}]") for index, item in enumerate(value))
-
-    def done(self, *, tolerated: tuple[str, ...] = ()) -> None:
-        left = [
-            key
-            for key, value in self._left.items()
-            if key not in tolerated and value not in (None, "", [], {}, False, 0)
-        ]
-        if left:
-            raise BadInput(
-                f"{self.path(left[0])} is not supported"
-                + (f" (nor {', '.join(sorted(left)[1:])})" if len(left) > 1 else ""),
-                hint="remove the key; docs/machines.md lists the keys that work",
-            )
+    containers: tuple[Container, ...] = ()  # several programs in one machine; or else `processes`
+    volumes: tuple[SharedVolume, ...] = ()
+    processes: tuple[Program, ...] = ()
 
 
 def _read_guest(data: object, where: str) -> Guest:
-    reader = _Reader(data, where)
+    reader = Reader(data, where)
     kind = reader.text("cpu_kind", "shared", among=("shared", "performance"))
     cpus = reader.number("cpus", 1, 1, MAX_CPUS)
     guest = Guest(kind, cpus, reader.number("memory_mb", 256 * cpus, MIN_MEMORY_MB, 4_194_304))
@@ -238,44 +118,8 @@ def _read_guest(data: object, where: str) -> Guest:
     return guest
 
 
-def _read_init(data: object, where: str) -> Init:
-    reader = _Reader(data, where)
-    init = Init(
-        exec=reader.words("exec"),
-        entrypoint=reader.words("entrypoint"),
-        cmd=reader.words("cmd"),
-        user=reader.text("user"),
-        workdir=reader.text("workdir"),
-        tty=reader.flag("tty", False),
-    )
-    reader.done()
-    if init.workdir and not init.workdir.startswith("/"):
-        raise BadInput(f"{where}.workdir must be an absolute path")
-    return init
-
-
-def _read_headers(value: object, where: str) -> tuple[tuple[str, str], ...]:
-    """Headers come as {name: value}, {name: [values]} or [{name, values}] (clients differ)."""
-    if value is None:
-        return ()
-    if isinstance(value, Mapping):
-        value = [{"name": k, "values": v if isinstance(v, list) else [v]} for k, v in value.items()]
-    pairs: list[tuple[str, str]] = []
-    if not isinstance(value, list):
-        raise BadInput(f"{where} must be a list of {{name, values}}")
-    for item in value:
-        reader = _Reader(item, where)
-        name = reader.text("name")
-        values = reader.words("values")
-        reader.done()
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or any(c in v for v in values for c in "\r\n"):
-            raise BadInput(f"{where} holds a header that HTTP does not allow: {name[:40]!r}")
-        pairs.extend((name, v) for v in values)
-    return tuple(pairs)
-
-
 def _read_check(data: object, where: str, *, port: int = 0) -> Check:
-    reader = _Reader(data, where)
+    reader = Reader(data, where)
     check = Check(
         port=reader.number("port", port, 0, 65535),
         type=reader.text("type", "tcp", among=("tcp", "http")),
@@ -284,7 +128,7 @@ def _read_check(data: object, where: str, *, port: int = 0) -> Check:
         grace_period=reader.duration("grace_period", 5.0),
         method=(reader.text("method", "GET") or "GET").upper(),
         path=reader.text("path", "/") or "/",
-        headers=_read_headers(reader.take("headers"), f"{where}.headers"),
+        headers=read_headers(reader.take("headers"), f"{where}.headers"),
     )
     reader.done(tolerated=("kind",))
     if check.port == 0:
@@ -295,7 +139,7 @@ def _read_check(data: object, where: str, *, port: int = 0) -> Check:
 
 
 def _read_port(data: object, where: str) -> Port:
-    reader = _Reader(data, where)
+    reader = Reader(data, where)
     port = Port(
         port=reader.number("port", 0, 1, 65535),
         handlers=reader.words("handlers"),
@@ -322,11 +166,11 @@ def read_autostop(value: object, where: str) -> str:
 
 
 def _read_service(data: object, where: str) -> Service:
-    reader = _Reader(data, where)
+    reader = Reader(data, where)
     internal_port = reader.number("internal_port", 0, 1, 65535)
     if internal_port == 0:
         raise BadInput(f"{where}.internal_port is missing")
-    concurrency = _Reader(reader.take("concurrency") or {}, f"{where}.concurrency")
+    concurrency = Reader(reader.take("concurrency") or {}, f"{where}.concurrency")
     service = Service(
         internal_port=internal_port,
         protocol=reader.text("protocol", "tcp", among=("tcp",)),
@@ -345,43 +189,13 @@ def _read_service(data: object, where: str) -> Service:
     return service
 
 
-def _read_restart(data: object, where: str) -> Restart:
-    reader = _Reader(data, where)
-    policy = reader.text("policy", "on-failure", among=("no", "never", "always", "on-failure"))
-    restart = Restart("no" if policy == "never" else policy, reader.number("max_retries", 10, 0, 1_000_000))
-    reader.done()
-    return restart
-
-
-def _read_stop_config(data: object, where: str) -> StopConfig:
-    reader = _Reader(data, where)
-    stop = StopConfig(read_signal(reader.take("signal"), f"{where}.signal"), reader.duration("timeout", 5.0))
-    reader.done()
-    if stop.timeout > 300:
-        raise BadInput(f"{where}.timeout must be at most 300 s")
-    return stop
-
-
-def read_signal(value: object, where: str) -> str:
-    """Return a signal's name from a name or a number (`flyctl machine kill` sends 9); "" for none."""
-    if value in (None, ""):
-        return ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return signal.Signals(value).name
-        except ValueError:
-            raise BadInput(f"{where}: {value} is not a signal's number") from None
-    if isinstance(value, str):
-        name = value.upper() if value.upper().startswith("SIG") else f"SIG{value.upper()}"
-        if name in signal.Signals.__members__:
-            return name
-    raise BadInput(f"{where} must be a signal like SIGTERM")
-
-
 def read_machine_config(data: object, where: str = "config") -> MachineConfig:
     """Read the API's `config` object; raises BadInput that names the first key that can't be honoured."""
-    reader = _Reader(data, where)
+    reader = Reader(data, where)
     image = reader.text("image")
+    containers = reader.items("containers", read_container)
+    if not image and containers:
+        image = containers[0].image
     if not image:
         raise BadInput(f"{where}.image is missing", hint="name an image, for example roost/base:bookworm")
     checks = reader.take("checks") or {}
@@ -391,18 +205,22 @@ def read_machine_config(data: object, where: str = "config") -> MachineConfig:
         image=image,
         guest=_read_guest(reader.take("guest") or {}, f"{where}.guest"),
         env=reader.strings("env"),
-        init=_read_init(reader.take("init") or {}, f"{where}.init"),
+        init=read_init(reader.take("init") or {}, f"{where}.init"),
         services=reader.items("services", _read_service),
         checks={str(name): _read_check(item, f"{where}.checks.{name}") for name, item in checks.items()},
         metadata=reader.strings("metadata"),
         mounts=reader.items("mounts", _read_mount),
         auto_destroy=reader.flag("auto_destroy", False),
-        restart=_read_restart(reader.take("restart") or {}, f"{where}.restart"),
-        stop_config=_read_stop_config(reader.take("stop_config") or {}, f"{where}.stop_config"),
+        restart=read_restart(reader.take("restart") or {}, f"{where}.restart"),
+        stop_config=read_stop_config(reader.take("stop_config") or {}, f"{where}.stop_config"),
         rootfs_gb=_read_rootfs(reader.take("rootfs") or {}, f"{where}.rootfs"),
         isolation=reader.text("isolation", "crun", among=("crun", "gvisor")),
+        containers=containers,
+        volumes=reader.items("volumes", read_shared_volume),
+        processes=reader.items("processes", read_program),
     )
     reader.done()
+    check_containers(config, where)
     if len(config.mounts) > 1:
         raise BadInput(f"{where}.mounts: a machine has one volume", hint="put everything on one, or use more machines")
     for key in config.env:
@@ -412,7 +230,7 @@ def read_machine_config(data: object, where: str = "config") -> MachineConfig:
 
 
 def _read_mount(data: object, where: str) -> Mount:
-    reader = _Reader(data, where)
+    reader = Reader(data, where)
     volume, name = reader.text("volume"), reader.text("name")
     if volume and not is_volume_id(volume):  # clients also send a name here
         if name not in ("", volume):
@@ -433,20 +251,8 @@ def _read_mount(data: object, where: str) -> Mount:
     return mount
 
 
-def check_mount_path(path: str, where: str) -> str:
-    """Return `path`, without a slash at its end, if a volume can be mounted there; raises BadInput naming `where`."""
-    path = path.removesuffix("/") or path
-    parts = path.split("/")
-    plain = all(char.isprintable() for char in path) and "" not in parts[1:] and not {".", ".."} & set(parts)
-    if not path.startswith("/") or not plain or len(path) > 4000:
-        raise BadInput(f"{where} must be an absolute path without '.', '..' or blank parts, not {path[:40]!r}")
-    if path.startswith(("/proc/", "/sys/", "/dev/")) or path in RESERVED_PATHS:
-        raise BadInput(f"{where}: nothing can be mounted at {path[:40]!r}", hint="use a directory like /data")
-    return path
-
-
 def _read_rootfs(data: object, where: str) -> int:
-    reader = _Reader(data, where)
+    reader = Reader(data, where)
     size = reader.number("size_gb", 8, 1, 10_000)
     reader.done()
     return size
@@ -513,4 +319,4 @@ def machine_config_to_json(config: MachineConfig) -> dict[str, Any]:
         "stop_config": {"signal": config.stop_config.signal, "timeout": f"{config.stop_config.timeout:g}s"},
         "rootfs": {"size_gb": config.rootfs_gb},
         "isolation": config.isolation,
-    }
+    } | several_to_json(config)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from roost.model.machine import ExitInfo
-from roost.model.machine_config import Restart
+from roost.model.process_config import Restart
 
 WINDOW = 300.0  # seconds in which `max_retries` restarts are allowed (reference, section 1.4)
 FIRST_DELAY = 0.25
