@@ -1,20 +1,57 @@
-"""`Client`: the API of one cloud, grouped by noun."""
+"""`Client` and `AsyncClient`: the API of one cloud, grouped by noun. A group is named once, for both."""
 
 from __future__ import annotations
 
+import copy
 from types import TracebackType
 from typing import Any, cast
 
 import httpx2
 
 from roost.sdk.apps import Apps, Logs, Releases, Secrets
+from roost.sdk.group import Async, Group, M, Sync, call
 from roost.sdk.machines import Machines
 from roost.sdk.operations import Deploys, Images, Operations, Sources
+from roost.sdk.platform import Platform
 from roost.sdk.transport import Transport, join
 from roost.sdk.volumes import Volumes
+from roost.sdk.wire import AsyncWire, BlockingWire, finish
 
 
-class Client:
+class Calls(Group[M]):
+    """All groups of calls over one transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__(transport)
+        self.apps: Apps[M] = Apps(transport)
+        self.machines: Machines[M] = Machines(transport)
+        self.volumes: Volumes[M] = Volumes(transport)
+        self.releases: Releases[M] = Releases(transport)
+        self.secrets: Secrets[M] = Secrets(transport)
+        self.logs: Logs[M] = Logs(transport)
+        self.sources: Sources[M] = Sources(transport)
+        self.deploys: Deploys[M] = Deploys(transport)
+        self.operations: Operations[M] = Operations(transport)
+        self.images: Images[M] = Images(transport)
+        self.platform: Platform[M] = Platform(transport)
+
+    @property
+    def base_url(self) -> str:
+        """The API's address, without `/v1`."""
+        return self._http.base_url
+
+    @call
+    async def status(self) -> dict[str, Any]:
+        """Return the cloud's state: id, version, ports, roostd, edge, pool, counts."""
+        return cast("dict[str, Any]", await self._http.call("GET", join("status")))
+
+    @call
+    async def token(self) -> list[dict[str, Any]]:
+        """Return what the token stands for; raises Unauthorized if it stands for nothing."""
+        return cast("list[dict[str, Any]]", (await self._http.call("GET", join("tokens", "current")))["tokens"])
+
+
+class Client(Calls[Sync]):
     """One cloud as seen through a token. Use it in a `with` block, or call `close`.
 
     `timeout` is seconds for an ordinary call; `patience` is how long refused connections are tried
@@ -31,34 +68,21 @@ class Client:
         patience: float = 3.0,
         http: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._http = Transport(base_url, token, timeout=timeout, patience=patience, http=http)
-        self.apps = Apps(self._http)
-        self.machines = Machines(self._http)
-        self.volumes = Volumes(self._http)
-        self.releases = Releases(self._http)
-        self.secrets = Secrets(self._http)
-        self.logs = Logs(self._http)
-        self.sources = Sources(self._http)
-        self.deploys = Deploys(self._http)
-        self.operations = Operations(self._http)
-        self.images = Images(self._http)
+        super().__init__(Transport(base_url, token, wire=BlockingWire, timeout=timeout, patience=patience, http=http))
 
-    @property
-    def base_url(self) -> str:
-        """The API's address, without `/v1`."""
-        return self._http.base_url
+    def keyed(self, key: str) -> Client:
+        """Return this client with an Idempotency-Key of the caller's for its changes, in place of a fresh one each.
 
-    def status(self) -> dict[str, Any]:
-        """Return the cloud's state: id, version, ports, roostd, edge, pool, counts."""
-        return cast("dict[str, Any]", self._http.call("GET", join("status")))
-
-    def token(self) -> list[dict[str, Any]]:
-        """Return what the token stands for; raises Unauthorized if it stands for nothing."""
-        return cast("list[dict[str, Any]]", self._http.call("GET", join("tokens", "current"))["tokens"])
+        A program that may die between asking and hearing the answer keeps the key, and asks again with it: what was
+        done is not done again. One key is for one call. The connections are shared: close only one of them.
+        """
+        other = copy.copy(self)
+        Calls.__init__(other, self._http.keyed(key))
+        return other
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        finish(self._http.close())
 
     def __enter__(self) -> Client:
         return self
@@ -67,3 +91,39 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class AsyncClient(Calls[Async]):
+    """The same cloud for programs on an asyncio loop: each call of `Client` under the same name, to be awaited.
+
+    Use it in an `async with` block, or await `close`. One client serves one event loop.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        timeout: float = 60.0,
+        patience: float = 3.0,
+        http: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(Transport(base_url, token, wire=AsyncWire, timeout=timeout, patience=patience, http=http))
+
+    def keyed(self, key: str) -> AsyncClient:
+        """Return this client with an Idempotency-Key of the caller's; see `Client.keyed`."""
+        other = copy.copy(self)
+        Calls.__init__(other, self._http.keyed(key))
+        return other
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

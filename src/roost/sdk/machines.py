@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast, overload
 
+from roost.sdk.group import Async, Group, M, Sync, call
 from roost.sdk.shapes import ExecResult, Lease, Machine
-from roost.sdk.transport import Transport, join
+from roost.sdk.transport import join
+from roost.sdk.wire import finish
 
 if TYPE_CHECKING:
     from roost.sdk.console import Console
@@ -14,21 +16,23 @@ if TYPE_CHECKING:
 _SLOW = 180.0  # seconds: a start may pull an image, a stop may wait for the program
 
 
-class Machines:
+class Machines(Group[M]):
     """`client.machines`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._http = transport
-
-    def list(self, app: str, *, state: str = "") -> list[Machine]:
+    @call
+    async def list(self, app: str, *, state: str = "") -> list[Machine]:
         """Return an app's machines; `state` is one state or several with commas between."""
-        return cast("list[Machine]", self._http.call("GET", join("apps", app, "machines"), query={"state": state}))
+        return cast(
+            "list[Machine]", await self._http.call("GET", join("apps", app, "machines"), query={"state": state})
+        )
 
-    def get(self, app: str, machine_id: str) -> Machine:
+    @call
+    async def get(self, app: str, machine_id: str) -> Machine:
         """Return a machine; raises NotFound."""
-        return cast("Machine", self._http.call("GET", join("apps", app, "machines", machine_id)))
+        return cast("Machine", await self._http.call("GET", join("apps", app, "machines", machine_id)))
 
-    def create(
+    @call
+    async def create(
         self, app: str, config: Mapping[str, Any], *, name: str = "", region: str = "", skip_launch: bool = False
     ) -> Machine:
         """Make a machine of `config` (docs/machines.md) and start it unless `skip_launch`."""
@@ -36,9 +40,10 @@ class Machines:
         body |= {key: value for key, value in (("name", name), ("region", region)) if value}
         if skip_launch:
             body["skip_launch"] = True
-        return cast("Machine", self._http.call("POST", join("apps", app, "machines"), body=body, timeout=600.0))
+        return cast("Machine", await self._http.call("POST", join("apps", app, "machines"), body=body, timeout=600.0))
 
-    def update(
+    @call
+    async def update(
         self,
         app: str,
         machine_id: str,
@@ -58,26 +63,33 @@ class Machines:
         if skip_launch:
             body["skip_launch"] = True
         path = join("apps", app, "machines", machine_id)
-        return cast("Machine", self._http.call("POST", path, body=body, timeout=600.0, headers=_holding(nonce)))
+        return cast("Machine", await self._http.call("POST", path, body=body, timeout=600.0, headers=_holding(nonce)))
 
-    def versions(self, app: str, machine_id: str) -> Sequence[dict[str, Any]]:
+    @call
+    async def versions(self, app: str, machine_id: str) -> Sequence[dict[str, Any]]:
         """Return the configurations it has had, newest first: `version` and `user_config`."""
         path = join("apps", app, "machines", machine_id, "versions")
-        return cast("Sequence[dict[str, Any]]", self._http.call("GET", path))
+        return cast("Sequence[dict[str, Any]]", await self._http.call("GET", path))
 
-    def cordon(self, app: str, machine_id: str, *, nonce: str = "") -> dict[str, Any]:
+    @call
+    async def cordon(self, app: str, machine_id: str, *, nonce: str = "") -> dict[str, Any]:
         """Keep requests from a machine, without stopping it."""
-        return self._verb(app, machine_id, "cordon", nonce=nonce)
+        return await self._verb(app, machine_id, "cordon", nonce=nonce)
 
-    def uncordon(self, app: str, machine_id: str, *, nonce: str = "") -> dict[str, Any]:
+    @call
+    async def uncordon(self, app: str, machine_id: str, *, nonce: str = "") -> dict[str, Any]:
         """Let requests reach it again."""
-        return self._verb(app, machine_id, "uncordon", nonce=nonce)
+        return await self._verb(app, machine_id, "uncordon", nonce=nonce)
 
-    def metadata(self, app: str, machine_id: str) -> dict[str, str]:
+    @call
+    async def metadata(self, app: str, machine_id: str) -> dict[str, str]:
         """Return the machine's metadata."""
-        return cast("dict[str, str]", self._http.call("GET", join("apps", app, "machines", machine_id, "metadata")))
+        return cast(
+            "dict[str, str]", await self._http.call("GET", join("apps", app, "machines", machine_id, "metadata"))
+        )
 
-    def set_metadata(
+    @call
+    async def set_metadata(
         self, app: str, machine_id: str, values: Mapping[str, str | None], *, machine_version: str = ""
     ) -> dict[str, str]:
         """Set and (None) remove metadata; returns what there is then. It is not restarted.
@@ -88,59 +100,77 @@ class Machines:
         if machine_version:
             body["machine_version"] = machine_version
         path = join("apps", app, "machines", machine_id, "metadata")
-        return cast("dict[str, str]", self._http.call("PATCH", path, body=body))
+        return cast("dict[str, str]", await self._http.call("PATCH", path, body=body))
 
-    def lease(self, app: str, machine_id: str, *, ttl: int = 30, description: str = "", nonce: str = "") -> Lease:
+    @call
+    async def lease(self, app: str, machine_id: str, *, ttl: int = 30, description: str = "", nonce: str = "") -> Lease:
         """Take a machine for `ttl` seconds, or with its `nonce` hold it for so much longer; raises Conflict."""
         path = join("apps", app, "machines", machine_id, "lease")
         body = {"ttl": ttl, "description": description}
-        return cast("Lease", self._http.call("POST", path, body=body, headers=_holding(nonce))["data"])
+        return cast("Lease", (await self._http.call("POST", path, body=body, headers=_holding(nonce)))["data"])
 
-    def release(self, app: str, machine_id: str, nonce: str) -> None:
+    @call
+    async def current_lease(self, app: str, machine_id: str) -> Lease:
+        """Return who holds the machine, without the nonce; raises NotFound when nobody does."""
+        return cast("Lease", (await self._http.call("GET", join("apps", app, "machines", machine_id, "lease")))["data"])
+
+    @call
+    async def release(self, app: str, machine_id: str, nonce: str) -> None:
         """Give a lease back."""
         path = join("apps", app, "machines", machine_id, "lease")
-        self._http.call("DELETE", path, headers=_holding(nonce))
+        await self._http.call("DELETE", path, headers=_holding(nonce))
 
-    def processes(self, app: str, machine_id: str) -> Sequence[dict[str, Any]]:
+    @call
+    async def processes(self, app: str, machine_id: str) -> Sequence[dict[str, Any]]:
         """Return what runs in a machine, with the sockets it listens on."""
         path = join("apps", app, "machines", machine_id, "ps")
-        return cast("Sequence[dict[str, Any]]", self._http.call("GET", path))
+        return cast("Sequence[dict[str, Any]]", await self._http.call("GET", path))
 
-    def memory(self, app: str, machine_id: str, *, limit_mb: int | None = None) -> dict[str, int]:
+    @call
+    async def memory(self, app: str, machine_id: str, *, limit_mb: int | None = None) -> dict[str, int]:
         """Return `limit_mb` and `available_mb`; with `limit_mb` set it first, until the next start."""
         path = join("apps", app, "machines", machine_id, "memory")
         body = None if limit_mb is None else {"limit_mb": limit_mb}
-        return cast("dict[str, int]", self._http.call("GET" if body is None else "PUT", path, body=body))
+        return cast("dict[str, int]", await self._http.call("GET" if body is None else "PUT", path, body=body))
 
-    def start(self, app: str, machine_id: str) -> dict[str, Any]:
+    @call
+    async def start(self, app: str, machine_id: str) -> dict[str, Any]:
         """Start or resume a machine; the answer has its `previous_state`."""
-        return self._verb(app, machine_id, "start")
+        return await self._verb(app, machine_id, "start")
 
-    def stop(self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None) -> dict[str, Any]:
+    @call
+    async def stop(
+        self, app: str, machine_id: str, *, signal: str = "", timeout: float | None = None
+    ) -> dict[str, Any]:
         """Stop a machine: `signal` first, then kill after `timeout` seconds (both as configured if not given)."""
         body: dict[str, Any] = {"signal": signal} if signal else {}
         if timeout is not None:
             body["timeout"] = f"{timeout:g}s"
-        return self._verb(app, machine_id, "stop", body)
+        return await self._verb(app, machine_id, "stop", body)
 
-    def restart(self, app: str, machine_id: str) -> dict[str, Any]:
+    @call
+    async def restart(self, app: str, machine_id: str) -> dict[str, Any]:
         """Stop and start a machine."""
-        return self._verb(app, machine_id, "restart")
+        return await self._verb(app, machine_id, "restart")
 
-    def suspend(self, app: str, machine_id: str) -> dict[str, Any]:
+    @call
+    async def suspend(self, app: str, machine_id: str) -> dict[str, Any]:
         """Freeze a machine: its memory stays, it uses no processor time."""
-        return self._verb(app, machine_id, "suspend")
+        return await self._verb(app, machine_id, "suspend")
 
-    def signal(self, app: str, machine_id: str, signal: str) -> dict[str, Any]:
+    @call
+    async def signal(self, app: str, machine_id: str, signal: str) -> dict[str, Any]:
         """Send a signal such as SIGHUP to the machine's main process."""
-        return self._verb(app, machine_id, "signal", {"signal": signal})
+        return await self._verb(app, machine_id, "signal", {"signal": signal})
 
-    def destroy(self, app: str, machine_id: str, *, force: bool = False) -> None:
+    @call
+    async def destroy(self, app: str, machine_id: str, *, force: bool = False) -> None:
         """Remove a machine; without `force` raises FailedPrecondition while it runs."""
         path = join("apps", app, "machines", machine_id)
-        self._http.call("DELETE", path, query={"force": force}, timeout=_SLOW)
+        await self._http.call("DELETE", path, query={"force": force}, timeout=_SLOW)
 
-    def exec(
+    @call
+    async def exec(
         self, app: str, machine_id: str, command: Sequence[str], *, stdin: str = "", timeout: float = 60.0
     ) -> ExecResult:
         """Run a command in a started machine; raises TimedOut after `timeout` seconds."""
@@ -148,33 +178,56 @@ class Machines:
         if stdin:
             body["stdin"] = stdin
         path = join("apps", app, "machines", machine_id, "exec")
-        return cast("ExecResult", self._http.call("POST", path, body=body, timeout=timeout + 30))
+        return cast("ExecResult", await self._http.call("POST", path, body=body, timeout=timeout + 30))
 
-    def wait(self, app: str, machine_id: str, *, state: str = "started", timeout: int = 60) -> dict[str, Any]:
+    @call
+    async def wait(self, app: str, machine_id: str, *, state: str = "started", timeout: int = 60) -> dict[str, Any]:
         """Return once the machine is in `state`; raises TimedOut after `timeout` seconds (1 to 60)."""
         path = join("apps", app, "machines", machine_id, "wait")
-        answer = self._http.call("GET", path, query={"state": state, "timeout": timeout}, timeout=timeout + 15.0)
+        answer = await self._http.call("GET", path, query={"state": state, "timeout": timeout}, timeout=timeout + 15.0)
         return cast("dict[str, Any]", answer)
 
-    def events(self, app: str, machine_id: str, *, limit: int = 20) -> Sequence[dict[str, Any]]:
+    @call
+    async def events(self, app: str, machine_id: str, *, limit: int = 20) -> Sequence[dict[str, Any]]:
         """Return what happened to a machine, newest first."""
         path = join("apps", app, "machines", machine_id, "events")
-        return cast("Sequence[dict[str, Any]]", self._http.call("GET", path, query={"limit": limit}))
+        return cast("Sequence[dict[str, Any]]", await self._http.call("GET", path, query={"limit": limit}))
 
+    @overload
+    def console(
+        self: Machines[Sync],
+        app: str,
+        machine_id: str,
+        command: Sequence[str] = (),
+        *,
+        rows: int = 24,
+        columns: int = 80,
+    ) -> Console[Sync]: ...
+    @overload
+    def console(
+        self: Machines[Async],
+        app: str,
+        machine_id: str,
+        command: Sequence[str] = (),
+        *,
+        rows: int = 24,
+        columns: int = 80,
+    ) -> Coroutine[Any, Any, Console[Async]]: ...
     def console(
         self, app: str, machine_id: str, command: Sequence[str] = (), *, rows: int = 24, columns: int = 80
-    ) -> Console:
+    ) -> Any:
         """Run a command (the image's best shell by default) with a terminal; the caller closes the console."""
-        from roost.sdk.console import Console
+        from roost.sdk.console import open_console
 
         path = join("apps", app, "machines", machine_id, "console")
-        return Console.open(self._http, path, command, rows=rows, columns=columns)
+        opening = open_console(self._http, path, command, rows=rows, columns=columns)
+        return finish(opening) if self._http.blocking else opening
 
-    def _verb(
+    async def _verb(
         self, app: str, machine_id: str, verb: str, body: Mapping[str, Any] | None = None, *, nonce: str = ""
     ) -> dict[str, Any]:
         path = join("apps", app, "machines", machine_id, verb)
-        answer = self._http.call("POST", path, body=dict(body or {}), timeout=_SLOW, headers=_holding(nonce))
+        answer = await self._http.call("POST", path, body=dict(body or {}), timeout=_SLOW, headers=_holding(nonce))
         return cast("dict[str, Any]", answer)
 
 

@@ -1,29 +1,33 @@
-"""One HTTP connection pool to one Roost API: paths, tokens, retries and errors. The seam of the SDK.
+"""Requests to one Roost API: paths, tokens, retries and errors, for the blocking and the async client alike.
 
-State: the pool. Invariant: a request whose effect is unknown is never sent twice. Refused connections
-are tried again for `patience` seconds (roostd restarts in a second or two), since a refused request
-was never delivered; a connection that breaks later is tried again for reads only.
+State: the wire with its pool. Invariant: a request whose effect is unknown is never sent twice. Refused
+connections are tried again for `patience` seconds (roostd restarts in a second or two), since a refused request
+was never delivered, and so is what was refused as one call too many (429); a connection that breaks later, or an
+answer that there is no room just now (503 with Retry-After), is tried again for reads only.
 """
 
 from __future__ import annotations
 
+import copy
+import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
-from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 
 from roost import __version__
 from roost.model.errors import BadInput, TimedOut
 from roost.sdk.errors import Unreachable, error_from_answer
+from roost.sdk.wire import AsyncWire, BlockingWire, Chunks, Socket, Wire
 
 Query = Mapping[str, str | int | float | bool | list[str] | None]
 _READS = ("GET", "HEAD")
-_T = TypeVar("_T")
+_KEY_LIMIT = 255  # characters of an idempotency key
 
 
 def join(*segments: str) -> str:
@@ -61,15 +65,17 @@ class Transport:
         base_url: str,
         token: str,
         *,
+        wire: type[BlockingWire] | type[AsyncWire] = BlockingWire,
         timeout: float = 60.0,
         patience: float = 3.0,
-        http: httpx2.BaseTransport | None = None,
+        http: object = None,
     ) -> None:
         self.base_url = check_base_url(base_url)
         self.local = is_loopback(self.base_url)
         self._token = token
         self._patience = patience
-        self._client = httpx2.Client(
+        self._key = ""
+        self.wire: Wire = wire(
             base_url=self.base_url,
             headers={"User-Agent": f"roost/{__version__}", "Accept": "application/json"},
             timeout=httpx2.Timeout(timeout, connect=10.0),
@@ -78,15 +84,28 @@ class Transport:
         )
 
     @property
+    def blocking(self) -> bool:
+        """Whether calls return when they are answered, rather than being awaited."""
+        return self.wire.blocking
+
+    @property
     def authorization(self) -> dict[str, str]:
         """The header that carries the token; empty without one."""
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
-    def close(self) -> None:
-        """Close the pool's connections."""
-        self._client.close()
+    def keyed(self, key: str) -> Transport:
+        """Return one on the same connections that sends changes with this Idempotency-Key; raises BadInput."""
+        if not 1 <= len(key) <= _KEY_LIMIT or not key.isascii() or not key.isprintable():
+            raise BadInput(f"{key[:80]!r} can't be an idempotency key", hint="a fresh UUID is a good one")
+        other = copy.copy(self)
+        other._key = key
+        return other
 
-    def call(
+    async def close(self) -> None:
+        """Close the pool's connections."""
+        await self.wire.close()
+
+    async def call(
         self,
         method: str,
         path: str,
@@ -97,33 +116,64 @@ class Transport:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Send a request and return the answer's JSON (None when it has none); raises RoostError."""
-        headers = self.authorization | dict(headers or {})
-        if method not in _READS:
-            headers["Idempotency-Key"] = str(uuid.uuid4())
+        answer = await self.send(method, path, query=query, body=body, timeout=timeout, headers=headers)
+        return self._json(answer.content, f"{method} {path}")
+
+    async def text(self, method: str, path: str, *, query: Query | None = None, body: object = None) -> str:
+        """Send a request and return the answer's text; raises RoostError."""
+        return (await self.send(method, path, query=query, body=body)).text
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """Send a request and return the answer, which is a good one; raises RoostError."""
+        headers = self.authorization | self._idempotency(method) | dict(headers or {})
         options: dict[str, Any] = {"params": _clean(query), "headers": headers}
         if body is not None:
             options["json"] = body
         if timeout is not None:
             options["timeout"] = httpx2.Timeout(timeout, connect=10.0)
-        answer = self._persist(method, path, lambda: self._client.request(method, path, **options))
+        answer = await self._persist(self.wire.request(method, path, **options))
         if answer.status_code >= 400:
             raise error_from_answer(answer.status_code, answer.content, answer.headers, request=f"{method} {path}")
-        return self._json(answer.content, f"{method} {path}")
+        return answer
 
-    def upload(self, path: str, chunks: Iterable[bytes], content_type: str, *, timeout: float = 600.0) -> Any:
+    async def upload(self, path: str, chunks: Chunks, content_type: str, *, timeout: float = 600.0) -> Any:
         """POST a body that is made while it is sent, and return the answer's JSON. It is never sent twice."""
-        self.call("GET", "/healthz")  # waits for a restarting roostd, which a stream could not be replayed to
-        headers = {**self.authorization, "Content-Type": content_type, "Idempotency-Key": str(uuid.uuid4())}
+        await self.call("GET", "/healthz")  # waits for a restarting roostd, which a stream could not be replayed to
+        headers = {**self.authorization, **self._idempotency("POST"), "Content-Type": content_type}
         with self._translated("POST", path):
-            answer = self._client.post(path, content=iter(chunks), headers=headers, timeout=timeout)
+            request = self.wire.request("POST", path, content=chunks, headers=headers, timeout=timeout)
+            answer = await self.wire.send(request)
         if answer.status_code >= 400:
             raise error_from_answer(answer.status_code, answer.content, answer.headers, request=f"POST {path}")
         return self._json(answer.content, f"POST {path}")
 
-    @contextmanager
-    def stream(
-        self, path: str, *, query: Query | None = None, silence: float, accept: str
-    ) -> Iterator[httpx2.Response]:
+    async def lines(self, path: str, *, query: Query | None = None, silence: float) -> AsyncGenerator[str, None]:
+        """GET an answer and yield its lines while they come; see `_stream`."""
+        async with self._stream(path, query, silence, "application/x-ndjson") as answer:
+            async for line in self.wire.lines(answer):
+                yield line
+
+    async def events(
+        self, path: str, *, query: Query | None = None, silence: float
+    ) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
+        """GET an answer and yield its server-sent events while they come; see `_stream`."""
+        async with self._stream(path, query, silence, "text/event-stream") as answer:
+            async for event in self.wire.events(answer):
+                yield event
+
+    @asynccontextmanager
+    async def _stream(
+        self, path: str, query: Query | None, silence: float, accept: str
+    ) -> AsyncIterator[httpx2.Response]:
         """GET an answer that is read while it comes; `silence` is how long (seconds) it may say nothing.
 
         Raises Unreachable when it breaks off, TimedOut when it falls silent.
@@ -131,29 +181,54 @@ class Transport:
         headers = {**self.authorization, "Accept": accept}
         timeout = httpx2.Timeout(silence, connect=10.0)
         with self._translated("GET", path):
-            request = self._client.build_request("GET", path, params=_clean(query), headers=headers, timeout=timeout)
-            answer = self._persist("GET", path, lambda: self._client.send(request, stream=True))
+            request = self.wire.request("GET", path, params=_clean(query), headers=headers, timeout=timeout)
+            answer = await self._persist(request, stream=True)
             try:
                 if answer.status_code >= 400:
-                    body = answer.read()
+                    body = await self.wire.body(answer)
                     raise error_from_answer(answer.status_code, body, answer.headers, request=f"GET {path}")
                 yield answer
             finally:
-                answer.close()
+                await self.wire.end(answer)
 
-    def _persist(self, method: str, path: str, send: Callable[[], _T]) -> _T:
+    async def socket(self, path: str, query: Sequence[tuple[str, str]]) -> Socket:
+        """Open a WebSocket; raises the API's errors, or Unreachable."""
+        from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+        address = self.base_url.replace("http", "ws", 1) + path + "?" + urlencode(query)
+        try:
+            return await self.wire.socket(address, self.authorization, proxy=not self.local)
+        except InvalidStatus as error:
+            answer = error.response
+            headers = {key.lower(): value for key, value in answer.headers.raw_items()}
+            body = bytes(answer.body or b"")
+            raise error_from_answer(answer.status_code, body, headers, request=f"GET {path}") from None
+        except (OSError, InvalidHandshake, TimeoutError) as error:
+            raise Unreachable(f"{path} at {self.base_url} can't be reached: {error}") from error
+
+    def _idempotency(self, method: str) -> dict[str, str]:
+        return {} if method in _READS else {"Idempotency-Key": self._key or str(uuid.uuid4())}
+
+    async def _persist(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
         """Send; try again within `patience` where that can't do a thing twice."""
         deadline = time.monotonic() + self._patience
-        pause = 0.05
+        method, pause = request.method, 0.05
         while True:
             try:
-                with self._translated(method, path):
-                    return send()
+                with self._translated(method, request.url.path):
+                    answer = await self.wire.send(request, stream=stream)
+                wanted = _retry_after(answer, method)
+                if wanted is None or time.monotonic() + wanted > deadline:
+                    return answer
+                if stream:
+                    await self.wire.end(answer)
+                await self.wire.sleep(wanted)
+                continue
             except Unreachable as error:
                 repeatable = _was_refused(error) or method in _READS
                 if not repeatable or time.monotonic() + pause > deadline:
                     raise
-            time.sleep(pause)
+            await self.wire.sleep(pause)
             pause = min(pause * 2, 0.5)
 
     @contextmanager
@@ -177,11 +252,19 @@ class Transport:
         if not body.strip():
             return None
         try:
-            return httpx2.Response(200, content=body).json()
+            return json.loads(body)
         except ValueError as error:
             raise Unreachable(
                 f"{request} was answered with something that is not JSON", hint="is this address a Roost API's?"
             ) from error
+
+
+def _retry_after(answer: httpx2.Response, method: str) -> float | None:
+    """Return after how many seconds a refused request is worth another try; None: it is not."""
+    if answer.status_code != 429 and not (answer.status_code == 503 and method in _READS):
+        return None
+    after = answer.headers.get("retry-after", "")
+    return float(after) if after.isascii() and after.isdigit() else None
 
 
 def _clean(query: Query | None) -> dict[str, Any]:
