@@ -1,7 +1,7 @@
 """Pytest plugin of scripts/test: which tests share a worker, and that no part of the suite is silently empty.
 
-Unit and contract tests are spread over the workers file by file. Tests that use the host's engines
-(tests/e2e, tests/chaos) all run on one worker, one after the other.
+Unit and contract tests are spread over the workers file by file. Tests that use the host's engines run one after
+the other in two rows: those of the shared cloud (tests/e2e/cloud) beside all others (tests/e2e, tests/chaos).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ON_THE_HOST = ("tests/e2e/", "tests/chaos/")
+ON_THE_SHARED_CLOUD = "tests/e2e/cloud/"
 _collected = pytest.StashKey[set[str]]()
 
 
@@ -19,6 +20,8 @@ class _Stages(LoadScopeScheduling):
     """Hands tests to workers in whole scopes, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(ON_THE_SHARED_CLOUD):
+            return "shared cloud"
         return "host" if nodeid.startswith(ON_THE_HOST) else nodeid.split("::")[0]
 
 

@@ -112,8 +112,7 @@ class Control:
             orphans = [machine_id for machine_id in observed if self._core.store.machines.find(machine_id) is None]
             works = [loop.run_in_executor(pool, self._remove_orphan, machine_id) for machine_id in orphans]
             for machine in rows.values():
-                seen = observed.get(machine.id, Observed(machine.id, RuntimeState.ABSENT))
-                works.append(loop.run_in_executor(pool, self._recover_one, machine, seen))
+                works.append(loop.run_in_executor(pool, self._recover_one, machine.id))
             await asyncio.gather(*works)
         for app in {machine.app for machine in rows.values()}:
             await self._followers.routing.sync(app)
@@ -127,14 +126,14 @@ class Control:
         except RoostError as error:
             log.warning("could not remove an orphan", machine=machine_id, error=error.message)
 
-    def _recover_one(self, machine: Machine, seen: Observed) -> None:
+    def _recover_one(self, machine_id: str) -> None:
         try:
-            if not self.updates.resume(machine.id):
-                self._lifecycle.recover(machine, seen)
+            if not self.updates.resume(machine_id):
+                self._lifecycle.recover(machine_id)
         except RoostError as error:
-            log.warning("recovery failed", machine=machine.id, error=error.message, hint=error.hint)
+            log.warning("recovery failed", machine=machine_id, error=error.message, hint=error.hint)
         except Exception:
-            log.exception("recovery failed", machine=machine.id)
+            log.exception("recovery failed", machine=machine_id)
 
     async def stop(self, *, envoy_too: bool = False) -> None:
         """End the loops. Machines run on, and Envoy too unless asked."""

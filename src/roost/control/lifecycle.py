@@ -276,9 +276,16 @@ class Lifecycle:
             except RoostError as error:
                 log.warning("restart failed", machine=machine_id, error=error.message)
 
-    def recover(self, machine: Machine, observed: Observed) -> None:
-        """Bring one machine back in line after roostd or the host was away."""
-        with self._core.locks.holding(machine.id):
+    def recover(self, machine_id: str) -> None:
+        """Bring one machine back in line after roostd or the host was away.
+
+        It is looked at under its lock: a request may have brought it up since roostd began.
+        """
+        with self._core.locks.holding(machine_id):
+            machine = self._core.store.machines.find(machine_id)
+            if machine is None:
+                return
+            observed = self._core.host.observe(machine_id)
             step = recover(
                 machine,
                 running=observed.state is RuntimeState.RUNNING,
