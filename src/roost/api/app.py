@@ -25,6 +25,7 @@ from roost.api.metrics import ApiMetrics
 from roost.api.published import publish
 from roost.api.rates import Rates, RateSettings
 from roost.api.routes import (
+    admin,
     apps,
     cloud,
     deploys,
@@ -48,6 +49,7 @@ from roost.model.errors import RoostError
 
 _ROUTES = (
     public,
+    admin,
     cloud,
     apps,
     machines,

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from roost import __version__
 from roost.cli import (
+    admin,
     apps,
     cloud,
     context,
@@ -118,6 +119,7 @@ for name, group in (
     ("secrets", secrets.group),
     ("image", image.group),
     ("operations", operations.group),
+    ("admin", admin.group),
 ):
     app.add_typer(group, name=name)
 

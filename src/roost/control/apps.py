@@ -8,6 +8,7 @@ from roost.control.contract import AppState, AppStatus
 from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
 from roost.control.operations import Operations
+from roost.control.sealing import keys_of
 from roost.control.volumes import Volumes
 from roost.model.app import App, Release, ReleaseState
 from roost.model.errors import FailedPrecondition
@@ -68,7 +69,8 @@ class Apps:
         self._volumes.destroy_all(name)
         for machine_id in known:
             self._core.host.forget_log(machine_id)
-        self._core.store.apps.remove(name)
+        with self._core.locks.holding(keys_of(name)):  # its key goes too
+            self._core.store.apps.remove(name)
 
     def status(self, name: str) -> AppStatus:
         """Return how an app is, and why."""

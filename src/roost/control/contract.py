@@ -33,6 +33,15 @@ ADMIN = "admin"  # may do everything
 READER = "reader"  # may look, and change nothing
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRotation:
+    """The wrapping key in use now, how many data keys it wraps anew, and how many values were sealed anew."""
+
+    key: int
+    data_keys: int
+    values: int
+
+
 class AppState(StrEnum):
     """What a visitor of the app would find."""
 
@@ -209,6 +218,12 @@ class Secrets(Protocol):
     def list(self, app: str) -> list[SecretInfo]:
         """Return names and digests, never values."""
 
+    def get(self, app: str, name: str) -> SecretInfo:
+        """Return one name and digest; raises NotFound."""
+
+    def remove(self, app: str, name: str) -> int:
+        """Remove one; returns the new secrets version. Raises NotFound."""
+
     def set(self, app: str, values: Mapping[str, str | None]) -> int:
         """Set and (None) remove secrets at once; returns the new secrets version."""
 
@@ -288,6 +303,13 @@ class Tokens(Protocol):
         """Return who owns the token (compared in constant time); raises Unauthorized."""
 
 
+class Admin(Protocol):
+    """What only the cloud's operator may do."""
+
+    def rotate_keys(self) -> KeyRotation:
+        """Replace the key that wraps all others, and make the next key that signs identity tokens."""
+
+
 class Oidc(Protocol):
     """Identity tokens of machines, and what those who check them need."""
 
@@ -333,6 +355,10 @@ class Control(Protocol):
     @property
     def replays(self) -> Replays:
         """Answers that are given again."""
+
+    @property
+    def admin(self) -> Admin:
+        """What only the operator may do."""
 
     @property
     def oidc(self) -> Oidc:

@@ -9,6 +9,7 @@ from typing import Any
 
 from roost import __version__
 from roost.build.sources import SourceStore
+from roost.control.admin import Admin
 from roost.control.apps import Apps
 from roost.control.contract import CloudStatus
 from roost.control.core import Core, log
@@ -57,7 +58,9 @@ class Control:
         self.updates = Updating(core, self._lifecycle)
         self.leases = Leases(core)
         self.replays = Replays(core)
-        self.oidc = Oidc(core, SigningKeys(core.cloud.keys / "oidc"), core.issuer or core.cloud.api_url)
+        signing_keys = SigningKeys(core.cloud.keys / "oidc")
+        self.oidc = Oidc(core, signing_keys, core.issuer or core.cloud.api_url)
+        self.admin = Admin(core, signing_keys)
         self.region = core.region
         self.operations = Operations(core)
         self.apps = Apps(core, self._lifecycle, self.operations, self.volumes)
@@ -86,6 +89,7 @@ class Control:
             for machine in await asyncio.to_thread(self._core.store.machines.unsettled, observed.keys())
         }
         await self._adopt(rows, observed)
+        await asyncio.to_thread(self.admin.resume)
         await self._core.edge.start()
         await self._followers.routing.sync_all()
         self._loops = [

@@ -16,6 +16,7 @@ import io
 import itertools
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ from roost.build.builder import MachineBuilder
 from roost.build.store import LocalImageStore
 from roost.control.control import Control
 from roost.control.core import Core
-from roost.control.sealing import load_vault
+from roost.control.key_ring import KeyRing
+from roost.control.sealing import Vault
 from roost.daemon import sole
 from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
@@ -93,14 +95,15 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         return slot, ipv4_of(cloud, slot), ipv6_of(cloud, slot)
 
     waker = _LateWaker()
+    store = Store(cloud.database_url)
     core = Core(
         cloud=cloud,
-        store=Store(cloud.database_url),
+        store=store,
         host=host,
         edge=EnvoyEdge(cloud, waker, _spawn),
         images=images,
         builder=MachineBuilder(cloud, images, host, run, address),
-        vault=load_vault(cloud.keys / "secrets.key"),
+        vault=Vault(KeyRing(cloud.keys), store.data_keys),
         memory_kept_free=settings.memory_reserve_mb << 20,
         issuer=settings.issuer,
         fault=fault,
@@ -166,6 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Log())),
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each machine has a socket here, asleep or not
     try:
         cloud = load_cloud(home, cache=settings.cache)
         lock = sole.become_the_roostd(cloud)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import httpx2
 
+from roost.sdk.admin import Admin
 from roost.sdk.apps import Apps, Logs, Releases, Secrets
 from roost.sdk.group import Async, Group, M, Sync, call
 from roost.sdk.machines import Machines
@@ -23,6 +24,7 @@ class Calls(Group[M]):
 
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport)
+        self.admin: Admin[M] = Admin(transport)
         self.apps: Apps[M] = Apps(transport)
         self.machines: Machines[M] = Machines(transport)
         self.volumes: Volumes[M] = Volumes(transport)
@@ -50,6 +52,12 @@ class Calls(Group[M]):
         """Return what the token stands for; raises Unauthorized if it stands for nothing."""
         return cast("list[dict[str, Any]]", (await self._http.call("GET", join("tokens", "current")))["tokens"])
 
+    @call
+    async def identity_token(self, audience: str = "", *, aws_principal_tags: bool = False) -> str:
+        """Return a signed JWT that tells `audience` which machine this is; only for a client that is `inside`."""
+        body = {"aud": audience, "aws_principal_tags": aws_principal_tags}
+        return await self._http.text("POST", join("tokens", "oidc"), body=body)
+
 
 class Client(Calls[Sync]):
     """One cloud as seen through a token. Use it in a `with` block, or call `close`.
@@ -69,6 +77,11 @@ class Client(Calls[Sync]):
         http: httpx2.BaseTransport | None = None,
     ) -> None:
         super().__init__(Transport(base_url, token, wire=BlockingWire, timeout=timeout, patience=patience, http=http))
+
+    @classmethod
+    def inside(cls, token: str = "", *, socket: str = "/.fly/api", timeout: float = 60.0) -> Client:
+        """Return a client for a program in a machine: its own API, without a token for what it may ask about itself."""
+        return cls("http://localhost", token, timeout=timeout, http=httpx2.HTTPTransport(uds=socket))
 
     def keyed(self, key: str) -> Client:
         """Return this client with an Idempotency-Key of the caller's for its changes, in place of a fresh one each.
@@ -109,6 +122,11 @@ class AsyncClient(Calls[Async]):
         http: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(Transport(base_url, token, wire=AsyncWire, timeout=timeout, patience=patience, http=http))
+
+    @classmethod
+    def inside(cls, token: str = "", *, socket: str = "/.fly/api", timeout: float = 60.0) -> AsyncClient:
+        """Return a client for a program in a machine; see `Client.inside`."""
+        return cls("http://localhost", token, timeout=timeout, http=httpx2.AsyncHTTPTransport(uds=socket))
 
     def keyed(self, key: str) -> AsyncClient:
         """Return this client with an Idempotency-Key of the caller's; see `Client.keyed`."""

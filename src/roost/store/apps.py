@@ -11,6 +11,7 @@ from roost.model.app import App, Release, ReleaseState
 from roost.model.app_config import AppConfig
 from roost.model.app_config_read import app_config_from_json, app_config_to_json
 from roost.model.errors import NameTaken, NotFound
+from roost.store.data_keys import remove_of_app
 from roost.store.database import Database
 from roost.store.schema import (
     apps,
@@ -91,6 +92,7 @@ class Apps:
                 connection.execute(delete(by_machine).where(by_machine.c.machine_id.in_(own)))
             for table in (machines, events, releases, secrets, operations):
                 connection.execute(delete(table).where(table.c.app == name))
+            remove_of_app(connection, name)
             connection.execute(delete(apps).where(apps.c.name == name))
 
     def count(self) -> int:

@@ -142,6 +142,14 @@ secrets = Table(
     Column("updated_at", Float, nullable=False),
 )
 
+data_keys = Table(  # what secrets are encrypted with; each is encrypted itself, with a key that is not in here
+    "data_keys",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("ring_key", Integer, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+)
+
 operations = Table(
     "operations",
     metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from roost.store.apps import Apps, Releases, Secrets
+from roost.store.data_keys import DataKeys
 from roost.store.database import Database
 from roost.store.leases import Leases
 from roost.store.machines import Events, Machines
@@ -29,6 +30,7 @@ class Store:
         self.snapshots = Snapshots(self.database)
         self.operations = Operations(self.database)
         self.tokens = Tokens(self.database)
+        self.data_keys = DataKeys(self.database)
         self.replays = Replays(self.database)
 
     def close(self) -> None:

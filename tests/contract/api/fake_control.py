@@ -504,6 +504,16 @@ class Secrets:
             for name, value in sorted(self.world.secrets.get(app, {}).items())
         ]
 
+    def get(self, app: str, name: str) -> SecretInfo:
+        for secret in self.list(app):
+            if secret.name == name:
+                return secret
+        raise NotFound("no such secret")
+
+    def remove(self, app: str, name: str) -> int:
+        self.get(app, name)
+        return self.set(app, {name: None})
+
     def set(self, app: str, values: Mapping[str, str | None]) -> int:
         found = self.world.app(app)
         kept = self.world.secrets.setdefault(app, {})
@@ -653,6 +663,7 @@ class FakeControl:
         self.leases = Leases(self.world)
         self.replays = MemoryReplays()
         self.oidc = fake_inside.Oidc()
+        self.admin = fake_inside.Admin()
         self.region = "local"
         self.volumes = Volumes(self.world)
         self.secrets = Secrets(self.world)

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from roost.api.inside import SOURCE
+from roost.control.contract import KeyRotation
 
 
 class Oidc:
@@ -20,6 +21,11 @@ class Oidc:
 
     def keys(self) -> dict[str, Any]:
         return {"keys": []}
+
+
+class Admin:
+    def rotate_keys(self) -> KeyRotation:
+        return KeyRotation(2, 3, 0)
 
 
 def own_socket(api: FastAPI, machine_id: str, **headers: str) -> httpx2.AsyncClient:

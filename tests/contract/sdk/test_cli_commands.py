@@ -47,6 +47,11 @@ def test_apps(run: Run) -> None:
     assert run("apps", "destroy", "shop", "--yes").exit_code == 3
 
 
+def test_admin_commands(run: Run) -> None:
+    assert "key 2 is in use" in run("admin", "rotate-keys").stdout
+    assert json.loads(run("admin", "rotate-keys", "--json").stdout)["data_keys"] == 3
+
+
 def test_volume_commands(run: Run, machine: str) -> None:
     made = run("volumes", "create", "data", "-a", "shop", "--size", "2", "--snapshot-retention", "9", "--json")
     volume = json.loads(made.stdout)["id"]

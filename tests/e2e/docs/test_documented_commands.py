@@ -95,6 +95,10 @@ SECRETS = (
     Step("roost secrets unset -a shop API_KEY --stage"),
     Step("roost secrets unset -a shop API_KEY"),
 )
+KEYS = (
+    Step("roost admin rotate-keys", shows="key 2 is in use"),
+    Step("roost admin rotate-keys --json", shows='"key": 3'),
+)
 LOGS_AND_CONSOLE = (
     Step("roost machine list -a shop --json", saves=ID),
     Step("roost logs -a shop"),
@@ -194,6 +198,7 @@ SESSION = (
     *LAUNCHING,
     *DEPLOYING,
     *SECRETS,
+    *KEYS,
     *LOGS_AND_CONSOLE,
     *MACHINES,
     *VOLUMES,

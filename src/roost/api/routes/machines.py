@@ -13,9 +13,10 @@ from roost.api.leasing import TheHolder
 from roost.api.long_calls import TheLongCalls
 from roost.api.machine_shapes import lease_summary_to_json
 from roost.api.reading import AppName, MachineId, event_id, states, wait_timeout
+from roost.api.routes.secrets import require_version
 from roost.api.shapes import event_to_json, machine_to_json
 from roost.control.contract import Control
-from roost.model.errors import BadInput, FailedPrecondition, NotFound
+from roost.model.errors import BadInput, NotFound
 from roost.model.machine import Machine
 from roost.model.machine_config import read_machine_config
 
@@ -72,8 +73,7 @@ async def create_machine(
     config = read_machine_config(body.config)
 
     def create() -> dict[str, Any]:
-        if body.min_secrets_version is not None:
-            _check_secrets_version(control, app, body.min_secrets_version)
+        require_version(control, app, body.min_secrets_version, "min_secrets_version")
         machine = control.machines.create(app, config, name=body.name, region=body.region, skip_launch=body.skip_launch)
         return full(control, machine) | _lease(control, machine, body, principal.name)
 
@@ -94,8 +94,7 @@ async def update_machine(
     config = read_machine_config(body.config)
 
     def change() -> dict[str, Any]:
-        if body.min_secrets_version is not None:
-            _check_secrets_version(control, app, body.min_secrets_version)
+        require_version(control, app, body.min_secrets_version, "min_secrets_version")
         machine = control.updates.update(
             app,
             machine_id,
@@ -116,15 +115,6 @@ def _lease(control: Control, machine: Machine, body: NewMachine, owner: str, non
         return {}
     lease = control.leases.acquire(machine.app, machine.id, ttl=float(body.lease_ttl), owner=owner, nonce=nonce)
     return {"nonce": lease.nonce}
-
-
-def _check_secrets_version(control: Control, app: str, wanted: int) -> None:
-    version = control.apps.get(app).secrets_version
-    if version < wanted:
-        raise FailedPrecondition(
-            f"min_secrets_version is {wanted} and the secrets of {app} have version {version}",
-            hint="send the version that setting the secrets answered",
-        )
 
 
 @router.get("/{machine_id}")

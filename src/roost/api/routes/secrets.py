@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from roost.api.auth import GuardedRoute, TheControl, documented
 from roost.api.bodies import SecretValue, SecretValues
 from roost.api.reading import AppName, SecretName
 from roost.api.shapes import secret_to_json
-from roost.model.errors import BadInput
+from roost.control.contract import Control
+from roost.model.errors import BadInput, FailedPrecondition
 from roost.model.names import check_secret_name
 
 router = APIRouter(
@@ -18,15 +19,39 @@ router = APIRouter(
 )
 
 
-def _version(number: int) -> dict[str, Any]:
-    return {"version": number, "Version": number}  # both are read by clients (reference, section 1.7)
+Version = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
+
+
+def version_to_json(number: int) -> dict[str, Any]:
+    """Return the version of an app's secrets under both names that clients read (reference, section 1.7)."""
+    return {"version": number, "Version": number}
+
+
+def require_version(control: Control, app: str, wanted: int | None, name: str = "min_version") -> None:
+    """Raise FailedPrecondition when the app's secrets have not come to the version that the caller knows of."""
+    version = control.apps.get(app).secrets_version
+    if wanted is not None and version < wanted:
+        raise FailedPrecondition(
+            f"{name} is {wanted} and the secrets of {app} have version {version}",
+            hint="send the version that setting the secrets answered",
+        )
+
+
+def _refuse_values(show_secrets: bool) -> None:
+    if show_secrets:
+        raise BadInput(
+            "show_secrets is not supported: a secret's value is only seen by the app's machines",
+            hint="leave show_secrets away; digest tells whether a value is the one you think",
+        )
 
 
 @router.get("")
-def list_secrets(app: AppName, control: TheControl, show_secrets: bool = False) -> dict[str, Any]:
+def list_secrets(
+    app: AppName, control: TheControl, min_version: Version = None, show_secrets: bool = False
+) -> dict[str, Any]:
     """List names and digests."""
-    if show_secrets:
-        raise BadInput("show_secrets is not supported: a secret's value is only seen by the app's machines")
+    _refuse_values(show_secrets)
+    require_version(control, app, min_version)
     return {"secrets": [secret_to_json(secret) for secret in control.secrets.list(app)]}
 
 
@@ -36,16 +61,27 @@ def set_secrets(app: AppName, body: SecretValues, control: TheControl) -> dict[s
     for name in body.values:
         check_secret_name(name)
     version = control.secrets.set(app, body.values)
-    return {"secrets": [secret_to_json(secret) for secret in control.secrets.list(app)]} | _version(version)
+    return {"secrets": [secret_to_json(secret) for secret in control.secrets.list(app)]} | version_to_json(version)
+
+
+@router.get("/{name}")
+def get_secret(
+    app: AppName, name: SecretName, control: TheControl, min_version: Version = None, show_secrets: bool = False
+) -> dict[str, Any]:
+    """Return a name and digest."""
+    _refuse_values(show_secrets)
+    require_version(control, app, min_version)
+    return secret_to_json(control.secrets.get(app, name))
 
 
 @router.post("/{name}", status_code=201)
 def set_secret(app: AppName, name: SecretName, body: SecretValue, control: TheControl) -> dict[str, Any]:
     """Set one secret."""
-    return {"name": name} | _version(control.secrets.set(app, {name: body.value}))
+    version = control.secrets.set(app, {name: body.value})
+    return secret_to_json(control.secrets.get(app, name)) | version_to_json(version)
 
 
 @router.delete("/{name}")
 def remove_secret(app: AppName, name: SecretName, control: TheControl) -> dict[str, Any]:
     """Remove one secret."""
-    return _version(control.secrets.set(app, {name: None}))
+    return version_to_json(control.secrets.remove(app, name))
