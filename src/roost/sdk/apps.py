@@ -71,6 +71,12 @@ class Secrets(Group[M]):
     """`client.secrets`."""
 
     @call
+    async def get(self, app: str, name: str, *, min_version: int = 0) -> Secret:
+        """Return a name and digest; raises NotFound, or FailedPrecondition before the secrets have that version."""
+        query = {"min_version": min_version or None}
+        return cast("Secret", await self._http.call("GET", join("apps", app, "secrets", name), query=query))
+
+    @call
     async def list(self, app: str) -> list[Secret]:
         """Return names and digests; values never leave the cloud."""
         return cast("list[Secret]", (await self._http.call("GET", join("apps", app, "secrets")))["secrets"])

@@ -62,7 +62,7 @@ def calls(client: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
     groups = [("", client), *((f"{name}.", value) for name, value in vars(client).items() if isinstance(value, Group))]
     for prefix, group in groups:
         for name, _ in inspect.getmembers(type(group), lambda member: callable(member)):
-            if not name.startswith("_") and name not in ("close", "keyed"):
+            if not name.startswith("_") and name not in ("close", "inside", "keyed"):
                 yield prefix + name, getattr(group, name)
 
 
