@@ -33,13 +33,23 @@ async def test_secrets(client: httpx2.AsyncClient) -> None:
     assert made.json()["version"] == made.json()["Version"] == 1
     assert [secret["name"] for secret in made.json()["secrets"]] == ["A", "B"]
     one = await client.post(f"{url}/C", json={"value": SECRET})
-    assert (one.status_code, one.json()) == (201, {"name": "C", "version": 2, "Version": 2})
+    assert one.status_code == 201
+    assert set(one.json()) == {"name", "digest", "created_at", "updated_at", "version", "Version"}
+    assert (one.json()["name"], one.json()["version"], one.json()["Version"]) == ("C", 2, 2)
+    single = (await client.get(f"{url}/C")).json()
+    assert single == {key: value for key, value in one.json().items() if key.lower() != "version"}
+    assert (await client.get(f"{url}/NONE")).status_code == 404
+    assert (await client.delete(f"{url}/NONE")).status_code == 404
     assert (await client.delete(f"{url}/A")).json() == {"version": 3, "Version": 3}
     listed = await client.get(url)
     assert [secret["name"] for secret in listed.json()["secrets"]] == ["B", "C"]
     assert set(listed.json()["secrets"][0]) == {"name", "digest", "created_at", "updated_at"}
     assert SECRET not in made.text + one.text + listed.text
-    assert (await client.get(url, params={"show_secrets": "true"})).status_code == 400
+    for path in (url, f"{url}/C"):
+        assert (await client.get(path, params={"show_secrets": "true"})).status_code == 400
+        assert (await client.get(path, params={"min_version": 3})).status_code == 200
+        assert (await client.get(path, params={"min_version": 4})).status_code == 412
+        assert (await client.get(path, params={"min_version": "x"})).status_code == 400
 
 
 @pytest.mark.parametrize(
