@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from roost.control.contract import (
@@ -34,6 +35,7 @@ from roost.model.volume import Snapshot, Usage, Volume
 Json = dict[str, Any]
 
 
+@lru_cache(maxsize=8192)
 def time_to_json(at: float) -> str:
     """Return a Unix time as RFC 3339 in UTC with milliseconds; "" for 0, which means never."""
     if at <= 0:
@@ -107,11 +109,17 @@ def machine_to_json(
 
 def image_ref_to_json(reference: str, digest: str) -> Json:
     """Return the parts of an image reference, with the digest that it named when the machine was made."""
+    registry, repository, tag = _image_parts(reference)
+    return {"registry": registry, "repository": repository, "tag": tag, "digest": digest}
+
+
+@lru_cache(maxsize=1024)
+def _image_parts(reference: str) -> tuple[str, str, str]:
     try:
         ref = parse_image_ref(reference)
     except BadInput:
-        return {"registry": "", "repository": reference, "tag": "", "digest": digest}
-    return {"registry": ref.registry, "repository": ref.repository, "tag": ref.tag or "", "digest": digest}
+        return "", reference, ""
+    return ref.registry, ref.repository, ref.tag or ""
 
 
 def exit_to_json(info: ExitInfo) -> Json:

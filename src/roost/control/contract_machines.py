@@ -76,6 +76,12 @@ class Machines(Protocol):
     def events(self, app: str, machine_id: str, limit: int) -> Sequence[Event]:
         """Return the latest events, newest first."""
 
+    def histories(self, machine_ids: Sequence[str], limit: int) -> Mapping[str, Sequence[Event]]:
+        """Return the latest events of many machines at once, each one's newest first; a machine may be missing."""
+
+    def current_checks(self, machine_ids: Sequence[str]) -> Mapping[str, Sequence[CheckStatus]]:
+        """Return the latest results of the health checks of many machines at once."""
+
     async def wait(
         self,
         app: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from roost.control.capacity import require_room
@@ -175,6 +175,14 @@ class Machines:
         """Return the latest events, newest first."""
         self.get(app, machine_id)
         return self._core.store.events.list(machine_id, limit)
+
+    def histories(self, machine_ids: Sequence[str], limit: int) -> Mapping[str, Sequence[Event]]:
+        """Return the latest events of many machines at once, each one's newest first; a machine may be missing."""
+        return self._core.store.events.of_machines(machine_ids, limit)
+
+    def current_checks(self, machine_ids: Sequence[str]) -> Mapping[str, Sequence[CheckStatus]]:
+        """Return the latest results of the health checks of many machines at once."""
+        return {machine_id: self._readiness.checks(machine_id) for machine_id in machine_ids}
 
     def set_cordoned(self, app: str, machine_id: str, cordoned: bool) -> Machine:
         """Keep requests from it, or no longer, without stopping it; returns when the edge does so."""

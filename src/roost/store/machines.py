@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, union, update
+from sqlalchemy import Connection, Row, Text, delete, func, insert, select, type_coerce, union, update
 from sqlalchemy.exc import IntegrityError
 
 from roost.model.app import Event
 from roost.model.errors import InsufficientCapacity, NameTaken, NotFound
 from roost.model.machine import ExitInfo, Machine, MachineState
-from roost.model.machine_config import machine_config_to_json, read_machine_config
+from roost.model.machine_config import MachineConfig, machine_config_to_json, read_machine_config
 from roost.store.database import Database
 from roost.store.schema import apps, events, leases, machines, updates, versions
 from roost.store.volumes import let_go, take
 
+CONFIGS_REMEMBERED = 8192
+_AT_ONCE = 500  # machines asked for in one query
 EVENTS_KEPT = 50  # per machine: the API shows at most 50 (reference, section 1.3)
 
 
+_STATES = {state.value: state for state in MachineState}
+_ROW = [  # in the order of Machine's fields; the configuration as text, which `_config` reads
+    type_coerce(machines.c[name], Text).label(name) if name == "config" else machines.c[name]
+    for name in Machine.__slots__
+]
+_AT_STATE, _AT_DESIRED, _AT_CONFIG, _AT_CORDONED, _AT_EXIT = (
+    Machine.__slots__.index(name) for name in ("state", "desired", "config", "cordoned", "last_exit")
+)
+_EVENT = [events.c[name] for name in Event.__slots__]
+
+
+@lru_cache(maxsize=CONFIGS_REMEMBERED)
+def _config(text: str) -> MachineConfig:
+    """Read a stored configuration. Most are read again and again, and reading one takes longer than its row."""
+    return read_machine_config(json.loads(text))
+
+
 def _machine(row: Row[tuple[object, ...]]) -> Machine:
-    data: dict[str, Any] = dict(row._mapping)
-    data["state"] = MachineState(data["state"])
-    data["desired"] = MachineState(data["desired"])
-    data["config"] = read_machine_config(data["config"])
-    data["cordoned"] = bool(data["cordoned"])
-    data["last_exit"] = ExitInfo(**data["last_exit"]) if data["last_exit"] else None
-    return Machine(**data)
+    values: list[Any] = list(row)
+    values[_AT_STATE] = _STATES[values[_AT_STATE]]
+    values[_AT_DESIRED] = _STATES[values[_AT_DESIRED]]
+    values[_AT_CONFIG] = _config(values[_AT_CONFIG])
+    values[_AT_CORDONED] = bool(values[_AT_CORDONED])
+    if values[_AT_EXIT]:
+        values[_AT_EXIT] = ExitInfo(**values[_AT_EXIT])
+    return Machine(*values)
 
 
 def machine_values(machine: Machine) -> dict[str, Any]:
@@ -49,7 +71,7 @@ class Machines:
 
     def in_states(self, *states: MachineState) -> list[Machine]:
         """Return the machines in any of these states."""
-        query = select(machines).where(machines.c.state.in_([state.value for state in states]))
+        query = select(*_ROW).where(machines.c.state.in_([state.value for state in states]))
         with self._db.read() as connection:
             return [_machine(row) for row in connection.execute(query)]
 
@@ -62,14 +84,14 @@ class Machines:
         at_rest = [MachineState.STOPPED.value, MachineState.FAILED.value, MachineState.CREATED.value]
         restless = machines.c.state.not_in(at_rest) | (machines.c.desired != MachineState.STOPPED.value)
         changing = machines.c.id.in_(select(updates.c.machine_id))
-        query = select(machines).where(restless | changing | machines.c.id.in_(list(present)))
+        query = select(*_ROW).where(restless | changing | machines.c.id.in_(list(present)))
         with self._db.read() as connection:
             return [_machine(row) for row in connection.execute(query)]
 
     def find(self, machine_id: str) -> Machine | None:
         """Return a machine or None."""
         with self._db.read() as connection:
-            row = connection.execute(select(machines).where(machines.c.id == machine_id)).first()
+            row = connection.execute(select(*_ROW).where(machines.c.id == machine_id)).first()
             return _machine(row) if row else None
 
     def get(self, app: str, machine_id: str) -> Machine:
@@ -159,7 +181,7 @@ class Machines:
     ) -> Sequence[Machine]:
         """Return an org's machines that come after (time of the last change, id), in that order."""
         at, last = after
-        query = select(machines).where(
+        query = select(*_ROW).where(
             machines.c.app.in_(select(apps.c.name).where(apps.c.org == org)),
             (machines.c.updated_at > at) | ((machines.c.updated_at == at) & (machines.c.id > last)),
         )
@@ -173,7 +195,7 @@ class Machines:
 
     def list(self, app: str | None = None) -> list[Machine]:
         """Return all machines, or an app's, oldest first."""
-        query = select(machines).order_by(machines.c.created_at, machines.c.id)
+        query = select(*_ROW).order_by(machines.c.created_at, machines.c.id)
         if app is not None:
             query = query.where(machines.c.app == app)
         with self._db.read() as connection:
@@ -225,17 +247,27 @@ class Events:
         with self._db.read() as connection:
             return [str(row.machine_id) for row in connection.execute(query)]
 
+    def of_machines(self, machine_ids: Sequence[str], limit: int) -> dict[str, list[Event]]:
+        """Return each machine's events, newest first, at most `limit` of each: a query for many machines at once."""
+        found: dict[str, list[Event]] = {}
+        with self._db.read() as connection:
+            for start in range(0, len(machine_ids), _AT_ONCE):
+                some = machine_ids[start : start + _AT_ONCE]
+                query = select(*_EVENT).where(events.c.machine_id.in_(some)).order_by(events.c.machine_id, events.c.id)
+                for row in connection.execute(query):
+                    found.setdefault(row.machine_id, []).append(_event(row))
+        return {machine_id: these[::-1][:limit] for machine_id, these in found.items()}
+
     def list(self, machine_id: str, limit: int) -> list[Event]:
         """Return a machine's events, newest first."""
-        query = select(events).where(events.c.machine_id == machine_id).order_by(events.c.id.desc()).limit(limit)
+        query = select(*_EVENT).where(events.c.machine_id == machine_id).order_by(events.c.id.desc()).limit(limit)
         with self._db.read() as connection:
             return [_event(row) for row in connection.execute(query)]
 
 
 def _event(row: Row[tuple[object, ...]]) -> Event:
-    data: dict[str, Any] = dict(row._mapping)
-    data.pop("app")
-    return Event(**data)
+    values: Any = tuple(row)
+    return Event(*values)
 
 
 def insert_event(connection: Connection, event: Event, app: str) -> None:

@@ -218,6 +218,12 @@ class Machines:
         self.world.machine(app, machine_id)
         return self.world.events[machine_id][:limit]
 
+    def histories(self, machine_ids: Sequence[str], limit: int) -> Mapping[str, Sequence[Event]]:
+        return {key: self.world.events[key][:limit] for key in machine_ids}
+
+    def current_checks(self, machine_ids: Sequence[str]) -> Mapping[str, Sequence[CheckStatus]]:
+        return {key: [CheckStatus("http", "passing", "200 OK", NOW)] for key in machine_ids}
+
     def set_cordoned(self, app: str, machine_id: str, cordoned: bool) -> Machine:
         found = replace(self.world.machine(app, machine_id), cordoned=cordoned)
         self.world.machines[machine_id] = found

@@ -9,15 +9,16 @@ from fastapi import APIRouter, Path, Query
 
 from roost.api.auth import GuardedRoute, TheControl, documented
 from roost.api.bodies import Placement
+from roost.api.errors import Json
 from roost.api.machine_shapes import regions_to_json
 from roost.api.reading import cursor_of, moment, position_of, states
-from roost.api.routes.machines import full
-from roost.api.shapes import machine_to_json, time_to_json
+from roost.api.routes.machines import listed
+from roost.api.shapes import time_to_json
 
 router = APIRouter(prefix="/v1", route_class=GuardedRoute, dependencies=[documented], tags=["platform"])
 
 
-@router.get("/orgs/{slug}/machines")
+@router.get("/orgs/{slug}/machines", response_model=dict[str, Any])
 def list_org_machines(
     slug: Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")],
     control: TheControl,
@@ -28,22 +29,23 @@ def list_org_machines(
     updated_after: str = "",
     cursor: str = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-) -> dict[str, Any]:
+) -> Json:
     """List the org's machines, the longest unchanged first. A destroyed machine is in no listing."""
     after = max(position_of(cursor) if cursor else (0.0, ""), (moment(updated_after, time.time()), ""))
     found = control.machines.of_org(slug, after=after, states=states(state), region=region, limit=limit + 1)
     more, found = len(found) > limit, found[:limit]
     last = found[-1] if found else None
-    return {
+    answer = {
         "machines": [
-            (machine_to_json(machine, summary=True) if summary else full(control, machine)) | {"app_name": machine.app}
-            for machine in found
+            shown | {"app_name": machine.app}
+            for machine, shown in zip(found, listed(control, found, summary=summary), strict=True)
         ],
         "next_cursor": cursor_of((last.updated_at, last.id)) if last and more else "",
         "last_machine_id": last.id if last else "",
         "last_updated_at": time_to_json(last.updated_at) if last else "",
         "error_regions": [],
     }
+    return Json(answer)
 
 
 @router.get("/platform/regions")
