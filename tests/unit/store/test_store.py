@@ -158,7 +158,7 @@ def test_the_events_of_many_machines_at_once_are_those_of_each(store: Store) -> 
     machines = [f"{number:014x}" for number in range(1200)]
     for number in range(3):
         store.events.add(event(number, machines[0]), "shop")
-        store.events.add(event(number, machines[-1]), "shop")
+        store.events.add(event(number + 3, machines[-1]), "shop")
     found = store.events.of_machines(machines, 2)
     assert found == {key: store.events.list(key, 2) for key in (machines[0], machines[-1])}
     assert store.events.of_machines([], 2) == {}
