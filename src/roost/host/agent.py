@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal as signals
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from roost.host import bundle, ending, main_process, mounts, root_fs
+from roost.host import ending, health, main_process, mounts
 from roost.host.cgroups import Cgroups, ensure_hierarchies
+from roost.host.containers import Containers
 from roost.host.contract import (
-    BindMount,
     Console,
     Doors,
     ExecResult,
@@ -34,27 +30,25 @@ from roost.host.contract import (
     RuntimeState,
     Usage,
 )
-from roost.host.disks import Disks
 from roost.host.execution import Execution
-from roost.host.logs import MachineLog
-from roost.host.machine_files import MachineFiles, MainProcess, Record, ensure_directory, known
+from roost.host.health import HealthResult
+from roost.host.machine_files import MachineFiles, MainProcess, Record, RunFiles, ensure_directory, known
+from roost.host.main_process import signal_number
 from roost.host.memory import host_memory
-from roost.host.namespaces import Namespaces, unpin
-from roost.host.network import Network
+from roost.host.parts import COMMON_DISK_GB, Parts
 from roost.host.process_list import list_processes
-from roost.host.runtime import Runtime, ensure_read_only_crun, release_read_only_crun, runtime_for
-from roost.host.spare_disks import SpareDisks
-from roost.host.volumes import Volumes
+from roost.host.releasing import KILL_TIMEOUT, release
+from roost.host.runtime import ensure_read_only_crun, release_read_only_crun, runtime_for
+from roost.host.starting import Starting
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
+from roost.model.machine_config import Check
 from roost.model.names import check_machine_id
 from roost.model.volume import Usage as VolumeUsage
 
-_KILL_TIMEOUT = 10.0
-_COMMON_DISK_GB = 8  # its template is made ahead of time
 _SPARES = 2
 _REFILL_AFTER = 0.1  # seconds: what comes next for a machine that was just started goes first
-_BESIDE = 8  # machines whose addresses are set while their roots are made
+_STOP_TIMEOUT = 5.0
 _LOG_BYTES = 16 << 20
 
 
@@ -74,16 +68,11 @@ class LocalHost:
         doors: Doors | None = None,
         spares: int = _SPARES,
     ) -> None:
-        self._cloud = cloud
-        self._faults = faults
-        self._doors = doors
-        self._disks = Disks(cloud, pool_bytes=pool_bytes)
-        self._spare_disks = SpareDisks(self._disks, cloud.pool / "spares", size_gb=_COMMON_DISK_GB, number=spares)
-        self._volumes = Volumes(cloud, faults)
-        self._network = Network(cloud)
-        self._namespaces = Namespaces(spare=spares, on_pair=self._network.prepare, on_discard=self._network.release)
-        self._beside = ThreadPoolExecutor(_BESIDE, thread_name_prefix="beside")
-        self._lazy_cgroups: Cgroups | None = None
+        self._parts = parts = Parts(cloud, faults, doors, pool_bytes=pool_bytes, spares=spares)
+        self._cloud, self._faults, self._doors = cloud, faults, doors
+        self._disks, self._volumes, self._network = parts.disks, parts.volumes, parts.network
+        self._starting = Starting(parts)
+        self._containers = Containers(parts)
 
     def ensure(self) -> None:
         """Make this server ready for machines: pool, control groups, network. Repeat it after a reboot or a repair.
@@ -97,11 +86,11 @@ class LocalHost:
         ensure_hierarchies()
         self._disks.ensure_pool()
         self._volumes.mend()
-        self._spare_disks.clear()
-        self._disks.prepare_template(_COMMON_DISK_GB)
-        self._spare_disks.refill()
+        self._parts.spare_disks.clear()
+        self._disks.prepare_template(COMMON_DISK_GB)
+        self._parts.spare_disks.refill()
         self._network.ensure()
-        self._namespaces.refill()
+        self._parts.namespaces.refill()
         if self._doors:
             for machine_id in self._all_machines():
                 if (door := self._files(machine_id).door).is_dir():
@@ -109,9 +98,7 @@ class LocalHost:
 
     def close(self) -> None:
         """Let go of what was kept ready; machines run on."""
-        self._beside.shutdown(wait=False)
-        self._spare_disks.close()
-        self._namespaces.close()
+        self._parts.close()
 
     # The life of a machine
 
@@ -126,94 +113,62 @@ class LocalHost:
         if seen.state is not RuntimeState.ABSENT:
             self._release(spec.id)
         try:
-            return self._start(spec, runtime)
+            if spec.containers:
+                self._starting.prepare(spec)
+            else:
+                self._starting.start(spec, runtime)
+            return self.observe(spec.id)
         except BaseException:
             with contextlib.suppress(RoostError, OSError):
                 self._release(spec.id)
             raise
         finally:
-            self._namespaces.refill(after=_REFILL_AFTER)
-            self._spare_disks.refill(after=_REFILL_AFTER)
+            self._parts.namespaces.refill(after=_REFILL_AFTER)
+            self._parts.spare_disks.refill(after=_REFILL_AFTER)
 
-    def _start(self, spec: MachineSpec, runtime: Runtime) -> Observed:
-        files = self._files(spec.id)
-        self._faults("host.start.namespaces")
-        pair, link = self._namespaces.take()
-        try:
-            self._faults("host.start.record")
-            files.make(Record(spec.slot, link, spec.isolation, spec.builder))
-            pair.pin(spec.slot, files.user_namespace, files.network_namespace)
-        except BaseException:
-            pair.close()
-            raise
-        self._faults("host.start.network")
-        network = self._beside.submit(
-            self._network.assign, files.network_namespace, link, spec.network, spec.ipv4, spec.ipv6
-        )
-        try:
-            pid = self._create(spec, runtime, files)
-        finally:
-            network.result()
-        main = MainProcess(pid, main_process.start_ticks(pid), time.time())
-        root_fs.hide(files)
-        self._faults("host.start.start")
-        runtime.start(spec.id)
-        self._faults("host.start.main")
-        files.write_main(main)
-        return self.observe(spec.id)
+    def start_container(self, spec: MachineSpec, name: str, *, restarts: int = 0) -> None:
+        """See the contract."""
+        self._running(spec.id)
+        self._containers.start(spec, name, restarts)
 
-    def _create(self, spec: MachineSpec, runtime: Runtime, files: MachineFiles) -> int:
-        """Make the machine's root and its container; return the pid that will become the main process."""
-        self._faults("host.start.disk")
-        self._spare_disks.provide(spec.id, spec.disk_gb, files.disk)
-        spec = self._mount_volumes(spec, files)
-        self._faults("host.start.root")
-        userns = self._namespaces.idmap(spec.slot)
-        try:
-            texts = bundle.etc(spec)
-            root_fs.assemble(spec, files, userns, {} if spec.builder else texts)
-            binds = root_fs.attach_binds(spec, files, userns)
-        finally:
-            os.close(userns)
-        self._faults("host.start.bundle")
-        if self._doors and spec.isolation == "crun" and not spec.builder:
-            files.door.mkdir(mode=0o755)
-            self._doors.open(spec.id, files.door)
-        bundle.write(spec, files, binds, texts if spec.builder else {}, self._cgroups)
-        self._faults("host.start.create")
-        return runtime.create(files, self._log(spec.id).prepare(), tty=spec.tty)
+    def stop_container(self, machine_id: str, name: str) -> None:
+        """See the contract."""
+        self._containers.stop(machine_id, name)
 
-    def _mount_volumes(self, spec: MachineSpec, files: MachineFiles) -> MachineSpec:
-        """Mount the machine's volumes; return the spec in which they are binds like any other."""
-        binds = list(spec.binds)
-        for volume in spec.volumes:
-            place = files.volumes / volume.volume_id
-            self._volumes.mount(volume.volume_id, place)
-            binds.append(BindMount(place, volume.target, read_only=False))
-        return replace(spec, binds=tuple(binds))
-
-    def stop(self, machine_id: str, *, signal: str, timeout: float) -> Observed:
+    def stop(self, machine_id: str, *, signal: str, timeout: float | None) -> Observed:
         """See the contract."""
         files = self._files(machine_id)
         self._volumes.thaw(files.volumes)
-        main = files.main()
-        if main is not None and main_process.is_alive(main):
+        main, record = files.main(), files.record()
+        if main is not None and record is not None and record.several:
+            self._faults("host.stop.containers")
+            if self._cgroups.is_frozen(machine_id):
+                self._cgroups.thaw(machine_id)
+            self._containers.stop_all(machine_id, signal, timeout)
+        elif main is not None and main_process.is_alive(main):
             self._faults("host.stop.signal")
             files.stopping.touch()
             if self._cgroups.is_frozen(machine_id):
                 self._cgroups.thaw(machine_id)
             others = lambda: [pid for pid in self._cgroups.processes(machine_id) if pid != main.pid]  # noqa: E731
-            if not main_process.end(main, _signal_number(signal), timeout, others):
+            if not main_process.end(main, signal_number(signal), _STOP_TIMEOUT if timeout is None else timeout, others):
                 self._faults("host.stop.kill")
-                main_process.kill(main, _KILL_TIMEOUT)
+                main_process.kill(main, KILL_TIMEOUT)
         self._faults("host.stop.release")
         self._release(machine_id)
         return self.observe(machine_id)
 
-    def signal(self, machine_id: str, signal: str) -> None:
+    def signal(self, machine_id: str, signal: str, *, container: str = "") -> None:
         """See the contract; raises FailedPrecondition when it doesn't run."""
-        main, _ = self._running(machine_id)
-        main_process.send(main, _signal_number(signal))
+        main, record = self._running(machine_id)
+        mains = [main]
+        if record.several:
+            names = (
+                [container] if container else [seen.name for seen in self._containers.observe(machine_id) if seen.pid]
+            )
+            mains = [self._containers.running(machine_id, name)[1] for name in names]
+        for main in mains:
+            main_process.send(main, signal_number(signal))
 
     def freeze(self, machine_id: str) -> None:
         """See the contract; raises FailedPrecondition when it doesn't run."""
@@ -234,7 +189,7 @@ class LocalHost:
 
     def forget_log(self, machine_id: str) -> None:
         """See the contract."""
-        self._log(machine_id).remove()
+        self._parts.log(machine_id).remove()
 
     def destroy_everything(self) -> None:
         """Remove all of the cloud from this server: machines, pool, networks, control groups. For destroy-cloud."""
@@ -261,15 +216,23 @@ class LocalHost:
         timeout: float = 60.0,
         env: dict[str, str] | None = None,
         user: str = "",
+        container: str = "",
     ) -> ExecResult:
         """See the contract; raises FailedPrecondition when it doesn't run or is suspended."""
-        execution, process = self._execution(machine_id, argv, env or {}, user)
+        execution, process = self._execution(machine_id, container, argv, env or {}, user)
         return execution.run(process, stdin=stdin, timeout=timeout)
 
-    def console(self, machine_id: str, argv: tuple[str, ...], *, rows: int, columns: int) -> Console:
+    def console(
+        self, machine_id: str, argv: tuple[str, ...], *, rows: int, columns: int, container: str = ""
+    ) -> Console:
         """See the contract; raises FailedPrecondition when it doesn't run or is suspended."""
-        execution, process = self._execution(machine_id, argv, {"TERM": "xterm-256color"}, "")
+        execution, process = self._execution(machine_id, container, argv, {"TERM": "xterm-256color"}, "")
         return execution.console(process, rows, columns)
+
+    def ask_inside(self, machine_id: str, check: Check) -> HealthResult:
+        """See the contract; raises FailedPrecondition when it doesn't run."""
+        self._running(machine_id)
+        return health.check_inside(check, self._files(machine_id).network_namespace)
 
     def observe(self, machine_id: str) -> Observed:
         """See the contract."""
@@ -279,6 +242,11 @@ class LocalHost:
             last = files.exit()
             here = last is not None or self._disks.image(machine_id).exists()
             return Observed(machine_id, RuntimeState.PREPARED if here else RuntimeState.ABSENT, last_exit=last)
+        if record.several and main is not None:
+            state = RuntimeState.FROZEN if self._cgroups.is_frozen(machine_id) else RuntimeState.RUNNING
+            return Observed(
+                machine_id, state, started_at=main.started_at, containers=self._containers.observe(machine_id)
+            )
         if main is None or not main_process.is_alive(main):
             started = main.started_at if main else 0.0
             return Observed(
@@ -312,9 +280,16 @@ class LocalHost:
         self._running(machine_id)
         self._cgroups.set_memory_limit(machine_id, limit)
 
-    def logs(self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000) -> list[LogLine]:
+    def logs(
+        self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000, container: str = ""
+    ) -> list[LogLine]:
         """See the contract."""
-        return self._log(machine_id).read(machine_id, since, offset, limit)
+        lines = self._parts.log(machine_id, container).read(machine_id, since, offset, limit)
+        return [replace(line, container=container) for line in lines] if container else lines
+
+    def logged_containers(self, machine_id: str) -> list[str]:
+        """See the contract."""
+        return self._parts.log(machine_id).containers()
 
     @contextlib.contextmanager
     def upper(self, machine_id: str) -> Iterator[Path]:
@@ -359,7 +334,8 @@ class LocalHost:
     def maintain(self) -> None:
         """See the contract."""
         for machine_id in self._logs():
-            self._log(machine_id).bound(_LOG_BYTES)
+            for container in self.logged_containers(machine_id):
+                self._parts.log(machine_id, container).bound(_LOG_BYTES)
         if not self._network.intact():
             self._network.ensure()
 
@@ -375,54 +351,24 @@ class LocalHost:
 
     @property
     def _cgroups(self) -> Cgroups:
-        """The hierarchies are looked up when first needed: `ensure` may have to mount one."""
-        if self._lazy_cgroups is None:
-            self._lazy_cgroups = Cgroups(self._cloud.cgroup)
-        return self._lazy_cgroups
+        return self._parts.cgroups
 
     def _release(self, machine_id: str) -> None:
-        """Kill what runs and undo all of a run but its log and how it ended. Finds things half-made."""
-        files = self._files(machine_id)
-        if self._doors:
-            self._doors.close(machine_id)
-        record = files.record()
-        self._volumes.thaw(files.volumes)  # nothing that waits to write could be killed
-        self._cgroups.kill_all(machine_id)
-        if record is not None:
-            self._kill_uncounted(files)
-            files.write_exit(ending.how(files, self._cgroups))
-            ending.see_out_monitor(files)
-        self._cgroups.remove(machine_id)
-        for isolation in ("crun", "gvisor"):
-            with contextlib.suppress(BadInput):
-                runtime_for(isolation, self._cloud.run).forget(machine_id)
-        unpin(files.user_namespace, files.network_namespace)
-        if record is not None:
-            self._network.release(record.link)
-        if files.disk.is_mount():
-            self._disks.abandon(files.disk)
-        self._volumes.release(files.volumes)
-        for point in mounts.mounts_below(files.directory):
-            mounts.unmount(point)
-        self._disks.remove(machine_id)
-        files.forget_run()
-
-    def _kill_uncounted(self, files: MachineFiles) -> None:
-        """Kill a first process that isn't in the machine's control group (a start that was killed half-way)."""
-        main = files.main()
-        if main is not None:
-            main_process.kill(main, _KILL_TIMEOUT)
+        release(self._parts, machine_id)
 
     def _execution(
-        self, machine_id: str, argv: tuple[str, ...], env: dict[str, str], user: str
+        self, machine_id: str, container: str, argv: tuple[str, ...], env: dict[str, str], user: str
     ) -> tuple[Execution, dict[str, Any]]:
         main, record = self._running(machine_id)
         if self._cgroups.is_frozen(machine_id):
             raise FailedPrecondition(f"machine {machine_id} is suspended", hint="start it first")
-        files = self._files(machine_id)
+        files: RunFiles = self._files(machine_id)
+        directory = files.directory
+        if record.several:
+            files, main = self._containers.running(machine_id, container)
         runtime = runtime_for(record.isolation, self._cloud.run)
         execution = Execution(
-            machine_id, runtime, files.directory, main.pid, lambda: self._cgroups.processes(machine_id)
+            files.runtime_id, runtime, directory, main.pid, lambda: self._cgroups.processes(files.group)
         )
         own = json.loads((files.bundle / "config.json").read_text())["process"]
         return execution, execution.process_of(own, argv, env, user)
@@ -430,7 +376,7 @@ class LocalHost:
     def _running(self, machine_id: str) -> tuple[MainProcess, Record]:
         files = self._files(machine_id)
         main, record = files.main(), files.record()
-        if main is None or record is None or not main_process.is_alive(main):
+        if main is None or record is None or not (record.several or main_process.is_alive(main)):
             raise FailedPrecondition(f"machine {machine_id} does not run", hint="start it first")
         return main, record
 
@@ -443,18 +389,7 @@ class LocalHost:
         return [path.name for path in place.iterdir() if _is_machine_id(path.name)] if place.is_dir() else []
 
     def _files(self, machine_id: str) -> MachineFiles:
-        return MachineFiles(self._cloud, check_machine_id(machine_id))
-
-    def _log(self, machine_id: str) -> MachineLog:
-        return MachineLog(self._cloud.logs / "machines" / check_machine_id(machine_id))
-
-
-def _signal_number(name: str) -> int:
-    """Return a signal's number; raises BadInput."""
-    try:
-        return signals.Signals[name].value
-    except KeyError:
-        raise BadInput(f"{name[:40]!r} is not a signal", hint="use a name like SIGTERM") from None
+        return self._parts.files(machine_id)
 
 
 def _is_machine_id(name: str) -> bool:

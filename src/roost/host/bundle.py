@@ -14,7 +14,7 @@ from pathlib import Path
 
 from roost.host.cgroups import Cgroups
 from roost.host.contract import MachineSpec
-from roost.host.machine_files import MachineFiles, write_whole
+from roost.host.machine_files import RunFiles, write_whole
 from roost.host.network_resolvers import resolvers
 from roost.host.oci_spec import HostTraits, Places, hosts_file, machine_config
 from roost.host.users import read_user
@@ -32,7 +32,7 @@ def etc(spec: MachineSpec) -> dict[str, str]:
 
 
 def write(
-    spec: MachineSpec, files: MachineFiles, binds: tuple[Path, ...], shown_etc: dict[str, str], cgroups: Cgroups
+    spec: MachineSpec, files: RunFiles, binds: tuple[Path, ...], shown_etc: dict[str, str], cgroups: Cgroups
 ) -> None:
     """Write the OCI configuration of a machine whose root is mounted; raises BadInput.
 
@@ -47,7 +47,7 @@ def write(
     if files.door.is_dir():
         shown |= dict.fromkeys(DOORS, files.door)
     user = read_user(files.root, spec.user)
-    places = Places(files.root, files.user_namespace, files.network_namespace, shown, binds, cgroups.name(spec.id))
+    places = Places(files.root, files.user_namespace, files.network_namespace, shown, binds, cgroups.name(files.group))
     config = machine_config(spec, user, places, host_traits(cgroups))
     write_whole(files.bundle / "config.json", json.dumps(config))
 

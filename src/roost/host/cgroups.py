@@ -1,10 +1,11 @@
 """Control groups of machines, on version 1, version 2 and the hybrid of both.
 
 State: the kernel's cgroup trees; a machine's group is CLOUD/MACHINE in every hierarchy, made and given
-its limits by crun. Roost itself freezes, thaws, reads, kills and removes by direct writes. Invariants:
-every wait for the kernel is bounded; whatever fails, a group that was frozen to be killed is thawed;
-removing what isn't there is no error. After a kill half-way a group may be left frozen: `thaw` or
-`kill_all` puts that right.
+its limits by crun. That of a machine with several containers is made here, and each container has a group
+of its own, CLOUD/MACHINE/CONTAINER, which may be given where a machine is asked for. Roost itself freezes,
+thaws, reads, kills and removes by direct writes. Invariants: every wait for the kernel is bounded; whatever
+fails, a group that was frozen to be killed is thawed; removing what isn't there is no error. After a kill
+half-way a group may be left frozen: `thaw` or `kill_all` puts that right.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from roost.host import mounts
 from roost.model.errors import FailedPrecondition, HostFailure, TimedOut
@@ -43,6 +45,23 @@ class Cgroups:
     def name(self, machine_id: str) -> str:
         """Return a machine's group, relative to each hierarchy's root."""
         return f"{self._parent}/{machine_id}"
+
+    def make(self, machine_id: str, resources: dict[str, Any]) -> None:
+        """Make a group for what several containers use together; `resources` as in an OCI configuration."""
+        limits = _limits(resources, unified=self.unified)
+        for controller in ("freezer", *limits):
+            group = self._group(controller, machine_id)
+            group.mkdir(parents=True, exist_ok=True)
+        if self.unified:
+            _delegate(self._hierarchies[""], self.name(machine_id), tuple(limits))
+        for controller, files in limits.items():
+            for name, value in files.items():
+                place = self._group(controller, machine_id) / name
+                try:
+                    if place.exists():
+                        _write(place, value)
+                except OSError as error:
+                    raise HostFailure(f"can't limit machine {machine_id}: {name}: {error.strerror}") from None
 
     def machines(self) -> list[str]:
         """Return the machines that have a group."""
@@ -207,6 +226,36 @@ def ensure_hierarchies(root: Path = ROOT) -> None:
         mounts.mount("cgroup", target, "cgroup", mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC, "hugetlb")
     except OSError as error:
         raise HostFailure(f"can't mount the hugetlb cgroup hierarchy: {error.strerror}") from None
+
+
+def _limits(resources: dict[str, Any], *, unified: bool) -> dict[str, dict[str, str]]:
+    """Return the files to write for OCI resources, in order, by controller."""
+    memory, cpu, pids = resources["memory"]["limit"], resources["cpu"], str(resources["pids"]["limit"])
+    quota, period = cpu.get("quota"), cpu.get("period", 100_000)
+    if unified:
+        weight = 1 + (cpu["shares"] - 2) * 9999 // 262142  # as the runtime converts it
+        return {
+            "memory": {"memory.max": str(memory)} | ({"memory.swap.max": "0"} if "swap" in resources["memory"] else {}),
+            "pids": {"pids.max": pids},
+            "cpu": {"cpu.weight": str(weight)} | ({"cpu.max": f"{quota} {period}"} if quota else {}),
+        }
+    swap = resources["memory"].get("swap")
+    return {
+        "memory": {"memory.limit_in_bytes": str(memory)} | ({"memory.memsw.limit_in_bytes": str(swap)} if swap else {}),
+        "pids": {"pids.max": pids},
+        "cpu": {"cpu.shares": str(cpu["shares"])}
+        | ({"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": str(quota)} if quota else {}),
+    }
+
+
+def _delegate(root: Path, name: str, controllers: tuple[str, ...]) -> None:
+    """Let the groups along the way to `name`, and those below it, have limits (version 2)."""
+    place = root
+    for part in ("", *name.split("/")):
+        place /= part
+        for controller in controllers:
+            with contextlib.suppress(OSError):  # the limit's own file tells when it was of no use
+                _write(place / "cgroup.subtree_control", f"+{controller}")
 
 
 def _hierarchies(root: Path) -> dict[str, Path]:

@@ -14,7 +14,9 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Protocol
 
+from roost.host.health import HealthResult
 from roost.model.machine import ExitInfo
+from roost.model.machine_config import Check
 from roost.model.volume import Usage as VolumeUsage
 
 
@@ -36,6 +38,30 @@ class VolumeMount:
 
     volume_id: str
     target: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One program of several in a machine, with everything resolved. `env` holds secrets."""
+
+    name: str
+    layers: tuple[Path, ...]
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict, repr=False)
+    cwd: str = "/"
+    user: str = ""
+    stop_signal: str = "SIGINT"
+    stop_timeout: float = 5.0
+    mounts: tuple[tuple[str, str], ...] = ()  # name of one of the machine's shared directories, path inside
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDirectory:
+    """A directory that the containers of a machine share while it runs, with a size limit of its own."""
+
+    name: str
+    storage_type: str  # disk | memory
+    size_mb: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +94,8 @@ class MachineSpec:
     isolation: str = "crun"  # crun | gvisor
     builder: bool = False  # may mount and unshare inside its own user namespace: for image builds only
     tty: bool = False
+    containers: tuple[ContainerSpec, ...] = ()  # with any, `layers`, `argv` and what goes with them mean nothing
+    shared: tuple[SharedDirectory, ...] = ()
 
 
 class RuntimeState(StrEnum):
@@ -80,6 +108,17 @@ class RuntimeState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ObservedContainer:
+    """A container that was started, as the host sees it now."""
+
+    name: str
+    pid: int  # 0 when it does not run
+    started_at: float
+    restarts: int  # as told at its latest start
+    last_exit: ExitInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """A machine as the host sees it now."""
 
@@ -88,6 +127,7 @@ class Observed:
     pid: int = 0  # of the main process in the host's pid namespace; 0 when it does not run
     started_at: float = 0.0
     last_exit: ExitInfo | None = None  # of the latest run, kept until the next start
+    containers: tuple[ObservedContainer, ...] = ()  # of a machine that has several, which has no pid itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +149,7 @@ class LogLine:
     stream: str  # stdout | stderr
     text: str
     offset: int
+    container: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +214,31 @@ class Host(Protocol):
         """Make the machine's disk, root, network and cgroup as far as missing, and run its main process.
 
         A machine that was stopped gets a fresh root. Returns when the main process was executed;
-        raises BadInput when the image has no such command or user.
+        raises BadInput when the image has no such command or user. Of a machine with containers only what
+        they share is made: `start_container` runs each.
         """
 
-    def stop(self, machine_id: str, *, signal: str, timeout: float) -> Observed:
-        """Send `signal`, wait `timeout` seconds, then kill; release all but the log. Thaws a frozen machine."""
+    def start_container(self, spec: MachineSpec, name: str, *, restarts: int = 0) -> None:
+        """Run one of the machine's containers, with a fresh root, unless it runs.
 
-    def signal(self, machine_id: str, signal: str) -> None:
-        """Send a signal to the main process."""
+        `restarts` is kept, for `observe` to tell. Raises BadInput when the image has no such command or user,
+        FailedPrecondition when the machine was not started or is suspended.
+        """
+
+    def stop_container(self, machine_id: str, name: str) -> None:
+        """Ask one container to end as its spec says, then kill it; not there is no error.
+
+        It is observed as ended by itself, so that its restart policy decides on.
+        """
+
+    def stop(self, machine_id: str, *, signal: str, timeout: float | None) -> Observed:
+        """Send `signal`, wait `timeout` seconds, then kill; release all but the log. Thaws a frozen machine.
+
+        For a machine with containers, "" and None mean what each container's spec says; they are asked at once.
+        """
+
+    def signal(self, machine_id: str, signal: str, *, container: str = "") -> None:
+        """Send a signal to the main process; of a machine with containers, to that of one or ("") of each."""
 
     def freeze(self, machine_id: str) -> None:
         """Stop all its processes' clocks; their memory stays. Returns when they are frozen."""
@@ -203,11 +261,20 @@ class Host(Protocol):
         timeout: float = 60.0,
         env: dict[str, str] | None = None,
         user: str = "",
+        container: str = "",
     ) -> ExecResult:
-        """Run a command inside; raises TimedOut after `timeout` seconds (the command is killed then)."""
+        """Run a command inside; raises TimedOut after `timeout` seconds (the command is killed then).
 
-    def console(self, machine_id: str, argv: tuple[str, ...], *, rows: int, columns: int) -> Console:
-        """Run a command with a terminal inside a running machine."""
+        A machine with containers has no inside of its own: `container` says which; raises NotFound.
+        """
+
+    def console(
+        self, machine_id: str, argv: tuple[str, ...], *, rows: int, columns: int, container: str = ""
+    ) -> Console:
+        """Run a command with a terminal inside a running machine, or one of its containers."""
+
+    def ask_inside(self, machine_id: str, check: Check) -> HealthResult:
+        """Run a check from inside the machine, where 127.0.0.1 is its own. Never raises for what the machine does."""
 
     def observe(self, machine_id: str) -> Observed:
         """Look at one machine. Reads a few files; cheap enough to be called often."""
@@ -227,8 +294,16 @@ class Host(Protocol):
     def set_memory_limit(self, machine_id: str, limit: int) -> None:
         """Let a running machine use so many bytes until its next start; raises FailedPrecondition if it uses more."""
 
-    def logs(self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000) -> list[LogLine]:
-        """Return up to `limit` log lines from `offset` on; a negative offset means the last `limit` lines."""
+    def logs(
+        self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000, container: str = ""
+    ) -> list[LogLine]:
+        """Return up to `limit` log lines from `offset` on; a negative offset means the last `limit` lines.
+
+        Each container has a log of its own, with offsets of its own.
+        """
+
+    def logged_containers(self, machine_id: str) -> list[str]:
+        """Return the containers of a machine, "" for itself, that have a log."""
 
     def create_volume(self, volume_id: str, size_gb: int, *, snapshot_id: str = "", source_volume_id: str = "") -> None:
         """Make a volume: empty, or a copy of a snapshot or of another volume, which may be in use.

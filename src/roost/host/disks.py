@@ -25,6 +25,7 @@ _GB = 1 << 30
 _FICLONE = 0x40049409
 _SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN
 _DROP_DIRTY = 2  # neither log nor data is flushed
+_TEMPORARY = ".temporary"
 _POOL_SHARE = 0.6
 _POOL_MIN = 2 * _GB
 _MKFS_TIMEOUT = 120.0
@@ -123,9 +124,33 @@ class Disks:
         """Return where a machine's disk is, or would be."""
         return self._disks / f"{machine_id}.img"
 
+    def mount_temporary(self, machine_id: str, name: str, storage: str, size_mb: int, target: Path) -> None:
+        """Mount an empty directory of `size_mb` that all may write to, on disk or in memory; it goes with the disk.
+
+        Raises InsufficientCapacity or HostFailure.
+        """
+        image = self._disks / f"{machine_id}.{name}{_TEMPORARY}"
+        try:
+            if storage == "memory":
+                options = f"size={size_mb}m,mode=0777"
+                mounts.mount("tmpfs", target, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, options)
+                return
+            image.unlink(missing_ok=True)
+            with image.open("xb") as file:
+                image.chmod(0o600)
+                file.truncate(size_mb << 20)
+            run(["mkfs.ext4", *_MKFS_DISK, "-E", _MKFS_EXTENDED, str(image)], timeout=_MKFS_TIMEOUT)
+            self.mount_image(image, target)
+            target.chmod(0o777)
+        except OSError as error:
+            raise explain(self._cloud, error, f"make the volume {name} of machine {machine_id}") from None
+
     def remove(self, machine_id: str) -> None:
-        """Delete a machine's disk, whose mount must be gone; none there is no error."""
+        """Delete a machine's disks, whose mounts must be gone; none there is no error."""
         self.image(machine_id).unlink(missing_ok=True)
+        if self._disks.is_dir():
+            for image in self._disks.glob(f"{machine_id}.*{_TEMPORARY}"):
+                image.unlink(missing_ok=True)
 
     def machines(self) -> list[str]:
         """Return the ids of the machines that have a disk."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from roost.host import main_process
 from roost.host.cgroups import Cgroups
-from roost.host.machine_files import MachineFiles, MainProcess
+from roost.host.machine_files import MainProcess, RunFiles
 from roost.model.machine import ExitInfo
 
 _NOTE_TIMEOUT = 2.0
@@ -20,7 +20,7 @@ _POLITE_TIME = 0.5
 _KILL_TIMEOUT = 5.0
 
 
-def how(files: MachineFiles, cgroups: Cgroups) -> ExitInfo | None:
+def how(files: RunFiles, cgroups: Cgroups) -> ExitInfo | None:
     """Return how the latest run ended; None when it never ran or nobody saw the end."""
     if files.main() is None:
         return files.exit()
@@ -34,13 +34,13 @@ def how(files: MachineFiles, cgroups: Cgroups) -> ExitInfo | None:
         return files.exit()
     return main_process.exit_info(
         int(text),
-        oom_kills=cgroups.oom_kills(files.machine_id),
+        oom_kills=cgroups.oom_kills(files.group),
         requested=files.stopping.exists(),
         at=files.exit_code.stat().st_mtime,
     )
 
 
-def see_out_monitor(files: MachineFiles) -> None:
+def see_out_monitor(files: RunFiles) -> None:
     """Wait for the monitor, which ends by itself after the machine, and kill it if it doesn't."""
     monitor = _monitor(files)
     if monitor is None:
@@ -49,11 +49,11 @@ def see_out_monitor(files: MachineFiles) -> None:
         main_process.kill(monitor, _KILL_TIMEOUT)
 
 
-def _monitor(files: MachineFiles) -> MainProcess | None:
+def _monitor(files: RunFiles) -> MainProcess | None:
     """Return the machine's conmon if it lives; its command line names the machine."""
     with contextlib.suppress(ValueError):
         pid = int(_text(files.monitor_pid))
-        if files.machine_id in _text(Path(f"/proc/{pid}/cmdline")):
+        if files.runtime_id in _text(Path(f"/proc/{pid}/cmdline")):
             return MainProcess(pid, main_process.start_ticks(pid), 0.0)
     return None
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import h11
 
+from roost.host.network_namespace import inside
 from roost.model.machine_config import Check
 
 MAX_BODY = 4096  # bytes of an answer that are read and shown
@@ -117,6 +118,11 @@ async def check(check: Check, address: str) -> HealthResult:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         return HealthResult(False, f"{where}: {reason}", listening)
+
+
+def check_inside(spec: Check, network_namespace: Path) -> HealthResult:
+    """Run one check from inside a machine's network, where 127.0.0.1 is the machine's own; blocks."""
+    return inside(network_namespace, lambda: asyncio.run(check(spec, "127.0.0.1")), timeout=spec.timeout + 5)
 
 
 async def _ask(check: Check, where: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> HealthResult:

@@ -1,7 +1,7 @@
 """A machine's log: conmon writes it, this reads it and keeps it from growing.
 
-It owns one directory with one file, `output.log`, in the CRI format: a line
-`2024-05-01T10:00:00.123456789+00:00 stdout F text`, with `P` instead of `F` when the text goes on in the
+It owns one directory with one file, `output.log`, or one per container, `CONTAINER.container.log`, in the
+CRI format: a line `2024-05-01T10:00:00.123456789+00:00 stdout F text`, with `P` instead of `F` when the text goes on in the
 stream's next record. conmon opens the file for appending and never has to be told anything.
 
 Bounding punches a hole: the blocks of the oldest part are given back to the file system and the file
@@ -30,16 +30,17 @@ from roost.model.errors import HostFailure
 _BLOCK = 1 << 16  # unit of reading and of punching; a multiple of every file system's block
 _KEEP_SIZE_AND_PUNCH = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 _LINE_END = re.compile(rb"\n\S{20,40} std(?:out|err) F ")  # misses one at a block's edge: never too many
+_OF_CONTAINER = ".container.log"
 SETTLED = 1.0  # seconds after which an unfinished last line is shown as it is (a prompt, a last word)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class MachineLog:
-    """The log below `directory`. Any number of readers may read while conmon writes."""
+    """The log below `directory`, or that of a container. Any number of readers may read while conmon writes."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, container: str = "") -> None:
         self._directory = directory
-        self.path = directory / "output.log"
+        self.path = directory / (f"{container}{_OF_CONTAINER}" if container else "output.log")
 
     def prepare(self) -> Path:
         """Make the directory and return the path for `conmon --log-path k8s-file:PATH`."""
@@ -103,9 +104,18 @@ class MachineLog:
         finally:
             os.close(descriptor)
 
+    def containers(self) -> list[str]:
+        """Return the containers that have a log here, by name, "" for the machine itself."""
+        if not self._directory.is_dir():
+            return []
+        names = sorted(path.name.removesuffix(_OF_CONTAINER) for path in self._directory.glob(f"*{_OF_CONTAINER}"))
+        return ["", *names] if self.path.exists() or not names else names
+
     def remove(self) -> None:
-        """Remove the log and its directory, if nothing else is in there. Removing it twice is fine."""
+        """Remove the log, its containers' too, and its directory, if nothing else is in there. Twice is once."""
         self.path.unlink(missing_ok=True)
+        for path in self._directory.glob(f"*{_OF_CONTAINER}"):
+            path.unlink(missing_ok=True)
         try:
             self._directory.rmdir()
         except OSError as error:

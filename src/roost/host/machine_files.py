@@ -1,6 +1,7 @@
 """What the host remembers about one machine: a directory below the cloud's run directory (memory).
 
-State: RUN/m/MACHINE. `machine.json` is written first and removed last, so that whatever a kill left
+State: RUN/m/MACHINE, and below that `c/CONTAINER` for each container of a machine that has several, laid out
+the same way. `machine.json` is written first and removed last, so that whatever a kill left
 half-made is found and undone; `main.json` says that the main process was started; `exit.json` tells of
 the latest run and is all that remains after a stop. Files are written whole (a rename), mode 0600: the
 OCI configuration holds secrets. After a reboot the directory is gone, and so is all that it told of.
@@ -32,6 +33,16 @@ class Record:
     link: str  # the name its network link was prepared under
     isolation: str
     builder: bool
+    several: bool = False  # it has containers: what they share, and no program of its own
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRecord:
+    """What ending a container, and deciding on its restart, needs to know of its start."""
+
+    restarts: int  # in the current back-off window
+    stop_signal: str
+    stop_timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,50 +54,49 @@ class MainProcess:
     started_at: float
 
 
-class MachineFiles:
-    """The places and records of one machine."""
+class RunFiles:
+    """The places and records of one program that the runtime runs: a machine's, or one of its containers."""
 
-    def __init__(self, cloud: Cloud, machine_id: str) -> None:
-        self.machine_id = machine_id
-        self.directory = directory(cloud) / machine_id
+    def __init__(self, directory: Path, runtime_id: str, group: str) -> None:
+        self.runtime_id = runtime_id  # what the runtime and conmon call it
+        self.group = group  # its control group, below the cloud's
+        self.directory = directory
         self.bundle = self.directory / "b"
         self.root = self.directory / "root"
         self.disk = self.directory / "disk"
         self.layers = self.directory / "layers"
         self.binds = self.directory / "binds"
-        self.volumes = self.directory / "volumes"  # the volumes in use, each under its id
         self.etc = self.directory / "etc"
-        self.door = self.directory / "api"  # what the machine sees as /.fly: its API's socket
         self.user_namespace = self.directory / "user"
         self.network_namespace = self.directory / "net"
         self.exits = self.directory / "exits"
-        self.exit_code = self.exits / machine_id  # conmon writes it; its time is the time of the exit
+        self.exit_code = self.exits / runtime_id  # conmon writes it; its time is the time of the exit
         self.pid = self.directory / "pid"
         self.monitor_pid = self.directory / "conmon.pid"
+        self.door = self.directory / "api"  # what the machine sees as /.fly: its API's socket
         self.stopping = self.directory / "stopping"
+        self.upper_name, self.work_name = "upper", "work"  # below the disk
         self._record = self.directory / "machine.json"
         self._main = self.directory / "main.json"
         self._exit = self.directory / "exit.json"
 
     @property
     def upper(self) -> Path:
-        """The machine's writable layer, on its mounted disk."""
-        return self.disk / "upper"
+        """Its writable layer, on the machine's mounted disk."""
+        return self.disk / self.upper_name
 
-    def make(self, record: Record) -> None:
+    def make(self, record: Record | ContainerRecord) -> None:
         """Make the directories, with the record first. The former run is forgotten."""
         self.directory.mkdir(mode=_PASSABLE, parents=True, exist_ok=True)
         self._exit.unlink(missing_ok=True)
         write_whole(self._record, json.dumps(asdict(record)))
-        for place in (self.bundle, self.disk, self.layers, self.volumes, self.exits):
+        for place in self._private():
             place.mkdir(mode=0o700, exist_ok=True)
         for place in (self.root, self.binds, self.etc):
             place.mkdir(mode=_PASSABLE, exist_ok=True)
 
-    def record(self) -> Record | None:
-        """Return the record of the run that is under way or left things behind."""
-        data = _load(self._record)
-        return Record(**data) if data else None
+    def _private(self) -> tuple[Path, ...]:
+        return (self.bundle, self.layers, self.exits)
 
     def write_main(self, main: MainProcess) -> None:
         """Remember the main process."""
@@ -106,6 +116,40 @@ class MachineFiles:
         """Return how the latest run ended, if it was kept."""
         data = _load(self._exit)
         return ExitInfo(**data) if data else None
+
+
+class MachineFiles(RunFiles):
+    """The places and records of one machine."""
+
+    def __init__(self, cloud: Cloud, machine_id: str) -> None:
+        super().__init__(directory(cloud) / machine_id, machine_id, machine_id)
+        self.machine_id = machine_id
+        self.volumes = self.directory / "volumes"  # the volumes in use, each under its id
+        self.shared = self.directory / "shared"  # the directories that its containers share, each under its name
+        self._containers = self.directory / "c"
+
+    def record(self) -> Record | None:
+        """Return the record of the run that is under way or left things behind."""
+        data = _load(self._record)
+        return Record(**data) if data else None
+
+    def container(self, name: str) -> ContainerFiles:
+        """Return the places of one of its containers, there or not."""
+        return ContainerFiles(self, self._containers / name, name)
+
+    def containers(self) -> list[ContainerFiles]:
+        """Return the places of the containers that were begun, by name."""
+        if not self._containers.is_dir():
+            return []
+        return [self.container(path.name) for path in sorted(self._containers.iterdir())]
+
+    def make_shared(self) -> None:
+        """Make the places for what several containers share."""
+        for place in (self.shared, self._containers):
+            place.mkdir(mode=_PASSABLE, exist_ok=True)
+
+    def _private(self) -> tuple[Path, ...]:
+        return (*super()._private(), self.disk, self.volumes)
 
     def forget_run(self) -> None:
         """Remove all but how the run ended; the record goes last."""
@@ -132,6 +176,30 @@ class MachineFiles:
             mounts.unmount(point)
         if left := mounts.mounts_below(self.directory):
             raise HostFailure(f"can't clean up machine {self.machine_id}: {left[0]} stays mounted")
+
+
+class ContainerFiles(RunFiles):
+    """The places and records of one container; namespaces and disk are the machine's."""
+
+    def __init__(self, machine: MachineFiles, directory: Path, name: str) -> None:
+        super().__init__(directory, f"{machine.machine_id}.{name}", f"{machine.group}/{name}")
+        self.name = name
+        self.disk = machine.disk
+        self.door = machine.door
+        self.user_namespace, self.network_namespace = machine.user_namespace, machine.network_namespace
+        self.upper_name, self.work_name = f"c/{name}/upper", f"c/{name}/work"
+
+    def record(self) -> ContainerRecord | None:
+        """Return the record of the run that is under way or left things behind."""
+        data = _load(self._record)
+        return ContainerRecord(**data) if data else None
+
+    def remove(self) -> None:
+        """Remove everything, the writable layer too."""
+        for point in mounts.mounts_below(self.directory):
+            mounts.unmount(point)
+        shutil.rmtree(self.disk / "c" / self.name, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def directory(cloud: Cloud) -> Path:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from roost.host.machine_files import MainProcess
+from roost.model.errors import BadInput
 from roost.model.machine import ExitInfo
 
 _LOOK_AGAIN = 0.02  # seconds between looks at a process that has been asked to end
@@ -135,6 +136,14 @@ def _signal_masks(pid: int) -> dict[str, int]:
         return {}
     rows = (line.partition(":") for line in lines)
     return {name: int(value, 16) for name, _, value in rows if name in ("SigBlk", "SigIgn", "SigCgt")}
+
+
+def signal_number(name: str) -> int:
+    """Return a signal's number; raises BadInput."""
+    try:
+        return signal.Signals[name].value
+    except KeyError:
+        raise BadInput(f"{name[:40]!r} is not a signal", hint="use a name like SIGTERM") from None
 
 
 def exit_info(code: int, *, oom_kills: int, requested: bool, at: float) -> ExitInfo:

@@ -72,7 +72,7 @@ def machine_config(spec: MachineSpec, user: User, places: Places, traits: HostTr
             "uidMappings": [{"containerID": 0, "hostID": uid_base(spec.slot), "size": IDS}],
             "gidMappings": [{"containerID": 0, "hostID": uid_base(spec.slot), "size": IDS}],
             "cgroupsPath": f"/{places.cgroup}",
-            "resources": _resources(spec, traits),
+            "resources": resources(spec, traits),
             "seccomp": seccomp.profile(architecture=traits.architecture, builder=spec.builder),
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
@@ -115,7 +115,8 @@ def _namespaces(places: Places) -> list[dict[str, str]]:
     ]
 
 
-def _resources(spec: MachineSpec, traits: HostTraits) -> dict[str, Any]:
+def resources(spec: MachineSpec, traits: HostTraits) -> dict[str, Any]:
+    """Return the limits of a machine, or of the containers of one together."""
     memory = spec.memory_mb << 20
     period = 100_000
     limits: dict[str, Any] = {

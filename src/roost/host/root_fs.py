@@ -17,13 +17,11 @@ from pathlib import Path
 
 from roost.host import mounts
 from roost.host.contract import MachineSpec
-from roost.host.machine_files import MachineFiles
+from roost.host.machine_files import RunFiles
 from roost.model.errors import BadInput, HostFailure
 
-_UPPER, _WORK = "upper", "work"
 
-
-def assemble(spec: MachineSpec, files: MachineFiles, userns: int, etc: Mapping[str, str]) -> None:
+def assemble(spec: MachineSpec, files: RunFiles, userns: int, etc: Mapping[str, str]) -> None:
     """Mount the root at `files.root` on top of the mounted disk; `userns` maps the ids.
 
     `etc` maps names in /etc to the texts that the machine finds there. Raises HostFailure, or BadInput for an image
@@ -31,8 +29,8 @@ def assemble(spec: MachineSpec, files: MachineFiles, userns: int, etc: Mapping[s
     """
     if not spec.layers:
         raise BadInput(f"machine {spec.id} has no image layers")
-    for name in (_UPPER, _WORK):
-        (files.disk / name).mkdir(mode=0o755, exist_ok=True)
+    for name in (files.upper_name, files.work_name):
+        (files.disk / name).mkdir(mode=0o755, parents=True, exist_ok=True)
     if etc:
         _write_etc(spec.layers, files.upper / "etc", etc)
     opened: list[int] = []
@@ -40,7 +38,7 @@ def assemble(spec: MachineSpec, files: MachineFiles, userns: int, etc: Mapping[s
         for number, layer in enumerate(spec.layers):
             opened.append(_attach(layer, files.layers / str(number), userns, read_only=True))
         opened.append(_attach(files.disk, files.layers / "disk", userns, read_only=False))
-        mounts.overlay(files.root, opened[:-1], opened[-1], upper_name=_UPPER, work_name=_WORK)
+        mounts.overlay(files.root, opened[:-1], opened[-1], upper_name=files.upper_name, work_name=files.work_name)
     except OSError as error:
         raise HostFailure(
             f"can't mount the root of machine {spec.id}: {error.strerror} ({error.filename})",
@@ -70,7 +68,7 @@ def _write_etc(layers: Sequence[Path], target: Path, texts: Mapping[str, str]) -
         file.chmod(0o644)
 
 
-def attach_binds(spec: MachineSpec, files: MachineFiles, userns: int) -> tuple[Path, ...]:
+def attach_binds(spec: MachineSpec, files: RunFiles, userns: int) -> tuple[Path, ...]:
     """Mount the sources of the spec's binds with mapped ids; returns where they are, in order."""
     places = []
     for number, bind in enumerate(spec.binds):
@@ -87,7 +85,7 @@ def attach_binds(spec: MachineSpec, files: MachineFiles, userns: int) -> tuple[P
     return tuple(places)
 
 
-def hide(files: MachineFiles) -> None:
+def hide(files: RunFiles) -> None:
     """Take the root and the binds out of the host's mount table; the container has them by now."""
     mounts.unmount(files.root)
     for place in files.binds.iterdir():

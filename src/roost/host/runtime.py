@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roost.host import mounts
-from roost.host.machine_files import MachineFiles
+from roost.host.machine_files import RunFiles
 from roost.host.process import Completed, run
 from roost.model.errors import BadInput, HostFailure, RoostError, TimedOut
 
@@ -44,7 +44,7 @@ class Runtime:
     root: Path
     arguments: tuple[str, ...] = ()
 
-    def create(self, files: MachineFiles, log: Path, *, tty: bool) -> int:
+    def create(self, files: RunFiles, log: Path, *, tty: bool) -> int:
         """Make the container and its monitor; returns the pid of its first process, which waits for `start`.
 
         Raises BadInput when the image can't run the command, HostFailure or TimedOut otherwise.
@@ -60,7 +60,7 @@ class Runtime:
             os.close(reader)
         if isinstance(pid := answer.get("data"), int) and pid > 0:
             return pid
-        raise refusal(str(answer.get("message", "")), files.machine_id)
+        raise refusal(str(answer.get("message", "")), files.runtime_id)
 
     def start(self, machine_id: str) -> None:
         """Let a created container execute its command; raises BadInput or HostFailure."""
@@ -76,12 +76,12 @@ class Runtime:
         """Remove what the runtime keeps about a machine whose processes are gone."""
         shutil.rmtree(self.root / machine_id, ignore_errors=True)
 
-    def _monitor(self, files: MachineFiles, log: Path, tty: bool, sync_pipe: int) -> None:
+    def _monitor(self, files: RunFiles, log: Path, tty: bool, sync_pipe: int) -> None:
         runtime_arguments = [f"--runtime-arg={word}" for word in self._base()[1:]]
         run(
             [
                 "conmon", "--api-version", "1",
-                "--cid", files.machine_id, "--cuuid", files.machine_id, "--name", files.machine_id,
+                "--cid", files.runtime_id, "--cuuid", files.runtime_id, "--name", files.runtime_id,
                 "--runtime", self.program, *runtime_arguments,
                 "--bundle", str(files.bundle),
                 "--container-pidfile", str(files.pid), "--conmon-pidfile", str(files.monitor_pid),

@@ -156,7 +156,6 @@ def check_containers(config: MachineConfig, where: str) -> None:
         raise BadInput(f"{where}.volumes is for containers, and there are none", hint="use mounts for a kept volume")
     if not parts:
         return
-    raise_not_yet(where)
     if len(parts) > MAX_CONTAINERS:
         raise BadInput(f"{where}: a machine can have {MAX_CONTAINERS} containers, not {len(parts)}")
     if config.init != Init():
@@ -229,8 +228,3 @@ def _unique(names: Iterable[str], where: str) -> None:
         if name in seen:
             raise BadInput(f"{where}: {name[:40]!r} is there twice")
         seen.add(name)
-
-
-def raise_not_yet(where: str) -> None:
-    """Refuse them all: the host can't run them yet."""
-    raise BadInput(f"{where}.containers and {where}.processes are not supported", hint="use one machine for each")

@@ -1,0 +1,118 @@
+"""Starting a machine: its namespaces, addresses, disk, root and program; or what its containers share.
+
+State owned: none. Invariant: the record is written before anything is made, so that whatever a kill or an
+error leaves is found and undone by `releasing.release`; a start never goes on from a half-made machine.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import Future
+from dataclasses import replace
+
+from roost.host import bundle, main_process, root_fs
+from roost.host.contract import BindMount, MachineSpec
+from roost.host.machine_files import MachineFiles, MainProcess, Record
+from roost.host.oci_spec import resources
+from roost.host.parts import Parts
+from roost.host.runtime import Runtime
+
+
+class Starting:
+    """Starts machines of which nothing is left from before."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def start(self, spec: MachineSpec, runtime: Runtime) -> None:
+        """Make the machine and run its program; raises what the host's `start` raises, with things left half-made."""
+        files = self._parts.files(spec.id)
+        network = self._begin(spec, files)
+        try:
+            pid = self._create(spec, runtime, files)
+        finally:
+            network.result()
+        main = MainProcess(pid, main_process.start_ticks(pid), time.time())
+        root_fs.hide(files)
+        self._parts.faults("host.start.start")
+        runtime.start(spec.id)
+        self._parts.faults("host.start.main")
+        files.write_main(main)
+
+    def prepare(self, spec: MachineSpec) -> None:
+        """Make what the containers of a machine share; raises and leaves things as `start` does."""
+        parts, files = self._parts, self._parts.files(spec.id)
+        network = self._begin(spec, files)
+        try:
+            parts.faults("host.shared.disk")
+            parts.spare_disks.provide(spec.id, spec.disk_gb, files.disk)
+            with_volumes(spec, files, parts)
+            parts.faults("host.shared.directories")
+            files.make_shared()
+            for directory in spec.shared:
+                place = files.shared / directory.name
+                place.mkdir(mode=0o700, exist_ok=True)
+                parts.disks.mount_temporary(spec.id, directory.name, directory.storage_type, directory.size_mb, place)
+            parts.faults("host.shared.group")
+            parts.cgroups.make(spec.id, resources(spec, bundle.host_traits(parts.cgroups)))
+            self._open_door(spec, files)
+        finally:
+            network.result()
+        parts.faults("host.shared.ready")
+        files.write_main(MainProcess(0, 0, time.time()))
+
+    def _begin(self, spec: MachineSpec, files: MachineFiles) -> Future[None]:
+        """Write the record and pin the namespaces; their addresses are set meanwhile."""
+        parts = self._parts
+        parts.faults("host.start.namespaces")
+        pair, link = parts.namespaces.take()
+        try:
+            parts.faults("host.start.record")
+            files.make(Record(spec.slot, link, spec.isolation, spec.builder, bool(spec.containers)))
+            pair.pin(spec.slot, files.user_namespace, files.network_namespace)
+        except BaseException:
+            pair.close()
+            raise
+        parts.faults("host.start.network")
+        return parts.beside.submit(
+            parts.network.assign, files.network_namespace, link, spec.network, spec.ipv4, spec.ipv6
+        )
+
+    def _create(self, spec: MachineSpec, runtime: Runtime, files: MachineFiles) -> int:
+        """Make the machine's root and its container; return the pid that will become the main process."""
+        parts = self._parts
+        parts.faults("host.start.disk")
+        parts.spare_disks.provide(spec.id, spec.disk_gb, files.disk)
+        spec = with_volumes(spec, files, parts)
+        parts.faults("host.start.root")
+        userns = parts.namespaces.idmap(spec.slot)
+        try:
+            texts = bundle.etc(spec)
+            root_fs.assemble(spec, files, userns, {} if spec.builder else texts)
+            binds = root_fs.attach_binds(spec, files, userns)
+        finally:
+            os.close(userns)
+        parts.faults("host.start.bundle")
+        self._open_door(spec, files)
+        bundle.write(spec, files, binds, texts if spec.builder else {}, parts.cgroups)
+        parts.faults("host.start.create")
+        return runtime.create(files, parts.log(spec.id).prepare(), tty=spec.tty)
+
+    def _open_door(self, spec: MachineSpec, files: MachineFiles) -> None:
+        if self._parts.doors and spec.isolation == "crun" and not spec.builder:
+            files.door.mkdir(mode=0o755)
+            self._parts.doors.open(spec.id, files.door)
+
+
+def with_volumes(spec: MachineSpec, files: MachineFiles, parts: Parts) -> MachineSpec:
+    """Mount the machine's volumes; return the spec in which they are binds like any other."""
+    for volume in spec.volumes:
+        parts.volumes.mount(volume.volume_id, files.volumes / volume.volume_id)
+    return as_binds(spec, files)
+
+
+def as_binds(spec: MachineSpec, files: MachineFiles) -> MachineSpec:
+    """Return the spec in which the machine's volumes, mounted, are binds like any other."""
+    volumes = (BindMount(files.volumes / v.volume_id, v.target, read_only=False) for v in spec.volumes)
+    return replace(spec, binds=(*spec.binds, *volumes))
