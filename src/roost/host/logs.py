@@ -1,8 +1,8 @@
 """A machine's log: conmon writes it, this reads it and keeps it from growing.
 
 It owns one directory with one file, `output.log`, or one per container, `CONTAINER.container.log`, in the
-CRI format: a line `2024-05-01T10:00:00.123456789+00:00 stdout F text`, with `P` instead of `F` when the text goes on in the
-stream's next record. conmon opens the file for appending and never has to be told anything.
+CRI format: a line `2024-05-01T10:00:00.123456789+00:00 stdout F text`, with `P` instead of `F` when the text
+goes on in the stream's next record. conmon opens the file for appending and never has to be told anything.
 
 Bounding punches a hole: the blocks of the oldest part are given back to the file system and the file
 keeps its length. So an offset is a byte position for ever, no line is lost to a reader, nothing is
