@@ -152,10 +152,10 @@ class SignalMachine(Body):
 class ExecCommand(Body):
     """`POST .../exec`. `cmd` is the older form: one string, split as a shell would split words."""
 
-    not_acted_on = ("container",)
     may_hold_nul = ("stdin",)
     command: _Words | None = None
     cmd: str = ""
+    container: str = ""
     stdin: str = ""
     timeout: Duration | None = None
 

@@ -43,6 +43,7 @@ async def console(
     command: Annotated[list[str], Query()] = [],  # noqa: B006
     rows: str = "24",
     columns: str = "80",
+    container: str = "",
 ) -> None:
     """Run a command with a terminal in a machine; without a command, a shell."""
     control: Control = websocket.app.state.control
@@ -55,7 +56,7 @@ async def console(
         argv = check_argv(command)
         size = terminal_size([rows, columns])
         terminal = await long_calls.run(
-            lambda: control.machines.console(app, machine_id, argv, rows=size[0], columns=size[1])
+            lambda: control.machines.console(app, machine_id, argv, rows=size[0], columns=size[1], container=container)
         )
     except RoostError as error:
         await _refuse(websocket, error)

@@ -16,6 +16,7 @@ from roost.control.contract import (
     AppStatus,
     CheckStatus,
     CloudStatus,
+    ContainerStatus,
     LogEntry,
     Principal,
     SecretInfo,
@@ -77,6 +78,7 @@ def machine_to_json(
     *,
     events: Sequence[Event] = (),
     checks: Sequence[CheckStatus] = (),
+    containers: Sequence[ContainerStatus] = (),
     summary: bool = False,
 ) -> Json:
     """Return a machine; `summary` drops config, checks and events (reference, section 1.3)."""
@@ -104,7 +106,22 @@ def machine_to_json(
         out["events"] = [event_to_json(event) for event in events]
         out["checks"] = [check_to_json(check) for check in checks]
         out["host_status"] = "ok"
+        if containers:
+            out["containers"] = [container_to_json(container) for container in containers]
     return out
+
+
+def container_to_json(container: ContainerStatus) -> Json:
+    """Return one of several containers of a machine."""
+    return {
+        "name": container.name,
+        "state": container.state,
+        "image": container.image,
+        "image_ref": image_ref_to_json(container.image, container.image_digest),
+        "restart_count": container.restarts,
+        "started_at": time_to_json(container.started_at) if container.started_at else None,
+        "last_exit": exit_to_json(container.last_exit) if container.last_exit else None,
+    }
 
 
 def image_ref_to_json(reference: str, digest: str) -> Json:
@@ -259,7 +276,7 @@ def log_to_json(entry: LogEntry) -> Json:
         "stream": entry.stream,
         "message": entry.text,
         "source": entry.source,
-    }
+    } | ({"container": entry.container} if entry.container else {})
 
 
 def operation_to_json(operation: Operation) -> Json:

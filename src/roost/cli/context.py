@@ -27,6 +27,9 @@ CONFIG_FILES = ("roost.toml", "fly.toml", "fly.json")
 
 AppOption = Annotated[str, typer.Option("-a", "--app", metavar="APP", help="The app; else $ROOST_APP or roost.toml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+ContainerOption = Annotated[
+    str, typer.Option("--container", metavar="NAME", help="Of a machine with several containers; else the first.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 HomeOption = Annotated[
     Path | None, typer.Option("--home", metavar="DIR", help="The cloud's directory (default /var/lib/roost).")

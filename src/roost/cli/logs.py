@@ -31,9 +31,11 @@ def logs(
 
 
 def render(line: Mapping[str, Any]) -> str:
-    """Return a log line as text: time, machine, message; colours that the app wrote are kept. Pure."""
+    """Return a log line as text: time, machine (and container), message; colours that the app wrote are kept. Pure."""
     at = output.printable(str(line.get("timestamp", "")))
     where = output.printable(str(line.get("machine") or line.get("source") or ""))
+    if line.get("container"):
+        where += f"/{output.printable(str(line['container']))}"
     return f"{at} {where} {output.printable(str(line.get('message', '')), colours=True)}"
 
 

@@ -180,11 +180,14 @@ def execute(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
     app: context.AppOption = "",
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, max=3600)] = 60,
+    container: context.ContainerOption = "",
     as_json: context.JsonOption = False,
 ) -> None:
     """Run a command in a started machine; ends with its exit code."""
     with context.client() as client:
-        found = client.machines.exec(context.app_name(app), check_machine_id(machine_id), command, timeout=timeout)
+        found = client.machines.exec(
+            context.app_name(app), check_machine_id(machine_id), command, timeout=timeout, container=container
+        )
     if as_json:
         output.say_json(found)
     else:

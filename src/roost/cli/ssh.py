@@ -22,6 +22,7 @@ _ORDER = ("started", "suspended", "stopped", "created")  # which machine to take
 def console(
     app: context.AppOption = "",
     machine: Annotated[str, typer.Option("--machine", metavar="ID", help="This machine, else any.")] = "",
+    container: context.ContainerOption = "",
     command: Annotated[str, typer.Option("-C", "--command", metavar="COMMAND", help="In place of a shell.")] = "",
 ) -> None:
     """Open a terminal in a machine of the app, which is woken if it sleeps; ends with the command's exit code."""
@@ -35,7 +36,7 @@ def console(
     with context.client() as client:
         machine_id = _choose(client, name, check_machine_id(machine) if machine else "")
         rows, columns = window_size()
-        opened = client.machines.console(name, machine_id, argv, rows=rows, columns=columns)
+        opened = client.machines.console(name, machine_id, argv, rows=rows, columns=columns, container=container)
         try:
             code = attach(opened)
         finally:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from roost.control.contract_machines import CheckStatus, Leases, Machines, Memory, Updates
+from roost.control.contract_machines import CheckStatus, ContainerStatus, Leases, Machines, Memory, Updates
 from roost.edge.contract import EdgeStatus
 from roost.model.app import App, Release
 from roost.model.app_config import AppConfig
@@ -27,7 +27,8 @@ from roost.model.operation import Operation, Progress
 from roost.model.replay import Kept
 from roost.model.volume import DEFAULT_RETENTION, Snapshot, Usage, Volume
 
-__all__ = ["CheckStatus", "Leases", "Machines", "Memory", "Updates"]  # of machines, named here as all the others
+# of machines, named here as all the others
+__all__ = ["CheckStatus", "ContainerStatus", "Leases", "Machines", "Memory", "Updates"]
 
 ADMIN = "admin"  # may do everything
 READER = "reader"  # may look, and change nothing
@@ -85,6 +86,7 @@ class LogEntry:
     stream: str  # stdout | stderr
     text: str
     source: str
+    container: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from roost.host.contract import Console, ExecResult, ProcessInfo
 from roost.model.app import Event
-from roost.model.machine import Machine, MachineState
+from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_version import Lease, MachineVersion
 
@@ -21,6 +21,19 @@ class CheckStatus:
     status: str  # passing | warning | critical
     output: str
     updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStatus:
+    """One of several containers of a machine."""
+
+    name: str
+    state: str  # created | started | restarting | stopped | failed | blocked
+    image: str
+    image_digest: str
+    restarts: int = 0
+    started_at: float = 0.0  # Unix time of its latest start; 0: never
+    last_exit: ExitInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +73,33 @@ class Machines(Protocol):
         """Freeze it: memory stays, processor time is zero."""
 
     def signal(self, app: str, machine_id: str, signal: str) -> None:
-        """Send a signal (a name like SIGHUP) to its main process."""
+        """Send a signal (a name like SIGHUP) to its main process, or that of each of its containers."""
 
     def destroy(self, app: str, machine_id: str, *, force: bool) -> None:
         """Remove it; without `force` raises FailedPrecondition while it runs."""
 
     def execute(
-        self, app: str, machine_id: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
+        self,
+        app: str,
+        machine_id: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        container: str = "",
     ) -> ExecResult:
-        """Run a command in a started machine; raises TimedOut after `timeout` seconds."""
+        """Run a command in a started machine; raises TimedOut after `timeout` seconds.
 
-    def console(self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int) -> Console:
+        Of a machine with containers, in the one named, or ("") the first that runs. Raises NotFound for no such one.
+        """
+
+    def console(
+        self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int, container: str = ""
+    ) -> Console:
         """Run a command with a terminal; an empty `argv` means the best shell the image has."""
+
+    def containers(self, machine: Machine) -> Sequence[ContainerStatus]:
+        """Return how each of its containers is; nothing for a machine that is a single program."""
 
     def events(self, app: str, machine_id: str, limit: int) -> Sequence[Event]:
         """Return the latest events, newest first."""

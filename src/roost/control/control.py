@@ -54,7 +54,7 @@ class Control:
         self._lifecycle.attach(self._followers)
         readiness, routing = self._followers.readiness, self._followers.routing
         self.volumes = Volumes(core)
-        self.machines = Machines(core, self._lifecycle, readiness, routing, self.volumes)
+        self.machines = Machines(core, self._lifecycle, self._followers, self.volumes)
         self.updates = Updating(core, self._lifecycle)
         self.leases = Leases(core)
         self.replays = Replays(core)

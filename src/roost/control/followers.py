@@ -1,22 +1,24 @@
 """Those who follow machines' changes: readiness and routes on the loop, and a watch on each main process.
 
-State owned: a pidfd per running machine (closed when it goes down). A pidfd tells of the exit at once and
-without polling, also for processes that are not our children; the sweep looks again on a period, in case
-one was missed.
+State owned: a pidfd per running machine, or per container of one (closed when it goes down). A pidfd tells of
+the exit at once and without polling, also for processes that are not our children; the sweep looks again on a
+period, in case one was missed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from roost.control.container_health import ContainerHealth
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
 from roost.control.readiness import Readiness
 from roost.control.routing import Routing
 from roost.host.sockets import connections_to
+from roost.model.containers import parts_of
 from roost.model.errors import RoostError
 from roost.model.machine import Machine, MachineState
 from roost.plan.idle import web_service
@@ -36,6 +38,9 @@ class Followers:
         self.routing = Routing(core, self.readiness)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pidfds: dict[str, int] = {}
+        self._of_containers: dict[str, dict[int, int]] = {}  # machine -> pid -> pidfd
+        self.container_health = ContainerHealth(core, self._look, self._unhealthy)
+        lifecycle.containers.attach(self)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -53,6 +58,8 @@ class Followers:
     def _watch(self, machine: Machine, pid: int, adopted: bool) -> None:
         self._unwatch(machine.id)
         self.readiness.came_up(machine, pid, adopted=adopted)
+        if parts_of(machine.config):  # watched one by one: see containers_run
+            return
         try:
             descriptor = os.pidfd_open(pid)
         except OSError:
@@ -66,6 +73,49 @@ class Followers:
         if descriptor is not None:
             asyncio.get_running_loop().remove_reader(descriptor)
             os.close(descriptor)
+
+    def containers_run(self, machine: Machine, running: Mapping[str, int]) -> None:
+        """Watch these containers (name -> pid) of a machine, and no others."""
+        self._call(self._watch_containers, machine, dict(running))
+
+    def healthy(self, machine_id: str) -> set[str]:
+        """Return the containers all of whose health checks pass."""
+        return self.container_health.healthy(machine_id)
+
+    def _watch_containers(self, machine: Machine, running: dict[str, int]) -> None:
+        loop, watched = asyncio.get_running_loop(), self._of_containers.setdefault(machine.id, {})
+        for pid in set(watched) - set(running.values()):
+            loop.remove_reader(watched[pid])
+            os.close(watched.pop(pid))
+        for pid in set(running.values()) - set(watched):
+            try:
+                watched[pid] = os.pidfd_open(pid)
+            except OSError:
+                self._look(machine.id)
+            else:
+                loop.add_reader(watched[pid], self._container_exited, machine.id, pid)
+        if not watched:
+            del self._of_containers[machine.id]
+        self.container_health.follow(machine, running)
+
+    def _container_exited(self, machine_id: str, pid: int) -> None:
+        descriptor = self._of_containers.get(machine_id, {}).pop(pid, None)
+        if descriptor is not None:
+            asyncio.get_running_loop().remove_reader(descriptor)
+            os.close(descriptor)
+        self._look(machine_id)
+
+    def _look(self, machine_id: str) -> None:
+        self._spawn(asyncio.to_thread(self._look_at_exit, machine_id))
+
+    def _unhealthy(self, machine_id: str, container: str) -> None:
+        def end() -> None:
+            try:
+                self._lifecycle.end_container(machine_id, container)
+            except RoostError as error:
+                log.warning("could not end a container", machine=machine_id, error=error.message)
+
+        self._spawn(asyncio.to_thread(end))
 
     def _exited(self, machine_id: str) -> None:
         self._unwatch(machine_id)
@@ -122,6 +172,9 @@ class Followers:
                 for machine in up:
                     if machine.id not in self._pidfds:
                         await asyncio.to_thread(self._look_at_exit, machine.id)
+                for machine in self._core.store.machines.in_states(MachineState.STARTING):
+                    if parts_of(machine.config):
+                        await asyncio.to_thread(self._look_at_exit, machine.id)
                 for app in self.routing.outdated(up):
                     await self.routing.sync(app)
             except Exception:
@@ -131,6 +184,11 @@ class Followers:
         """Watch no more; on the loop."""
         for machine_id in list(self._pidfds):
             self._unwatch(machine_id)
+        for watched in self._of_containers.values():
+            for descriptor in watched.values():
+                asyncio.get_running_loop().remove_reader(descriptor)
+                os.close(descriptor)
+        self._of_containers.clear()
         for task in list(self._tasks):
             task.cancel()
 

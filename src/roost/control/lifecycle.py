@@ -12,14 +12,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from roost.control.containers import Containers, exit_event
 from roost.control.core import Core, log
-from roost.control.machine_spec import machine_spec, stop_signal
+from roost.control.machine_spec import machine_spec, machine_spec_of_several, stop_signal
 from roost.control.secrets import Secrets
-from roost.host.contract import Observed, RuntimeState
+from roost.host.contract import MachineSpec, Observed, RuntimeState
 from roost.model.app import Event
+from roost.model.containers import parts_of
 from roost.model.errors import FailedPrecondition, HostFailure, NotFound, RoostError, out_of_space
 from roost.model.machine import ExitInfo, Machine, MachineState, check_transition
 from roost.model.machine_config import MachineConfig
+from roost.plan.containers import Turn, Whole
 from roost.plan.recovery import Recovery, recover
 from roost.plan.restart import AfterExit, after_exit
 
@@ -49,6 +52,7 @@ class Lifecycle:
     def __init__(self, core: Core, secrets: Secrets) -> None:
         self._core = core
         self._secrets = secrets
+        self.containers = Containers(core)
         self._observer: Observer | None = None
 
     def attach(self, observer: Observer) -> None:
@@ -93,6 +97,8 @@ class Lifecycle:
     def _resume(self, machine: Machine, observed: Observed, source: str) -> Machine:
         if observed.state is RuntimeState.FROZEN:
             self._core.host.thaw(machine.id)
+        if parts_of(machine.config):
+            return self._go_on(machine, source)
         machine = self._record(machine, _S.STARTED, "start", source, desired=_S.STARTED)
         self._up(machine, observed.pid)
         return machine
@@ -105,19 +111,86 @@ class Lifecycle:
             machine = self._record(machine, _S.STARTING, "start", source, desired=_S.STARTED)
         core.fault("machine.start.recorded")
         try:
-            app = core.store.apps.get(machine.app)
-            image = core.images.get(machine.image_digest)
-            spec = machine_spec(app, machine, image, core.images.layer_paths(image), self._secrets.open(machine.app))
+            spec = self._spec(machine)
             observed = core.host.start(spec)
         except Exception as error:
-            known = error if isinstance(error, RoostError) else out_of_space(error) or _unexpected(machine, error)
-            with contextlib.suppress(RoostError):
-                core.host.stop(machine.id, signal="SIGKILL", timeout=0)
-            self._record(machine, _S.FAILED, "start", "flyd", desired=_S.STOPPED, detail={"error": known.message})
-            raise known from error
+            raise self._cannot_start(machine, error) from error
         core.fault("machine.start.started")
+        if spec.containers:
+            return self._go_on(machine, "flyd")
         machine = self._record(machine, _S.STARTED, "start", "flyd")
         self._up(machine, observed.pid)
+        return machine
+
+    def _spec(self, machine: Machine) -> MachineSpec:
+        core, app, secrets = self._core, self._core.store.apps.get(machine.app), self._secrets.open(machine.app)
+        if parts_of(machine.config):
+            images = {digest: core.images.get(digest) for digest in digests_of(machine)}
+            return machine_spec_of_several(
+                app, machine, lambda digest: (images[digest], core.images.layer_paths(images[digest])), secrets
+            )
+        image = core.images.get(machine.image_digest)
+        return machine_spec(app, machine, image, core.images.layer_paths(image), secrets)
+
+    def _cannot_start(self, machine: Machine, error: Exception) -> RoostError:
+        """Undo a start that failed; return what to raise."""
+        known = error if isinstance(error, RoostError) else out_of_space(error) or _unexpected(machine, error)
+        with contextlib.suppress(RoostError):
+            self._core.host.stop(machine.id, signal="SIGKILL", timeout=0)
+        self._record(machine, _S.FAILED, "start", "flyd", desired=_S.STOPPED, detail={"error": known.message})
+        self.containers.forget(machine)
+        return known
+
+    def _go_on(self, machine: Machine, source: str) -> Machine:
+        """Let the containers of a machine that is up take their turn, and take over what it makes of the machine."""
+        if machine.state not in (_S.STARTING, _S.STARTED, _S.SUSPENDED, _S.SUSPENDING):
+            machine = self._save(replace(machine, state=_S.STARTING, desired=_S.STARTED))
+        try:
+            turn = self.containers.take_turn(machine, lambda: self._spec(machine), lambda: self._look_again(machine.id))
+        except Exception as error:
+            was_up = machine.state is not _S.STARTING
+            known = self._cannot_start(machine, error)
+            if was_up:
+                self._down(machine)
+            raise known from error
+        if turn.machine in (Whole.STOPPED, Whole.FAILED):
+            return self._all_ended(machine, turn)
+        state = _S.STARTING if turn.machine is Whole.STARTING else _S.STARTED
+        if state is machine.state:
+            return machine
+        machine = self._record(machine, state, "start", source, desired=_S.STARTED)
+        if state is _S.STARTED:
+            self._up(machine, 0)
+        return machine
+
+    def _look_again(self, machine_id: str) -> None:
+        try:
+            self.exited(machine_id)
+        except RoostError as error:
+            log.warning("could not look at containers", machine=machine_id, error=error.message)
+
+    def _all_ended(self, machine: Machine, turn: Turn) -> Machine:
+        """None of its containers runs or will: the machine has ended with them."""
+        ends = {one.name: one.last_exit for one in self._core.host.observe(machine.id).containers if one.last_exit}
+        infos = [ends[name] for name in turn.decided if name in ends] or list(ends.values())
+        info = max(infos, key=lambda one: one.at, default=ExitInfo(255, 0, False, False, self._core.now()))
+        self._core.host.stop(machine.id, signal="", timeout=None)
+        failed = turn.machine is Whole.FAILED
+        reason = turn.reason if failed else "all its containers have ended"
+        detail: dict[str, object] = {"exit_event": exit_event(info, restarting=False), "reason": reason}
+        machine = self._record(
+            machine,
+            _S.FAILED if failed else _S.STOPPED,
+            "exit",
+            "flyd",
+            desired=_S.STOPPED,
+            last_exit=info,
+            detail=detail,
+        )
+        self._down(machine)
+        self.containers.forget(machine)
+        if machine.config.auto_destroy:
+            self.destroy(machine.id, source="flyd")
         return machine
 
     def suspend(self, machine_id: str, *, source: str = "user", only_if: Callable[[], bool] | None = None) -> Machine:
@@ -165,18 +238,26 @@ class Lifecycle:
             if only_if is not None and not only_if():
                 self._save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
                 return self._present(machine_id)
-            image = self._core.images.get(machine.image_digest)
-            observed = self._core.host.stop(
-                machine_id,
-                signal=signal or stop_signal(machine, image),
-                timeout=machine.config.stop_config.timeout if timeout is None else timeout,
-            )
+            observed = self._ask_to_end(machine, signal, timeout)
             self._core.fault("machine.stop.stopped")
             machine = self._record(
                 machine, _S.STOPPED, "exit", "flyd", last_exit=_requested(observed.last_exit), restarts=0
             )
             self._down(machine)
             return machine
+
+    def _ask_to_end(self, machine: Machine, signal: str, timeout: float | None) -> Observed:
+        """Stop it on the host, as it is configured where nothing else is asked."""
+        if parts_of(machine.config):
+            observed = self._core.host.stop(machine.id, signal=signal, timeout=timeout)
+            self.containers.forget(machine)
+            return observed
+        image = self._core.images.get(machine.image_digest)
+        return self._core.host.stop(
+            machine.id,
+            signal=signal or stop_signal(machine, image),
+            timeout=machine.config.stop_config.timeout if timeout is None else timeout,
+        )
 
     def remake(self, machine_id: str, config: MachineConfig, *, image_digest: str, release: int) -> Machine:
         """Stop it and give it another image and configuration, to be started by `bring_up`; it keeps its volume.
@@ -210,10 +291,7 @@ class Lifecycle:
             self._core.fault("machine.destroy.recorded")
             if was_up:
                 self._leave_edge(machine)
-                image = self._core.images.get(machine.image_digest)
-                self._core.host.stop(
-                    machine_id, signal=stop_signal(machine, image), timeout=machine.config.stop_config.timeout
-                )
+                self._ask_to_end(machine, "", None)
             self._core.host.destroy(machine_id)
             self._core.fault("machine.destroy.destroyed")
             self._core.store.events.add(self._event(machine, "destroy", "destroyed", "flyd", {}), machine.app)
@@ -228,9 +306,22 @@ class Lifecycle:
             if machine is None or machine.state not in (_S.STARTED, _S.STARTING, _S.SUSPENDED, _S.SUSPENDING):
                 return
             observed = self._core.host.observe(machine_id)
-            if observed.state in _UP:
+            if observed.state is RuntimeState.RUNNING and parts_of(machine.config):
+                if machine.state in (_S.STARTING, _S.STARTED):
+                    self._go_on(machine, "flyd")
+                return
+            if observed.state in _UP or (machine.state is _S.STARTING and parts_of(machine.config)):
                 return
             self._after_exit(machine, observed)
+
+    def end_container(self, machine_id: str, container: str) -> None:
+        """End a container that is unhealthy; its restart policy decides on."""
+        with self._core.locks.holding(machine_id):
+            machine = self._core.store.machines.find(machine_id)
+            if machine is None or machine.state not in (_S.STARTING, _S.STARTED):
+                return
+            self._core.host.stop_container(machine_id, container)
+            self._go_on(machine, "flyd")
 
     def _after_exit(self, machine: Machine, observed: Observed) -> None:
         core = self._core
@@ -248,14 +339,7 @@ class Lifecycle:
             last_exit=info,
             restarts=decision.restarts,
             detail={
-                "exit_event": {
-                    "exit_code": info.exit_code,
-                    "guest_signal": info.signal,
-                    "oom_killed": info.oom_killed,
-                    "requested_stop": info.requested_stop,
-                    "restarting": again,
-                    "exited_at": info.at,
-                },
+                "exit_event": exit_event(info, restarting=again),
                 "restart_count": decision.restarts,
                 "reason": decision.reason,
             },
@@ -301,6 +385,8 @@ class Lifecycle:
 
     def _carry_out(self, step: Recovery, machine: Machine, observed: Observed) -> None:
         match step:
+            case Recovery.ADOPT if parts_of(machine.config):
+                self._go_on(machine, "flyd")
             case Recovery.ADOPT:
                 if machine.state is not _S.STARTED or machine.desired is not _S.STARTED:
                     machine = self._save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
@@ -366,6 +452,11 @@ class Lifecycle:
     def _down(self, machine: Machine) -> None:
         if self._observer is not None:
             self._observer.went_down(machine)
+
+
+def digests_of(machine: Machine) -> set[str]:
+    """Return the images that a machine's containers need (pure)."""
+    return {one.image_digest or machine.image_digest for one in parts_of(machine.config)}
 
 
 def _requested(info: ExitInfo | None) -> ExitInfo | None:

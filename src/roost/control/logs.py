@@ -25,32 +25,36 @@ class Logs:
     ) -> AsyncIterator[LogEntry]:
         """Yield log lines, oldest first: the last `limit` since `since`, then, with `follow`, new ones."""
         self._core.store.apps.get(app)
-        offsets: dict[str, int] = {}
+        offsets: dict[tuple[str, str], int] = {}
         lines: list[LogLine] = []
-        for machine_id in await asyncio.to_thread(self._machines, app, machine):
-            tail = await asyncio.to_thread(self._core.host.logs, machine_id, since=since, offset=-1, limit=limit)
+        for source in await asyncio.to_thread(self._sources, app, machine):
+            tail = await asyncio.to_thread(self._read, source, since, -1, limit)
             lines += tail
-            offsets[machine_id] = tail[-1].offset if tail else 0
+            offsets[source] = tail[-1].offset if tail else 0
         lines.sort(key=lambda line: line.at)
         for line in lines[-limit:] if limit else []:
             yield _entry(line)
         while follow:
             await asyncio.sleep(POLL)
             fresh: list[LogLine] = []
-            for machine_id in await asyncio.to_thread(self._machines, app, machine):
-                new = await asyncio.to_thread(
-                    self._core.host.logs, machine_id, since=since, offset=offsets.get(machine_id, 0), limit=CHUNK
-                )
+            for source in await asyncio.to_thread(self._sources, app, machine):
+                new = await asyncio.to_thread(self._read, source, since, offsets.get(source, 0), CHUNK)
                 if new:
-                    offsets[machine_id] = new[-1].offset
+                    offsets[source] = new[-1].offset
                     fresh += new
             for line in sorted(fresh, key=lambda line: line.at):
                 yield _entry(line)
 
-    def _machines(self, app: str, machine: str) -> list[str]:
+    def _read(self, source: tuple[str, str], since: float, offset: int, limit: int) -> list[LogLine]:
+        machine_id, container = source
+        return self._core.host.logs(machine_id, since=since, offset=offset, limit=limit, container=container)
+
+    def _sources(self, app: str, machine: str) -> list[tuple[str, str]]:
+        """Return the logs of the app's machines: (machine, container)."""
         of_app = self._core.store.events.machines_of(app, MACHINES)
-        return [m for m in of_app if not machine or m == machine]
+        host = self._core.host
+        return [(m, c) for m in of_app if not machine or m == machine for c in host.logged_containers(m)]
 
 
 def _entry(line: LogLine) -> LogEntry:
-    return LogEntry(line.at, line.machine_id, line.stream, line.text, "app")
+    return LogEntry(line.at, line.machine_id, line.stream, line.text, "app", line.container)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from roost.host.contract import MachineSpec, VolumeMount
+from roost.host.contract import ContainerSpec, MachineSpec, SharedDirectory, VolumeMount
 from roost.model.app import App
+from roost.model.containers import Container, parts_of
 from roost.model.errors import BadInput
 from roost.model.image import Image
 from roost.model.machine import Machine
 from roost.model.machine_config import Init
+
+Images = Callable[[str], tuple[Image, tuple[Path, ...]]]  # digest -> image, directories of its layers
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -84,6 +87,83 @@ def machine_spec(
         volumes=tuple(VolumeMount(mount.volume, mount.path) for mount in config.mounts),
         isolation=config.isolation,
         tty=config.init.tty,
+    )
+
+
+def machine_spec_of_several(app: App, machine: Machine, images: Images, secrets: Mapping[str, str]) -> MachineSpec:
+    """Resolve everything the host needs to run a machine with containers.
+
+    Raises BadInput for a container without a command, or with a secret that the app doesn't have.
+    """
+    config = machine.config
+    return MachineSpec(
+        id=machine.id,
+        app=app.name,
+        slot=machine.slot,
+        network=app.network,
+        ipv4=IPv4Address(machine.private_ipv4),
+        ipv6=IPv6Address(machine.private_ip),
+        hostname=machine.id,
+        layers=(),
+        argv=(),
+        memory_mb=config.guest.memory_mb,
+        cpus=float(config.guest.cpus),
+        disk_gb=config.rootfs_gb,
+        volumes=tuple(VolumeMount(mount.volume, mount.path) for mount in config.mounts),
+        isolation=config.isolation,
+        containers=tuple(_container_spec(app, machine, one, images, secrets) for one in parts_of(config)),
+        shared=tuple(SharedDirectory(one.name, one.storage_type, one.size_mb) for one in config.volumes),
+    )
+
+
+def _container_spec(
+    app: App, machine: Machine, one: Container, images: Images, secrets: Mapping[str, str]
+) -> ContainerSpec:
+    image, layers = images(one.image_digest or machine.image_digest)
+    stop = one.stop or machine.config.stop_config
+    init = Init(one.exec, one.entrypoint, one.cmd)
+    return ContainerSpec(
+        name=one.name,
+        layers=layers,
+        argv=command_of(image, init),
+        env=_environment_of(app, machine, one, image, secrets),
+        cwd=image.config.workdir or "/",
+        user=one.user or image.config.user,
+        stop_signal=stop.signal or image.config.stop_signal or "SIGINT",
+        stop_timeout=stop.timeout,
+        mounts=tuple((mount.name, mount.path) for mount in one.mounts),
+    )
+
+
+def _environment_of(
+    app: App, machine: Machine, one: Container, image: Image, secrets: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a container's environment: the machine's, with the container's own on top."""
+    shown = dict(secrets)
+    if one.secrets is not None:
+        wanted = {secret.env_var: secret.name or secret.env_var for secret in one.secrets}
+        missing = next((name for name in wanted.values() if name not in secrets), None)
+        if missing is not None:
+            raise BadInput(
+                f"container {one.name} wants the secret {missing[:80]!r}, which {app.name} does not have",
+                hint=f"set it: roost secrets set {missing[:80]}=... -a {app.name}",
+            )
+        shown = {variable: secrets[name] for variable, name in wanted.items()}
+    fields = {
+        "id": machine.id,
+        "version": machine.instance_id,
+        "app_name": app.name,
+        "private_ip": machine.private_ip,
+        "region": machine.region,
+        "image": image.reference or image.digest,
+    }
+    env = environment(app, machine, image, {})
+    return (
+        env
+        | one.env
+        | {"FLY_CONTAINER_NAME": one.name, "ROOST_CONTAINER_NAME": one.name}
+        | {variable.env_var: fields[variable.field_ref] for variable in one.env_from}
+        | shown
     )
 
 

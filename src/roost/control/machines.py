@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from roost.control.capacity import require_room
-from roost.control.contract import CheckStatus, Memory
+from roost.control.container_images import with_images
+from roost.control.contract import CheckStatus, ContainerStatus, Memory
 from roost.control.core import Core
+from roost.control.followers import Followers
 from roost.control.lifecycle import Lifecycle
-from roost.control.readiness import Readiness
-from roost.control.routing import Routing
 from roost.control.volumes import Volumes
 from roost.host.contract import Console, ExecResult, ProcessInfo, RuntimeState
 from roost.model.app import Event
+from roost.model.containers import parts_of
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError, TimedOut
 from roost.model.image import parse_image_ref
 from roost.model.machine import Machine, MachineState
@@ -34,13 +35,11 @@ def _no_report(_line: str) -> None:
 class Machines:
     """Machines of an app."""
 
-    def __init__(
-        self, core: Core, lifecycle: Lifecycle, readiness: Readiness, routing: Routing, volumes: Volumes
-    ) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, followers: Followers, volumes: Volumes) -> None:
         self._core = core
         self._lifecycle = lifecycle
-        self._readiness = readiness
-        self._routing = routing
+        self._readiness, self._routing = followers.readiness, followers.routing
+        self._container_health = followers.container_health
         self._volumes = volumes
         self._adding = threading.Lock()
 
@@ -55,6 +54,7 @@ class Machines:
         self._core.store.apps.get(app)
         self._volumes.resolve(app, config)
         image = self._core.images.ensure(parse_image_ref(config.image), _no_report, _NEVER)
+        config = with_images(self._core.images, config)
         machine = self.add(app, config, image_digest=image.digest, name=name, region=region, launch=not skip_launch)
         if skip_launch:
             return machine
@@ -160,16 +160,31 @@ class Machines:
         self._lifecycle.destroy(machine_id)
 
     def execute(
-        self, app: str, machine_id: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
+        self,
+        app: str,
+        machine_id: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        container: str = "",
     ) -> ExecResult:
         """Run a command in a started machine; raises TimedOut after `timeout` seconds."""
-        self._started(app, machine_id)
-        return self._core.host.execute(machine_id, tuple(argv), stdin=stdin, timeout=timeout)
+        container = self._lifecycle.containers.choose(self._started(app, machine_id), container)
+        return self._core.host.execute(machine_id, tuple(argv), stdin=stdin, timeout=timeout, container=container)
 
-    def console(self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int) -> Console:
+    def console(
+        self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int, container: str = ""
+    ) -> Console:
         """Run a command with a terminal; an empty `argv` means the best shell the image has."""
-        self._started(app, machine_id)
-        return self._core.host.console(machine_id, tuple(argv) or _SHELLS, rows=rows, columns=columns)
+        container = self._lifecycle.containers.choose(self._started(app, machine_id), container)
+        return self._core.host.console(
+            machine_id, tuple(argv) or _SHELLS, rows=rows, columns=columns, container=container
+        )
+
+    def containers(self, machine: Machine) -> Sequence[ContainerStatus]:
+        """Return how each of its containers is; nothing for a machine that is a single program."""
+        return self._lifecycle.containers.statuses(machine)
 
     def events(self, app: str, machine_id: str, limit: int) -> Sequence[Event]:
         """Return the latest events, newest first."""
@@ -279,12 +294,14 @@ class Machines:
     def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
         """Return the latest result of each of its health checks."""
         self.get(app, machine_id)
-        return self._readiness.checks(machine_id)
+        return [*self._readiness.checks(machine_id), *self._container_health.checks(machine_id)]
 
     def _started(self, app: str, machine_id: str) -> Machine:
         machine = self.get(app, machine_id)
         if machine.state is MachineState.SUSPENDED:
             return self._lifecycle.bring_up(machine_id)
+        if machine.state is MachineState.STARTING and parts_of(machine.config):
+            return machine  # some of its containers run
         if machine.state is not MachineState.STARTED:
             raise FailedPrecondition(
                 f"failed_precondition: machine {machine_id} is {machine.state}, not started",

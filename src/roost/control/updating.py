@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
+from roost.control.container_images import with_images
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
 from roost.model.app import Event
@@ -58,12 +59,13 @@ class Updating:
         core = self._core
         self._check(core.store.machines.get(app, machine_id), name, region, current_version)
         image = core.images.ensure(parse_image_ref(config.image), _no_report, _NEVER)
+        pinned = with_images(core.images, config)
         with core.locks.holding(machine_id):
             machine = core.store.machines.get(app, machine_id)
             if machine.state is _S.DESTROYING:
                 raise FailedPrecondition("failed_precondition: the machine is being destroyed")
             self._check(machine, name, region, current_version)
-            config = with_kept_volumes(machine.config, config)
+            config = with_kept_volumes(machine.config, pinned)
             version = MachineVersion(core.new_ulid(), image.digest, config)
             ran = machine.state in _UP or (machine.state is _S.STOPPED and machine.desired is _S.STARTED)
             launch = not skip_launch and (ran or machine.state is _S.FAILED)

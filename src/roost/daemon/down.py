@@ -122,7 +122,7 @@ def _stop_machines(cloud: Cloud, settings: Settings, host: LocalHost, say: Say) 
     wishes = _stop_wishes(cloud, settings)
 
     def stop_one(seen: Observed) -> str:
-        signal, timeout = wishes.get(seen.machine_id, ("SIGINT", 5.0))
+        signal, timeout = ("", None) if seen.containers else wishes.get(seen.machine_id, ("SIGINT", 5.0))
         try:
             host.stop(seen.machine_id, signal=signal, timeout=timeout)
         except RoostError as error:
@@ -138,7 +138,7 @@ def _stop_machines(cloud: Cloud, settings: Settings, host: LocalHost, say: Say) 
     return True
 
 
-def _stop_wishes(cloud: Cloud, settings: Settings) -> dict[str, tuple[str, float]]:
+def _stop_wishes(cloud: Cloud, settings: Settings) -> dict[str, tuple[str, float | None]]:
     """Return each machine's stop signal and timeout. A machine that the store does not know gets the default."""
     if not (cloud.home / "state.db").exists():
         return {}
@@ -149,7 +149,7 @@ def _stop_wishes(cloud: Cloud, settings: Settings) -> dict[str, tuple[str, float
 
     images = LocalImageStore(cloud, run, settings.registry)
     store = Store(cloud.database_url)
-    wishes = {}
+    wishes: dict[str, tuple[str, float | None]] = {}
     try:
         for machine in store.machines.list():
             signal = machine.config.stop_config.signal

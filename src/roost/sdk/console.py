@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 
 async def open_console(
-    transport: Transport, path: str, command: Sequence[str], *, rows: int, columns: int
+    transport: Transport, path: str, command: Sequence[str], *, rows: int, columns: int, container: str = ""
 ) -> Console[Any]:
     """Connect and start the command; raises the API's errors, or Unreachable."""
     query = [("rows", str(rows)), ("columns", str(columns)), *(("command", word) for word in command)]
+    if container:
+        query.append(("container", container))
     return Console(transport, await transport.socket(path, query))
 
 

@@ -171,10 +171,19 @@ class Machines(Group[M]):
 
     @call
     async def exec(
-        self, app: str, machine_id: str, command: Sequence[str], *, stdin: str = "", timeout: float = 60.0
+        self,
+        app: str,
+        machine_id: str,
+        command: Sequence[str],
+        *,
+        stdin: str = "",
+        timeout: float = 60.0,
+        container: str = "",
     ) -> ExecResult:
-        """Run a command in a started machine; raises TimedOut after `timeout` seconds."""
+        """Run a command in a started machine, or one of its containers; raises TimedOut after `timeout` seconds."""
         body: dict[str, Any] = {"command": list(command), "timeout": timeout}
+        if container:
+            body["container"] = container
         if stdin:
             body["stdin"] = stdin
         path = join("apps", app, "machines", machine_id, "exec")
@@ -202,6 +211,7 @@ class Machines(Group[M]):
         *,
         rows: int = 24,
         columns: int = 80,
+        container: str = "",
     ) -> Console[Sync]: ...
     @overload
     def console(
@@ -212,15 +222,23 @@ class Machines(Group[M]):
         *,
         rows: int = 24,
         columns: int = 80,
+        container: str = "",
     ) -> Coroutine[Any, Any, Console[Async]]: ...
     def console(
-        self, app: str, machine_id: str, command: Sequence[str] = (), *, rows: int = 24, columns: int = 80
+        self,
+        app: str,
+        machine_id: str,
+        command: Sequence[str] = (),
+        *,
+        rows: int = 24,
+        columns: int = 80,
+        container: str = "",
     ) -> Any:
         """Run a command (the image's best shell by default) with a terminal; the caller closes the console."""
         from roost.sdk.console import open_console
 
         path = join("apps", app, "machines", machine_id, "console")
-        opening = open_console(self._http, path, command, rows=rows, columns=columns)
+        opening = open_console(self._http, path, command, rows=rows, columns=columns, container=container)
         return finish(opening) if self._http.blocking else opening
 
     async def _verb(

@@ -38,6 +38,7 @@ class Machine(TypedDict, total=False):
     image_ref: dict[str, Any]
     events: list[dict[str, Any]]
     checks: list[dict[str, Any]]
+    containers: list[dict[str, Any]]  # name, state and more; only where it has several
     created_at: str
     updated_at: str
 

@@ -123,6 +123,6 @@ async def exec_in_machine(
     deadline = seconds(body.timeout, "timeout", default=60.0, low=0.1, high=limits.exec_timeout)
     stdin = body.stdin.encode()
     result = await long_calls.run(
-        lambda: control.machines.execute(app, machine_id, argv, stdin=stdin, timeout=deadline)
+        lambda: control.machines.execute(app, machine_id, argv, stdin=stdin, timeout=deadline, container=body.container)
     )
     return exec_to_json(result)

@@ -29,10 +29,11 @@ EVENTS_SHOWN = 20  # in a machine; `GET .../events` gives up to 50
 
 
 def full(control: Control, machine: Machine) -> dict[str, Any]:
-    """Return a machine with its configuration, events and checks."""
+    """Return a machine with its configuration, events, checks and containers."""
     events = control.machines.events(machine.app, machine.id, EVENTS_SHOWN)
     checks = control.machines.checks(machine.app, machine.id)
-    return machine_to_json(machine, events=events, checks=checks)
+    containers = control.machines.containers(machine)
+    return machine_to_json(machine, events=events, checks=checks, containers=containers)
 
 
 def listed(control: Control, machines: Sequence[Machine], *, summary: bool) -> list[dict[str, Any]]:
