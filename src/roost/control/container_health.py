@@ -35,48 +35,40 @@ class ContainerHealth:
         self._core = core
         self._on_change = on_change
         self._on_unhealthy = on_unhealthy
-        self._watched: dict[tuple[str, str], _Watched] = {}
+        self._watched: dict[str, dict[str, _Watched]] = {}  # machine -> container
 
     def follow(self, machine: Machine, running: Mapping[str, int]) -> None:
         """Check these containers (name -> pid) and no others of the machine; on the loop."""
-        for key, watched in list(self._watched.items()):
-            if key[0] == machine.id and running.get(key[1]) != watched.pid:
-                self._drop(key)
+        of_machine = self._watched.setdefault(machine.id, {})
+        for name in [name for name, watched in of_machine.items() if running.get(name) != watched.pid]:
+            for task in of_machine.pop(name).tasks:
+                task.cancel()
         for one in parts_of(machine.config):
-            key = (machine.id, one.name)
-            if one.name in running and one.healthchecks and key not in self._watched:
-                watched = self._watched[key] = _Watched(running[one.name])
+            if one.name in running and one.healthchecks and one.name not in of_machine:
+                watched = of_machine[one.name] = _Watched(running[one.name])
                 for check in one.healthchecks:
                     watched.checks[check.name] = Health(self._core.now())
                     watched.tasks.append(
                         asyncio.get_running_loop().create_task(self._keep_checking(machine, one, check, watched))
                     )
-
-    def forget(self, machine_id: str) -> None:
-        """Check nothing of a machine any more; on the loop."""
-        for key in [key for key in self._watched if key[0] == machine_id]:
-            self._drop(key)
+        if not of_machine:
+            del self._watched[machine.id]
 
     def healthy(self, machine_id: str) -> set[str]:
         """Return the containers all of whose checks pass."""
         return {
             name
-            for (machine, name), watched in list(self._watched.items())
-            if machine == machine_id and all(health.status == "passing" for health in list(watched.checks.values()))
+            for name, watched in list(self._watched.get(machine_id, {}).items())
+            if all(health.status == "passing" for health in list(watched.checks.values()))
         }
 
     def checks(self, machine_id: str) -> list[CheckStatus]:
         """Return the latest result of each check, named CONTAINER/CHECK."""
         return [
             CheckStatus(f"{name}/{check}", health.status, health.output, health.checked_at or health.started_at)
-            for (machine, name), watched in list(self._watched.items())
-            if machine == machine_id
+            for name, watched in list(self._watched.get(machine_id, {}).items())
             for check, health in list(watched.checks.items())
         ]
-
-    def _drop(self, key: tuple[str, str]) -> None:
-        for task in self._watched.pop(key).tasks:
-            task.cancel()
 
     async def _keep_checking(self, machine: Machine, one: Container, check: Healthcheck, watched: _Watched) -> None:
         while True:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from roost.control.containers import Containers, exit_event
 from roost.control.core import Core, log
-from roost.control.machine_spec import machine_spec, machine_spec_of_several, stop_signal
+from roost.control.machine_rows import MachineRows
+from roost.control.machine_spec import stop_signal
+from roost.control.observing import Observer
 from roost.control.secrets import Secrets
-from roost.host.contract import MachineSpec, Observed, RuntimeState
-from roost.model.app import Event
+from roost.control.specs import Specs
+from roost.host.contract import Observed, RuntimeState
 from roost.model.containers import parts_of
-from roost.model.errors import FailedPrecondition, HostFailure, NotFound, RoostError, out_of_space
-from roost.model.machine import ExitInfo, Machine, MachineState, check_transition
+from roost.model.errors import FailedPrecondition, HostFailure, RoostError, out_of_space
+from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import MachineConfig
 from roost.plan.containers import Turn, Whole
 from roost.plan.recovery import Recovery, recover
@@ -30,28 +31,13 @@ _S = MachineState
 _UP = (RuntimeState.RUNNING, RuntimeState.FROZEN)
 
 
-class Observer(Protocol):
-    """Who must know of a machine's changes: the edge's table and the watch on its process."""
-
-    def came_up(self, machine: Machine, pid: int) -> None:
-        """It runs; called after the row says so. Must not block."""
-
-    def going_down(self, machine: Machine) -> None:
-        """It will stop answering; returns when no new request reaches it and those under way have ended."""
-
-    def went_down(self, machine: Machine) -> None:
-        """It does not run any more. Must not block."""
-
-    def later(self, delay: float, work: Callable[[], object]) -> None:
-        """Run `work` in a thread after `delay` seconds."""
-
-
 class Lifecycle:
     """Changes of machines' states."""
 
     def __init__(self, core: Core, secrets: Secrets) -> None:
         self._core = core
-        self._secrets = secrets
+        self._rows = MachineRows(core)
+        self._specs = Specs(core, secrets)
         self.containers = Containers(core)
         self._observer: Observer | None = None
 
@@ -62,7 +48,7 @@ class Lifecycle:
     def bring_up(self, machine_id: str, *, source: str = "user") -> Machine:
         """Start, resume or leave running. Raises what the host raises; the machine is FAILED then."""
         with self._core.locks.holding(machine_id):
-            machine = self._present(machine_id)
+            machine = self._rows.present(machine_id)
             observed = self._core.host.observe(machine_id)
             if observed.state is RuntimeState.RUNNING and machine.state is _S.STARTED:
                 return machine
@@ -77,8 +63,8 @@ class Lifecycle:
     def set_cordoned(self, machine_id: str, cordoned: bool) -> Machine:
         """Say whether requests are kept from a machine. Its app's routes must be brought up to date after."""
         with self._core.locks.holding(machine_id):
-            machine = self._present(machine_id)
-            return machine if machine.cordoned is cordoned else self._save(replace(machine, cordoned=cordoned))
+            machine = self._rows.present(machine_id)
+            return machine if machine.cordoned is cordoned else self._rows.save(replace(machine, cordoned=cordoned))
 
     def thaw(self, machine_id: str) -> bool:
         """Let a suspended machine run on at once; False when it does not run.
@@ -99,54 +85,46 @@ class Lifecycle:
             self._core.host.thaw(machine.id)
         if parts_of(machine.config):
             return self._go_on(machine, source)
-        machine = self._record(machine, _S.STARTED, "start", source, desired=_S.STARTED)
+        machine = self._rows.record(machine, _S.STARTED, "start", source, desired=_S.STARTED)
         self._up(machine, observed.pid)
         return machine
 
     def _start(self, machine: Machine, source: str) -> Machine:
         core = self._core
         if machine.state in (_S.STOPPING, _S.SUSPENDED, _S.SUSPENDING, _S.STARTED):
-            machine = self._record(machine, _S.STOPPED, "exit", "flyd", detail={"reason": "its process is gone"})
+            machine = self._rows.record(machine, _S.STOPPED, "exit", "flyd", detail={"reason": "its process is gone"})
         if machine.state is not _S.STARTING:
-            machine = self._record(machine, _S.STARTING, "start", source, desired=_S.STARTED)
+            machine = self._rows.record(machine, _S.STARTING, "start", source, desired=_S.STARTED)
         core.fault("machine.start.recorded")
         try:
-            spec = self._spec(machine)
+            spec = self._specs.of(machine)
             observed = core.host.start(spec)
         except Exception as error:
             raise self._cannot_start(machine, error) from error
         core.fault("machine.start.started")
         if spec.containers:
             return self._go_on(machine, "flyd")
-        machine = self._record(machine, _S.STARTED, "start", "flyd")
+        machine = self._rows.record(machine, _S.STARTED, "start", "flyd")
         self._up(machine, observed.pid)
         return machine
-
-    def _spec(self, machine: Machine) -> MachineSpec:
-        core, app, secrets = self._core, self._core.store.apps.get(machine.app), self._secrets.open(machine.app)
-        if parts_of(machine.config):
-            images = {digest: core.images.get(digest) for digest in digests_of(machine)}
-            return machine_spec_of_several(
-                app, machine, lambda digest: (images[digest], core.images.layer_paths(images[digest])), secrets
-            )
-        image = core.images.get(machine.image_digest)
-        return machine_spec(app, machine, image, core.images.layer_paths(image), secrets)
 
     def _cannot_start(self, machine: Machine, error: Exception) -> RoostError:
         """Undo a start that failed; return what to raise."""
         known = error if isinstance(error, RoostError) else out_of_space(error) or _unexpected(machine, error)
         with contextlib.suppress(RoostError):
             self._core.host.stop(machine.id, signal="SIGKILL", timeout=0)
-        self._record(machine, _S.FAILED, "start", "flyd", desired=_S.STOPPED, detail={"error": known.message})
+        self._rows.record(machine, _S.FAILED, "start", "flyd", desired=_S.STOPPED, detail={"error": known.message})
         self.containers.forget(machine)
         return known
 
     def _go_on(self, machine: Machine, source: str) -> Machine:
         """Let the containers of a machine that is up take their turn, and take over what it makes of the machine."""
         if machine.state not in (_S.STARTING, _S.STARTED, _S.SUSPENDED, _S.SUSPENDING):
-            machine = self._save(replace(machine, state=_S.STARTING, desired=_S.STARTED))
+            machine = self._rows.save(replace(machine, state=_S.STARTING, desired=_S.STARTED))
         try:
-            turn = self.containers.take_turn(machine, lambda: self._spec(machine), lambda: self._look_again(machine.id))
+            turn = self.containers.take_turn(
+                machine, lambda: self._specs.of(machine), lambda: self._look_again(machine.id)
+            )
         except Exception as error:
             was_up = machine.state is not _S.STARTING
             known = self._cannot_start(machine, error)
@@ -158,7 +136,7 @@ class Lifecycle:
         state = _S.STARTING if turn.machine is Whole.STARTING else _S.STARTED
         if state is machine.state:
             return machine
-        machine = self._record(machine, state, "start", source, desired=_S.STARTED)
+        machine = self._rows.record(machine, state, "start", source, desired=_S.STARTED)
         if state is _S.STARTED:
             self._up(machine, 0)
         return machine
@@ -178,7 +156,7 @@ class Lifecycle:
         failed = turn.machine is Whole.FAILED
         reason = turn.reason if failed else "all its containers have ended"
         detail: dict[str, object] = {"exit_event": exit_event(info, restarting=False), "reason": reason}
-        machine = self._record(
+        machine = self._rows.record(
             machine,
             _S.FAILED if failed else _S.STOPPED,
             "exit",
@@ -196,7 +174,7 @@ class Lifecycle:
     def suspend(self, machine_id: str, *, source: str = "user", only_if: Callable[[], bool] | None = None) -> Machine:
         """Freeze a started machine; `only_if` is asked at the last moment. Raises FailedPrecondition if it is down."""
         with self._core.locks.holding(machine_id):
-            machine = self._present(machine_id)
+            machine = self._rows.present(machine_id)
             if machine.state is _S.SUSPENDED or (only_if is not None and not only_if()):
                 return machine
             if machine.state is not _S.STARTED:
@@ -204,14 +182,14 @@ class Lifecycle:
                     f"failed_precondition: unable to suspend machine from current state: '{machine.state}'",
                     hint="only a started machine can be suspended",
                 )
-            machine = self._record(machine, _S.SUSPENDING, "suspend", source, desired=_S.SUSPENDED)
+            machine = self._rows.record(machine, _S.SUSPENDING, "suspend", source, desired=_S.SUSPENDED)
             self._core.fault("machine.suspend.recorded")
             self._leave_edge(machine)
             if only_if is not None and not only_if():
-                return self._record(machine, _S.STARTED, "start", "proxy", desired=_S.STARTED)
+                return self._rows.record(machine, _S.STARTED, "start", "proxy", desired=_S.STARTED)
             self._core.host.freeze(machine_id)
             self._core.fault("machine.suspend.frozen")
-            return self._record(machine, _S.SUSPENDED, "suspend", "flyd")
+            return self._rows.record(machine, _S.SUSPENDED, "suspend", "flyd")
 
     def stop(
         self,
@@ -225,22 +203,24 @@ class Lifecycle:
     ) -> Machine:
         """Stop it and release all it has on the host but its log; `reason` is told in its events."""
         with self._core.locks.holding(machine_id):
-            machine = self._present(machine_id)
+            machine = self._rows.present(machine_id)
             if only_if is not None and not only_if():
                 return machine
             if machine.state in (_S.STOPPED, _S.CREATED, _S.FAILED):
-                return machine if machine.desired is _S.STOPPED else self._save(replace(machine, desired=_S.STOPPED))
+                return (
+                    machine if machine.desired is _S.STOPPED else self._rows.save(replace(machine, desired=_S.STOPPED))
+                )
             if machine.state is not _S.STOPPING:
                 detail: dict[str, object] = {"reason": reason} if reason else {}
-                machine = self._record(machine, _S.STOPPING, "stop", source, desired=_S.STOPPED, detail=detail)
+                machine = self._rows.record(machine, _S.STOPPING, "stop", source, desired=_S.STOPPED, detail=detail)
             self._core.fault("machine.stop.recorded")
             self._leave_edge(machine)
             if only_if is not None and not only_if():
-                self._save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
-                return self._present(machine_id)
+                self._rows.save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
+                return self._rows.present(machine_id)
             observed = self._ask_to_end(machine, signal, timeout)
             self._core.fault("machine.stop.stopped")
-            machine = self._record(
+            machine = self._rows.record(
                 machine, _S.STOPPED, "exit", "flyd", last_exit=_requested(observed.last_exit), restarts=0
             )
             self._down(machine)
@@ -267,7 +247,7 @@ class Lifecycle:
         with self._core.locks.holding(machine_id):
             self.stop(machine_id, source="flyd")
             self._core.fault("machine.remake.stopped")
-            machine = self._present(machine_id)
+            machine = self._rows.present(machine_id)
             changed = replace(
                 machine,
                 config=config,
@@ -277,7 +257,7 @@ class Lifecycle:
                 cordoned=True,
                 restarts=0,
             )
-            return self._save(changed, self._event(changed, "update", changed.state.value, "flyd", {}))
+            return self._rows.save(changed, self._rows.event(changed, "update", changed.state.value, "flyd", {}))
 
     def destroy(self, machine_id: str, *, source: str = "user") -> None:
         """Remove it from the edge, the host and the store. Its log stays until the app goes."""
@@ -287,14 +267,14 @@ class Lifecycle:
                 return
             was_up = machine.state in (_S.STARTED, _S.STARTING)
             if machine.state is not _S.DESTROYING:
-                machine = self._record(machine, _S.DESTROYING, "destroy", source, desired=_S.DESTROYED)
+                machine = self._rows.record(machine, _S.DESTROYING, "destroy", source, desired=_S.DESTROYED)
             self._core.fault("machine.destroy.recorded")
             if was_up:
                 self._leave_edge(machine)
                 self._ask_to_end(machine, "", None)
             self._core.host.destroy(machine_id)
             self._core.fault("machine.destroy.destroyed")
-            self._core.store.events.add(self._event(machine, "destroy", "destroyed", "flyd", {}), machine.app)
+            self._core.store.events.add(self._rows.event(machine, "destroy", "destroyed", "flyd", {}), machine.app)
             self._core.store.machines.remove(machine_id)
             self._core.changes.notify(f"machine:{machine_id}")
             self._down(machine)
@@ -330,7 +310,7 @@ class Lifecycle:
         ran_for = info.at - (observed.started_at or machine.updated_at)
         decision = after_exit(machine.config.restart, info, restarts=machine.restarts, ran_for=ran_for)
         again = decision.action is AfterExit.RESTART
-        machine = self._record(
+        machine = self._rows.record(
             machine,
             _S.FAILED if decision.action is AfterExit.FAIL else _S.STOPPED,
             "exit",
@@ -389,57 +369,27 @@ class Lifecycle:
                 self._go_on(machine, "flyd")
             case Recovery.ADOPT:
                 if machine.state is not _S.STARTED or machine.desired is not _S.STARTED:
-                    machine = self._save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
+                    machine = self._rows.save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
                 self._up(machine, observed.pid)
             case Recovery.THAW:
                 self._resume(machine, observed, "flyd")
             case Recovery.KEEP_FROZEN:
-                self._save(replace(machine, state=_S.SUSPENDED))
+                self._rows.save(replace(machine, state=_S.SUSPENDED))
             case Recovery.START:
                 self._core.host.stop(machine.id, signal="SIGKILL", timeout=0)
-                self._start(self._save(replace(machine, state=_S.STOPPED)), "flyd")
+                self._start(self._rows.save(replace(machine, state=_S.STOPPED)), "flyd")
             case Recovery.STOP:
-                self._save(replace(machine, state=_S.STOPPING))
+                self._rows.save(replace(machine, state=_S.STOPPING))
                 self.stop(machine.id, source="flyd")
             case Recovery.EXITED:
                 self._after_exit(machine, observed)
             case Recovery.MARK_STOPPED:
                 self._core.host.stop(machine.id, signal="SIGKILL", timeout=0)
-                self._save(replace(machine, state=_S.STOPPED, desired=_S.STOPPED))
+                self._rows.save(replace(machine, state=_S.STOPPED, desired=_S.STOPPED))
             case Recovery.DESTROY:
                 self.destroy(machine.id, source="flyd")
             case Recovery.NONE:
                 pass
-
-    def _present(self, machine_id: str) -> Machine:
-        machine = self._core.store.machines.find(machine_id)
-        if machine is None or machine.state is _S.DESTROYING:
-            raise NotFound("machine not found", hint="`roost machine list` shows the machines")
-        return machine
-
-    def _save(self, machine: Machine, event: Event | None = None) -> Machine:
-        machine = replace(machine, updated_at=self._core.now())
-        self._core.store.machines.save(machine, event)
-        self._core.changes.notify(f"machine:{machine.id}")
-        return machine
-
-    def _record(
-        self,
-        machine: Machine,
-        state: MachineState,
-        event: str,
-        source: str,
-        *,
-        detail: dict[str, object] | None = None,
-        **changes: object,
-    ) -> Machine:
-        """Write a new state with the event that tells of it."""
-        check_transition(machine.id, machine.state, state)
-        changed = replace(machine, state=state, **changes)  # type: ignore[arg-type]
-        return self._save(changed, self._event(machine, event, state.value, source, detail or {}))
-
-    def _event(self, machine: Machine, kind: str, status: str, source: str, detail: dict[str, object]) -> Event:
-        return Event(self._core.new_ulid(), machine.id, kind, status, source, detail, self._core.now())
 
     def _up(self, machine: Machine, pid: int) -> None:
         if self._observer is not None:
@@ -452,11 +402,6 @@ class Lifecycle:
     def _down(self, machine: Machine) -> None:
         if self._observer is not None:
             self._observer.went_down(machine)
-
-
-def digests_of(machine: Machine) -> set[str]:
-    """Return the images that a machine's containers need (pure)."""
-    return {one.image_digest or machine.image_digest for one in parts_of(machine.config)}
 
 
 def _requested(info: ExitInfo | None) -> ExitInfo | None:

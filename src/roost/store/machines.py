@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, delete, func, insert, select, type_coerce, union, update
+from sqlalchemy import Connection, Row, String, Text, cast, delete, func, insert, select, type_coerce, union, update
 from sqlalchemy.exc import IntegrityError
 
 from roost.model.app import Event
@@ -167,8 +167,18 @@ class Machines:
         """Return the digests of the images that machines use, are about to use, or may go back to."""
         undoing = select(versions.c.image_digest).where(versions.c.machine_id.in_(select(updates.c.machine_id)))
         used = union(select(machines.c.image_digest), select(updates.c.image_digest), undoing)
+        of_containers = [
+            select(table.c.config).where(cast(table.c.config, String).contains('"image_digest"'))
+            for table in (machines, updates, versions)
+        ]
         with self._db.read() as connection:
-            return set(connection.execute(used).scalars())
+            found = set(connection.execute(used).scalars())
+            for query in of_containers:
+                for config in connection.execute(query).scalars():
+                    found |= {
+                        str(one["image_digest"]) for one in config.get("containers", ()) if one.get("image_digest")
+                    }
+            return found
 
     def of_org(
         self,

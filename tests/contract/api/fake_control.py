@@ -26,6 +26,7 @@ from roost.control.contract import (
     AppStatus,
     CheckStatus,
     CloudStatus,
+    ContainerStatus,
     DeployRequest,
     LogEntry,
     Memory,
@@ -192,9 +193,17 @@ class Machines:
         del self.world.machines[machine_id]
 
     def execute(
-        self, app: str, machine_id: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
+        self,
+        app: str,
+        machine_id: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        container: str = "",
     ) -> ExecResult:
-        self.world.machine(app, machine_id)
+        if container and container not in [one.name for one in self.world.machine(app, machine_id).config.containers]:
+            raise NotFound(f"machine {machine_id} has no container {container!r}")
         self.world.asked.append(("exec", tuple(argv), stdin, timeout))
         if argv[0] == "sleep":
             raise TimedOut(f"the command did not end within {timeout:g} s")
@@ -208,8 +217,11 @@ class Machines:
             return ExecResult(done.returncode, 0, done.stdout, done.stderr)
         return ExecResult(0, 0, b" ".join(word.encode() for word in argv) + b"\xff", stdin)
 
-    def console(self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int) -> FakeConsole:
+    def console(
+        self, app: str, machine_id: str, argv: Sequence[str], *, rows: int, columns: int, container: str = ""
+    ) -> FakeConsole:
         self.world.machine(app, machine_id)
+        self.world.asked.append(("console", container))
         console = FakeConsole(argv or ("/bin/sh",), rows, columns)
         self.world.consoles.append(console)
         return console
@@ -290,6 +302,9 @@ class Machines:
     def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
         self.world.machine(app, machine_id)
         return [CheckStatus("http", "passing", "200 OK", NOW)]
+
+    def containers(self, machine: Machine) -> Sequence[ContainerStatus]:
+        return [ContainerStatus(one.name, "started", one.image, DIGEST) for one in machine.config.containers]
 
 
 class Updates:

@@ -291,7 +291,6 @@ async def test_exec(client: httpx2.AsyncClient, control: FakeControl, machine: d
         {"command": ["a"], "cmd": "a"},
         {"command": ["a"], "timeout": 0},
         {"command": ["a"], "timeout": 99999},
-        {"command": ["a"], "container": "x"},
     ]
     for body in bad:
         assert (await client.post(url, json=body)).status_code == 400, body

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, insert
 from tests.unit.factory import WEB, machine
 
 from roost.model.app import Event
+from roost.model.containers import Container
 from roost.model.machine import Machine
 from roost.model.machine_version import Lease, MachineVersion, Update
 from roost.model.replay import Kept
@@ -142,3 +143,9 @@ def test_answers_are_kept_and_forgotten(store: Store, monkeypatch: pytest.Monkey
     monkeypatch.setattr(replays, "TOTAL", 2_100)
     store.replays.forget_before(0.0)
     assert [number for number in range(4) if store.replays.find(bytes([number]), 0.0)] == [1, 3]
+
+
+def test_the_images_of_containers_are_in_use(store: Store) -> None:
+    several = (Container("a", image="x", image_digest="sha256:a"), Container("b"))
+    store.machines.add(machine(config=replace(WEB, containers=several)), event(0))
+    assert store.machines.image_digests() == {"sha256:a", machine().image_digest}

@@ -42,7 +42,10 @@ def listed(control: Control, machines: Sequence[Machine], *, summary: bool) -> l
         return [machine_to_json(machine, summary=True) for machine in machines]
     ids = [machine.id for machine in machines]
     events, checks = control.machines.histories(ids, EVENTS_SHOWN), control.machines.current_checks(ids)
-    return [machine_to_json(m, events=events.get(m.id, ()), checks=checks.get(m.id, ())) for m in machines]
+    of = control.machines.containers
+    return [
+        machine_to_json(m, events=events.get(m.id, ()), checks=checks.get(m.id, ()), containers=of(m)) for m in machines
+    ]
 
 
 @router.get("", response_model=list[dict[str, Any]])
