@@ -36,7 +36,6 @@ from roost.host.machine_files import MachineFiles, MainProcess, Record, RunFiles
 from roost.host.main_process import signal_number
 from roost.host.memory import host_memory
 from roost.host.parts import COMMON_DISK_GB, Parts
-from roost.host.process_list import list_processes
 from roost.host.releasing import KILL_TIMEOUT, release
 from roost.host.runtime import ensure_read_only_crun, release_read_only_crun, runtime_for
 from roost.host.starting import Starting
@@ -267,8 +266,9 @@ class LocalHost:
 
     def processes(self, machine_id: str) -> list[ProcessInfo]:
         """See the contract."""
-        self._running(machine_id)
-        return list_processes(self._cgroups.processes(machine_id))
+        _, record = self._running(machine_id)
+        runtime = runtime_for(record.isolation, self._cloud.run)
+        return runtime.processes(machine_id, self._cgroups.processes(machine_id))
 
     def memory_limit(self, machine_id: str) -> int:
         """See the contract."""
@@ -367,9 +367,8 @@ class LocalHost:
         if record.several:
             files, main = self._containers.running(machine_id, container)
         runtime = runtime_for(record.isolation, self._cloud.run)
-        execution = Execution(
-            files.runtime_id, runtime, directory, main.pid, lambda: self._cgroups.processes(files.group)
-        )
+        root = files.root if runtime.keeps_root_mounted else Path(f"/proc/{main.pid}/root")
+        execution = Execution(files.runtime_id, runtime, directory, root, lambda: self._cgroups.processes(files.group))
         own = json.loads((files.bundle / "config.json").read_text())["process"]
         return execution, execution.process_of(own, argv, env, user)
 

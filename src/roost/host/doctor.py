@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from roost.host import doctor_kernel, doctor_network
+from roost.host import doctor_kernel, doctor_network, gvisor
 from roost.host.finding import Finding, fail, ok, warn
 from roost.host.process import run
 from roost.model.errors import RoostError
@@ -67,7 +67,17 @@ def _root() -> Finding:
 
 
 def _tools() -> list[Finding]:
-    return [_tool(*tool) for tool in TOOLS]
+    return [*(_tool(*tool) for tool in TOOLS), _gvisor()]
+
+
+def _gvisor() -> Finding:
+    program = gvisor.program()
+    if program is None:
+        return warn("gvisor", 'missing; machines with isolation = "gvisor" can\'t run here', gvisor.INSTALL)
+    release = gvisor.released(program)
+    if release < gvisor.OLDEST:
+        return warn("gvisor", f"{program} is of {release or 'an unknown date'}, older than tried", gvisor.INSTALL)
+    return ok("gvisor", f"{program} of {release}, platform {gvisor.PLATFORM}")
 
 
 def _tool(program: str, option: str, lowest: tuple[int, ...], package: str, purpose: str) -> Finding:

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from roost.host.contract import ExecResult
-from roost.host.main_process import parent_of
 from roost.host.process import Child, run, spawn
 from roost.host.runtime import RUNTIME_ENVIRONMENT, Runtime, refusal
 from roost.host.users import read_user
@@ -36,15 +35,15 @@ _HANG_UP_TIME = 1.0
 
 
 class Execution:
-    """Runs commands in one running machine. `processes` returns the pids in its cgroup."""
+    """Runs commands in one running machine, whose root is at `root`. `processes` returns the pids in its cgroup."""
 
     def __init__(
-        self, machine_id: str, runtime: Runtime, directory: Path, pid: int, processes: Callable[[], list[int]]
+        self, machine_id: str, runtime: Runtime, directory: Path, root: Path, processes: Callable[[], list[int]]
     ) -> None:
         self._machine_id = machine_id
         self._runtime = runtime
         self._directory = directory
-        self._pid = pid
+        self._root = root
         self._processes = processes
 
     def run(self, process: dict[str, Any], *, stdin: bytes, timeout: float) -> ExecResult:
@@ -71,29 +70,59 @@ class Execution:
     def console(self, process: dict[str, Any], rows: int, columns: int) -> TerminalProcess:
         """Run a process with a terminal; raises BadInput when there is no such command."""
         process = process | {"terminal": True, "consoleSize": {"height": rows, "width": columns}}
-        with self._files(process) as (process_file, pid_file), _listener(self._directory) as (listener, path):
+        with self._files(process) as (process_file, pid_file):
+            log = process_file.with_suffix(".log")
+            begin = self._begin_with_ours if self._runtime.takes_terminal else self._begin_with_theirs
+            try:
+                child, master, slave = begin(process_file, pid_file, log)
+                try:
+                    pid = _wait_for_pid(pid_file, child)
+                    if pid == 0:
+                        said = log.read_text(errors="replace") or _last_screen(master)
+                        raise refusal(said, self._machine_id)
+                except BaseException:
+                    self._kill(pid_file)
+                    child.signal(signal.SIGKILL)
+                    raise
+                finally:
+                    if slave is not None:
+                        os.close(slave)
+            finally:
+                log.unlink(missing_ok=True)
+        terminal = TerminalProcess(master, child, lambda: self._end(pid))
+        terminal.resize(rows, columns)
+        return terminal
+
+    def _begin_with_theirs(self, process_file: Path, pid_file: Path, log: Path) -> tuple[Child, int, int | None]:
+        """Start the command; the runtime makes the terminal, and passes its master side."""
+        with _listener(self._directory) as (listener, path):
             argv = self._runtime.exec_command(
                 self._machine_id, process_file, pid_file, "--tty", "--console-socket", str(path)
             )
-            log = process_file.with_suffix(".log")
             child = spawn(argv, log=log, env=RUNTIME_ENVIRONMENT)
             try:
                 master = _receive_terminal(listener, child, time.monotonic() + _CONSOLE_TIMEOUT)
                 if master is None:
                     raise refusal(log.read_text(errors="replace"), self._machine_id)
-                pid = _wait_for_pid(pid_file, child)
-                if pid == 0:
-                    said = log.read_text(errors="replace") or _last_screen(master)
-                    raise refusal(said, self._machine_id)
             except BaseException:
                 self._kill(pid_file)
                 child.signal(signal.SIGKILL)
                 raise
-            finally:
-                log.unlink(missing_ok=True)
-        terminal = TerminalProcess(master, child, lambda: kill_tree(pid, self._processes))
-        terminal.resize(rows, columns)
-        return terminal
+        return child, master, None
+
+    def _begin_with_ours(self, process_file: Path, pid_file: Path, log: Path) -> tuple[Child, int, int | None]:
+        """Start the command on a terminal made here; the slave side is kept open until the command holds it."""
+        master, slave = os.openpty()
+        try:
+            argv = self._runtime.exec_command(self._machine_id, process_file, pid_file)
+            # Who leads a session and opens a terminal is controlled by it: its Ctrl-C reaches the runtime.
+            script = 'exec "$@" <"$0" >"$0" 2>&1'
+            child = spawn(["sh", "-c", script, os.ttyname(slave), *argv], log=log, env=RUNTIME_ENVIRONMENT)
+        except BaseException:
+            os.close(master)
+            os.close(slave)
+            raise
+        return child, master, slave
 
     def process_of(self, main: dict[str, Any], argv: tuple[str, ...], env: dict[str, str], user: str) -> dict[str, Any]:
         """Return the description of a process like the machine's main one, with another command."""
@@ -102,7 +131,7 @@ class Execution:
         process = main | {"args": list(argv), "terminal": False}
         values = dict(entry.split("=", 1) for entry in main["env"]) | env
         if user:
-            who = read_user(Path(f"/proc/{self._pid}/root"), user)
+            who = read_user(self._root, user)
             process["user"] = {"uid": who.uid, "gid": who.gid, "additionalGids": list(who.groups)}
             held = main["capabilities"]["bounding"] if who.uid == 0 else []
             process["capabilities"] = main["capabilities"] | {"effective": held, "permitted": held}
@@ -124,7 +153,10 @@ class Execution:
 
     def _kill(self, pid_file: Path) -> None:
         with contextlib.suppress(FileNotFoundError, ValueError):
-            kill_tree(int(pid_file.read_text()), self._processes)
+            self._end(int(pid_file.read_text()))
+
+    def _end(self, pid: int) -> None:
+        self._runtime.end_command(self._machine_id, pid, self._processes)
 
 
 class TerminalProcess:
@@ -159,24 +191,6 @@ class TerminalProcess:
         except TimedOut:
             self._child.signal(signal.SIGKILL)
             return self._child.wait(_HANG_UP_TIME)
-
-
-def kill_tree(pid: int, processes: Callable[[], list[int]]) -> None:
-    """Kill a process and its descendants among `processes`: stopped first, so that none has more children."""
-    doomed: set[int] = set()
-    for _ in range(16):
-        alive = processes()
-        family = doomed | ({pid} & set(alive))
-        family |= {other for other in alive if parent_of(other) in family}
-        if family == doomed:
-            break
-        for member in family - doomed:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(member, signal.SIGSTOP)
-        doomed = family
-    for member in doomed:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(member, signal.SIGKILL)
 
 
 def split_code(code: int) -> tuple[int, int]:

@@ -103,6 +103,24 @@ def kill(main: MainProcess, timeout: float) -> bool:
         return bool(select.select([fd], [], [], timeout)[0])
 
 
+def kill_tree(pid: int, processes: Callable[[], list[int]]) -> None:
+    """Kill a process and its descendants among `processes`: stopped first, so that none has more children."""
+    doomed: set[int] = set()
+    for _ in range(16):
+        alive = processes()
+        family = doomed | ({pid} & set(alive))
+        family |= {other for other in alive if parent_of(other) in family}
+        if family == doomed:
+            break
+        for member in family - doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member, signal.SIGSTOP)
+        doomed = family
+    for member in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
+
+
 def is_deaf(pid: int, number: int) -> bool:
     """Say whether a process leaves a signal to its default action, which the kernel spares a namespace's first.
 

@@ -31,6 +31,7 @@ _MASKED = (
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _OOM_SCORE = 500  # when the host itself runs out of memory, a machine goes before roostd and Envoy
 _OPEN_FILES = 65536
+_GVISOR_THREADS, _GVISOR_KERNEL = 4, 512  # per process inside, and for itself
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a path inside the machine)
 
 
@@ -68,7 +69,7 @@ def machine_config(spec: MachineSpec, user: User, places: Places, traits: HostTr
         "process": process(spec, user, traits),
         "mounts": _mounts(spec, places, traits),
         "linux": {
-            "namespaces": _namespaces(places),
+            "namespaces": _namespaces(spec, places),
             "uidMappings": [{"containerID": 0, "hostID": uid_base(spec.slot), "size": IDS}],
             "gidMappings": [{"containerID": 0, "hostID": uid_base(spec.slot), "size": IDS}],
             "cgroupsPath": f"/{places.cgroup}",
@@ -96,7 +97,7 @@ def process(spec: MachineSpec, user: User, traits: HostTraits) -> dict[str, Any]
         "env": [f"{name}={value}" for name, value in environment.items()],
         "cwd": spec.cwd or "/",
         "capabilities": {"bounding": names, "effective": held, "permitted": held, "inheritable": [], "ambient": []},
-        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": files, "soft": files}, _no_cores()],
+        "rlimits": [_rlimit("NOFILE", files), _no_cores(), *_own_limits(spec)],
         "noNewPrivileges": not spec.builder,
         "oomScoreAdj": _OOM_SCORE,
     }
@@ -104,12 +105,24 @@ def process(spec: MachineSpec, user: User, traits: HostTraits) -> dict[str, Any]
 
 def _no_cores() -> dict[str, Any]:
     """A core dump would go where the host's core_pattern says."""
-    return {"type": "RLIMIT_CORE", "hard": 0, "soft": 0}
+    return _rlimit("CORE", 0)
 
 
-def _namespaces(places: Places) -> list[dict[str, str]]:
+def _own_limits(spec: MachineSpec) -> list[dict[str, Any]]:
+    """gVisor counts processes by itself: the control group counts the threads of its kernel."""
+    return [_rlimit("NPROC", spec.pids)] if spec.isolation == "gvisor" else []
+
+
+def _rlimit(name: str, value: int) -> dict[str, Any]:
+    return {"type": f"RLIMIT_{name}", "hard": value, "soft": value}
+
+
+def _namespaces(spec: MachineSpec, places: Places) -> list[dict[str, str]]:
+    user = {"type": "user", "path": str(places.user_namespace)}
+    if spec.isolation == "gvisor":
+        del user["path"]  # runsc can't join one: it makes another, with the same ids
     return [
-        {"type": "user", "path": str(places.user_namespace)},
+        user,
         {"type": "network", "path": str(places.network_namespace)},
         *({"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")),
     ]
@@ -121,12 +134,17 @@ def resources(spec: MachineSpec, traits: HostTraits) -> dict[str, Any]:
     period = 100_000
     limits: dict[str, Any] = {
         "memory": {"limit": memory} | ({"swap": memory} if traits.limits_swap else {}),
-        "pids": {"limit": spec.pids},
+        "pids": {"limit": _host_pids(spec)},
         "cpu": {"shares": max(2, int(1024 * spec.cpus))},
     }
     if spec.cpus < traits.cpus:
         limits["cpu"] |= {"quota": max(1000, int(period * spec.cpus)), "period": period}
     return limits
+
+
+def _host_pids(spec: MachineSpec) -> int:
+    """Return how many threads the machine may have on the host; gVisor's kernel needs some per process inside."""
+    return spec.pids * _GVISOR_THREADS + _GVISOR_KERNEL if spec.isolation == "gvisor" else spec.pids
 
 
 def _mounts(spec: MachineSpec, places: Places, traits: HostTraits) -> list[dict[str, Any]]:

@@ -43,6 +43,7 @@ def release(parts: Parts, machine_id: str) -> None:
     unpin(files.user_namespace, files.network_namespace)
     if record is not None:
         parts.network.release(record.link)
+    mounts.unmount(files.root)
     if files.disk.is_mount():
         parts.disks.abandon(files.disk)
     parts.volumes.release(files.volumes)

@@ -85,9 +85,10 @@ def attach_binds(spec: MachineSpec, files: RunFiles, userns: int) -> tuple[Path,
     return tuple(places)
 
 
-def hide(files: RunFiles) -> None:
-    """Take the root and the binds out of the host's mount table; the container has them by now."""
-    mounts.unmount(files.root)
+def hide(files: RunFiles, *, root: bool = True) -> None:
+    """Take the binds, and the root, out of the host's mount table; the container has them by now."""
+    if root:
+        mounts.unmount(files.root)
     for place in files.binds.iterdir():
         mounts.unmount(place)
 

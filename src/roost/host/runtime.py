@@ -15,18 +15,21 @@ import re
 import select
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from roost.host import mounts
+from roost.host import main_process, mounts
+from roost.host.contract import ProcessInfo
 from roost.host.machine_files import RunFiles
 from roost.host.process import Completed, run
+from roost.host.process_list import list_processes
 from roost.model.errors import BadInput, HostFailure, RoostError, TimedOut
 
 _CRUN = Path("/usr/bin/crun")
-_GVISOR = Path("/usr/bin/runsc")
 _CREATE_TIMEOUT = 20.0
-_START_TIMEOUT = 10.0
+START_TIMEOUT = 10.0
 RUNTIME_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "_LIBCONTAINER_CLONED_BINARY": "1",  # see ensure_read_only_crun
@@ -43,6 +46,9 @@ class Runtime:
     program: str
     root: Path
     arguments: tuple[str, ...] = ()
+
+    takes_terminal: ClassVar[bool] = False  # it uses that of its input, instead of making one
+    keeps_root_mounted: ClassVar[bool] = False  # on the host, while the machine runs
 
     def create(self, files: RunFiles, log: Path, *, tty: bool) -> int:
         """Make the container and its monitor; returns the pid of its first process, which waits for `start`.
@@ -64,13 +70,21 @@ class Runtime:
 
     def start(self, machine_id: str) -> None:
         """Let a created container execute its command; raises BadInput or HostFailure."""
-        done = self._call("start", machine_id, timeout=_START_TIMEOUT)
+        done = self._call("start", machine_id, timeout=START_TIMEOUT)
         if done.returncode:
             raise refusal(done.stderr.decode(errors="replace"), machine_id)
 
     def exec_command(self, machine_id: str, process: Path, pid_file: Path, *options: str) -> list[str]:
         """Return the command line that runs one more process, described in a file, in a machine."""
         return [*self._base(), "exec", *options, "--process", str(process), "--pid-file", str(pid_file), machine_id]
+
+    def end_command(self, _machine_id: str, pid: int, processes: Callable[[], list[int]]) -> None:
+        """Kill a process that `exec_command` ran, by the pid it noted, and its descendants among `processes`."""
+        main_process.kill_tree(pid, processes)
+
+    def processes(self, _machine_id: str, pids: list[int]) -> list[ProcessInfo]:
+        """Return the processes inside; `pids` are those in its control group."""
+        return list_processes(pids)
 
     def forget(self, machine_id: str) -> None:
         """Remove what the runtime keeps about a machine whose processes are gone."""
@@ -107,9 +121,9 @@ def runtime_for(isolation: str, run_directory: Path) -> Runtime:
         program = quick if quick.exists() else _CRUN
         return Runtime(str(program), run_directory / "crun", ("--cgroup-manager=cgroupfs",))
     if isolation == "gvisor":
-        if not _GVISOR.exists():
-            raise BadInput("this host has no gVisor (runsc)", hint='install runsc, or use isolation = "crun"')
-        return Runtime(str(_GVISOR), run_directory / "runsc", ("--platform=systrap", "--network=sandbox"))
+        from roost.host.gvisor import gvisor_runtime  # it builds on this module
+
+        return gvisor_runtime(run_directory)
     raise BadInput(f"isolation {isolation[:40]!r} is not known", hint="use crun or gvisor")
 
 

@@ -34,7 +34,7 @@ class Starting:
         finally:
             network.result()
         main = MainProcess(pid, main_process.start_ticks(pid), time.time())
-        root_fs.hide(files)
+        root_fs.hide(files, root=not runtime.keeps_root_mounted)
         self._parts.faults("host.start.start")
         runtime.start(spec.id)
         self._parts.faults("host.start.main")
