@@ -114,6 +114,7 @@ class Execution:
         """Start the command on a terminal made here; the slave side is kept open until the command holds it."""
         master, slave = os.openpty()
         try:
+            _resize(master, **json.loads(process_file.read_text())["consoleSize"])
             argv = self._runtime.exec_command(self._machine_id, process_file, pid_file)
             # Who leads a session and opens a terminal is controlled by it: its Ctrl-C reaches the runtime.
             script = 'exec "$@" <"$0" >"$0" 2>&1'
@@ -174,8 +175,7 @@ class TerminalProcess:
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the process the terminal's size in characters."""
-        size = struct.pack("HHHH", max(1, min(rows, 10_000)), max(1, min(columns, 10_000)), 0, 0)
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+        _resize(self._master, height=rows, width=columns)
 
     def close(self) -> int:
         """Hang up, end the process if it still runs, and return its exit code. Twice is once."""
@@ -191,6 +191,11 @@ class TerminalProcess:
         except TimedOut:
             self._child.signal(signal.SIGKILL)
             return self._child.wait(_HANG_UP_TIME)
+
+
+def _resize(terminal: int, height: int, width: int) -> None:
+    size = struct.pack("HHHH", max(1, min(height, 10_000)), max(1, min(width, 10_000)), 0, 0)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
 
 
 def split_code(code: int) -> tuple[int, int]:

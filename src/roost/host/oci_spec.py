@@ -104,8 +104,8 @@ def process(spec: MachineSpec, user: User, traits: HostTraits) -> dict[str, Any]
 
 
 def _no_cores() -> dict[str, Any]:
-    """A core dump would go where the host's core_pattern says."""
-    return _rlimit("CORE", 0)
+    """A core dump would go where the host's core_pattern says; 0 keeps it from files, 1 also from pipes (core(5))."""
+    return _rlimit("CORE", 1)
 
 
 def _own_limits(spec: MachineSpec) -> list[dict[str, Any]]:

@@ -84,7 +84,34 @@ def test_no_system_call_is_both_allowed_and_refused():
         seen: dict[str, str] = {}
         for rule in seccomp.profile(architecture="x86_64", builder=builder)["syscalls"]:
             for name in rule["names"]:
+                if "args" in rule and name in ("setrlimit", "prlimit64"):
+                    continue  # by what they ask for: the next test
                 assert seen.setdefault(name, rule["action"]) == rule["action"], name
+        assert not {"setrlimit", "prlimit64"} & seen.keys()
+
+
+def test_the_core_limit_is_read_and_never_set():
+    """1 is the only limit with which a crash goes to no core_pattern, be it a file or a pipe."""
+    limits = {entry["type"]: (entry["soft"], entry["hard"]) for entry in config()["process"]["rlimits"]}
+    assert limits["RLIMIT_CORE"] == (1, 1)
+    rules = seccomp.profile(architecture="x86_64")["syscalls"]
+    for name, place in (("setrlimit", 0), ("prlimit64", 1)):
+        mine = [rule for rule in rules if name in rule["names"]]
+        assert all(rule["args"][0]["index"] == place for rule in mine)
+        of_core = [rule for rule in mine if rule["args"][0]["value"] == 4]
+        for rule in of_core:
+            reads = any(arg == {"index": 2, "value": 0, "op": "SCMP_CMP_EQ"} for arg in rule["args"])
+            assert rule["action"] == ("SCMP_ACT_ALLOW" if reads else "SCMP_ACT_ERRNO")
+        assert len(of_core) == place + 1 and len(mine) == 15 + len(of_core)
+
+
+def test_gvisor_has_its_own_user_namespace_and_counts_processes_itself():
+    asked = config(isolation="gvisor")
+    assert {"type": "user"} in asked["linux"]["namespaces"], "runsc can't join one"
+    assert asked["linux"]["uidMappings"] == config()["linux"]["uidMappings"]
+    limits = {entry["type"]: entry["hard"] for entry in asked["process"]["rlimits"]}
+    assert limits["RLIMIT_NPROC"] == 77
+    assert 77 < asked["linux"]["resources"]["pids"]["limit"] < 4096
 
 
 def test_vsock_is_no_socket_family():
