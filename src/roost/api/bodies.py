@@ -6,10 +6,11 @@ Keys that the Fly Machines API has and Roost does not act on are accepted while 
 
 from __future__ import annotations
 
+import base64
 import shlex
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from roost.model.errors import BadInput
 
@@ -210,6 +211,63 @@ class SecretValue(Body):
     """`POST /apps/{app}/secrets/{name}`."""
 
     value: str
+
+
+def _bytes(value: object, info: ValidationInfo) -> bytes:
+    """Read bytes: base64 text, as Go writes them, or a list of numbers, as the published OpenAPI document has it."""
+    if value is None:
+        return b""
+    if isinstance(value, str):
+        try:
+            return base64.b64decode(value, validate=True)
+        except ValueError:
+            raise ValueError(f"{info.field_name} is not base64") from None
+    if isinstance(value, list) and all(type(item) is int and 0 <= item <= 255 for item in value):
+        return bytes(value)
+    raise ValueError(f"{info.field_name} must be base64 text, or a list of numbers from 0 to 255")
+
+
+Octets = Annotated[bytes, BeforeValidator(_bytes, json_schema_input_type=str | list[int] | None), Field(repr=False)]
+
+
+class NewSecretKey(Body):
+    """`POST /apps/{app}/secretkeys/{name}`."""
+
+    type: str
+    value: Octets
+
+
+class GeneratedSecretKey(Body):
+    """`POST .../secretkeys/{name}/generate`."""
+
+    not_acted_on = ("value",)
+    type: str
+
+
+class Plaintext(Body):
+    """`POST .../secretkeys/{name}/encrypt`."""
+
+    plaintext: Octets = b""
+    associated_data: Octets = b""
+
+
+class Ciphertext(Body):
+    """`POST .../secretkeys/{name}/decrypt`."""
+
+    ciphertext: Octets
+    associated_data: Octets = b""
+
+
+class Message(Body):
+    """`POST .../secretkeys/{name}/sign`."""
+
+    plaintext: Octets = b""
+
+
+class SignedMessage(Message):
+    """`POST .../secretkeys/{name}/verify`."""
+
+    signature: Octets
 
 
 class OidcToken(Body):

@@ -21,6 +21,7 @@ MACHINE = "machine"  # the role of a machine that asks for itself
 SOURCE = "source_machine"  # the key in a connection's state
 RATE = Rate(per_second=20.0, burst=60.0)  # calls of one machine without a token
 _APP = "/v1/apps/{app}"
+_KEYS = f"{_APP}/secretkeys"
 _SELF = "/v1/apps/{app}/machines/{machine_id}"
 ALLOWED = frozenset(
     {
@@ -28,6 +29,9 @@ ALLOWED = frozenset(
         ("GET", "/v1/tokens/current"),
         ("GET", "/v1/platform/regions"),
         ("GET", _APP),
+        ("GET", _KEYS),
+        ("GET", f"{_KEYS}/{{name}}"),
+        *(("POST", f"{_KEYS}/{{name}}/{what}") for what in ("encrypt", "decrypt", "sign", "verify")),
         ("GET", _SELF),
         *(
             ("GET", f"{_SELF}/{what}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roost.cli import context, output, progress
+from roost.cli import context, output, progress, secret_keys
 from roost.cli.assignments import parse_dotenv, read_values
 from roost.model.errors import BadInput, Conflict, InsufficientCapacity
 from roost.model.names import check_secret_name
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Stage = Annotated[bool, typer.Option("--stage", help="Store only; machines take it over with the next deploy.")]
 _STORED = "it is stored, but not rolled out: "
 group = typer.Typer(help="Secrets: set, list, unset, import.", rich_markup_mode=None, no_args_is_help=True)
+group.add_typer(secret_keys.group, name="keys")
 
 
 @group.command("set", epilog="Example: roost secrets set -a shop API_KEY=@key.txt SMTP_PASSWORD=-")

@@ -25,6 +25,7 @@ from roost.model.image import Image
 from roost.model.machine import Machine
 from roost.model.operation import Operation, Progress
 from roost.model.replay import Kept
+from roost.model.secret_key import KeyType, SecretKey
 from roost.model.volume import DEFAULT_RETENTION, Snapshot, Usage, Volume
 
 # of machines, named here as all the others
@@ -230,6 +231,37 @@ class Secrets(Protocol):
         """Set and (None) remove secrets at once; returns the new secrets version."""
 
 
+class SecretKeys(Protocol):
+    """Secret keys of an app: used here, never handed out. The int is the new version of the app's secrets."""
+
+    def list(self, app: str) -> list[SecretKey]:
+        """Return the keys by name."""
+
+    def get(self, app: str, name: str) -> SecretKey:
+        """Return a key; raises NotFound."""
+
+    def set(self, app: str, name: str, kind: KeyType, value: bytes) -> tuple[SecretKey, int]:
+        """Store a key in place of what has its name; raises BadInput."""
+
+    def generate(self, app: str, name: str, kind: KeyType) -> tuple[SecretKey, int]:
+        """Make a random key; raises Conflict when there is one of that name."""
+
+    def remove(self, app: str, name: str) -> int:
+        """Remove a key for good; raises NotFound."""
+
+    def encrypt(self, app: str, name: str, plaintext: bytes, associated: bytes = b"") -> bytes:
+        """Encrypt with a key; raises BadInput for one that can't."""
+
+    def decrypt(self, app: str, name: str, ciphertext: bytes, associated: bytes = b"") -> bytes:
+        """Decrypt with a key; raises BadInput for what it didn't encrypt."""
+
+    def sign(self, app: str, name: str, message: bytes) -> bytes:
+        """Sign with a key; raises BadInput for one that can't."""
+
+    def verify(self, app: str, name: str, message: bytes, signature: bytes) -> bool:
+        """Tell whether a signature is the key's; raises BadInput for one that can't."""
+
+
 class Logs(Protocol):
     """Logs of an app's machines."""
 
@@ -377,6 +409,10 @@ class Control(Protocol):
     @property
     def secrets(self) -> Secrets:
         """Secrets."""
+
+    @property
+    def secret_keys(self) -> SecretKeys:
+        """Secret keys."""
 
     @property
     def logs(self) -> Logs:

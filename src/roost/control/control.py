@@ -27,6 +27,7 @@ from roost.control.pressure import Pressure
 from roost.control.releases import Releases
 from roost.control.replays import Replays
 from roost.control.rollout import Rollout
+from roost.control.secret_keys import SecretKeys
 from roost.control.secrets import Secrets
 from roost.control.signing_keys import SigningKeys
 from roost.control.sleeping import Sleeping
@@ -49,6 +50,7 @@ class Control:
         self._core = core
         self._started_at = core.now()
         self.secrets = Secrets(core)
+        self.secret_keys = SecretKeys(core)
         self._lifecycle = Lifecycle(core, self.secrets)
         self._followers = Followers(core, self._lifecycle)
         self._lifecycle.attach(self._followers)

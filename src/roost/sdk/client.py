@@ -14,6 +14,7 @@ from roost.sdk.group import Async, Group, M, Sync, call
 from roost.sdk.machines import Machines
 from roost.sdk.operations import Deploys, Images, Operations, Sources
 from roost.sdk.platform import Platform
+from roost.sdk.secret_keys import SecretKeys
 from roost.sdk.transport import Transport, join
 from roost.sdk.volumes import Volumes
 from roost.sdk.wire import AsyncWire, BlockingWire, finish
@@ -30,6 +31,7 @@ class Calls(Group[M]):
         self.volumes: Volumes[M] = Volumes(transport)
         self.releases: Releases[M] = Releases(transport)
         self.secrets: Secrets[M] = Secrets(transport)
+        self.secret_keys: SecretKeys[M] = SecretKeys(transport)
         self.logs: Logs[M] = Logs(transport)
         self.sources: Sources[M] = Sources(transport)
         self.deploys: Deploys[M] = Deploys(transport)

@@ -21,6 +21,7 @@ from roost.store.schema import (
     operations,
     progress,
     releases,
+    secret_keys,
     secrets,
     updates,
     versions,
@@ -90,7 +91,7 @@ class Apps:
             own = select(machines.c.id).where(machines.c.app == name)
             for by_machine in (leases, updates, versions):
                 connection.execute(delete(by_machine).where(by_machine.c.machine_id.in_(own)))
-            for table in (machines, events, releases, secrets, operations):
+            for table in (machines, events, releases, secrets, secret_keys, operations):
                 connection.execute(delete(table).where(table.c.app == name))
             remove_of_app(connection, name)
             connection.execute(delete(apps).where(apps.c.name == name))

@@ -150,6 +150,18 @@ data_keys = Table(  # what secrets are encrypted with; each is encrypted itself,
     Column("wrapped", LargeBinary, nullable=False),
 )
 
+secret_keys = Table(
+    "secret_keys",
+    metadata,
+    Column("app", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("type", String, nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
 operations = Table(
     "operations",
     metadata,

@@ -9,6 +9,7 @@ from roost.store.leases import Leases
 from roost.store.machines import Events, Machines
 from roost.store.operations import Operations, Tokens
 from roost.store.replays import Replays
+from roost.store.secret_keys import SecretKeys
 from roost.store.versions import Versions
 from roost.store.volumes import Snapshots, Volumes
 
@@ -22,6 +23,7 @@ class Store:
         self.apps = Apps(self.database)
         self.releases = Releases(self.database)
         self.secrets = Secrets(self.database)
+        self.secret_keys = SecretKeys(self.database)
         self.machines = Machines(self.database)
         self.versions = Versions(self.database)
         self.leases = Leases(self.database)

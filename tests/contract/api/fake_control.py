@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.contract.api import fake_inside
+from tests.contract.api import fake_inside, fake_secret_keys
 
 from roost.api.idempotency import MemoryReplays
 from roost.control.contract import (
@@ -688,6 +688,7 @@ class FakeControl:
         self.region = "local"
         self.volumes = Volumes(self.world)
         self.secrets = Secrets(self.world)
+        self.secret_keys = fake_secret_keys.SecretKeys(self.world)
         self.logs = Logs(self.world)
         self.sources = Sources(self.world)
         self.deploys = Deploys(self.world)

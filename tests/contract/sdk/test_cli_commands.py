@@ -52,6 +52,25 @@ def test_admin_commands(run: Run) -> None:
     assert json.loads(run("admin", "rotate-keys", "--json").stdout)["data_keys"] == 3
 
 
+def test_secret_key_commands(run: Run, tmp_path: Path) -> None:
+    assert run("apps", "create", "shop").exit_code == 0
+    key = tmp_path / "key.b64"
+    key.write_text("A" * 45 + "\n")
+    assert run("secrets", "keys", "set", "a", "@" + str(key), "--type", "hs256", "-a", "shop").exit_code == 2
+    key.write_text("A" * 43 + "=\n")
+    for source in ("@" + str(key), "-"):
+        done = run("secrets", "keys", "set", "a", source, "--type", "hs256", "-a", "shop", input=key.read_text())
+        assert (done.exit_code, done.stdout) == (0, "set a (hs256)\n"), done.output
+    for source in ("AAAA", "@" + str(tmp_path / "missing")):
+        assert run("secrets", "keys", "set", "a", source, "--type", "hs256", "-a", "shop").exit_code == 2
+    assert "public key" in run("secrets", "keys", "generate", "b", "--type", "nacl_sign", "-a", "shop").stdout
+    assert run("secrets", "keys", "generate", "b", "--type", "nacl_sign", "-a", "shop").exit_code == 1
+    assert [k["name"] for k in json.loads(run("secrets", "keys", "list", "-a", "shop", "--json").stdout)] == ["a", "b"]
+    assert run("secrets", "keys", "remove", "a", "-a", "shop").exit_code == 2
+    assert run("secrets", "keys", "remove", "a", "-a", "shop", "--yes").exit_code == 0
+    assert "a" not in run("secrets", "keys", "list", "-a", "shop").stdout.split()
+
+
 def test_volume_commands(run: Run, machine: str) -> None:
     made = run("volumes", "create", "data", "-a", "shop", "--size", "2", "--snapshot-retention", "9", "--json")
     volume = json.loads(made.stdout)["id"]

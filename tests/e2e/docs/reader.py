@@ -175,4 +175,5 @@ def prepare(place: Path, app: Path) -> None:
     slow = 'app = "shop"\n[deploy]\nrelease_command = "sleep 600"\n[http_service]\ninternal_port = 8080\n'
     (place / "slow" / "roost.toml").write_text(slow)
     (place / "key.txt").write_text("k-1\n")
+    (place / "key.b64").write_text("A" * 43 + "=\n")
     (place / ".env").write_text('# settings\nexport COLOUR="red\\nblue"\n')

@@ -96,6 +96,13 @@ SECRETS = (
     Step("roost secrets unset -a shop API_KEY"),
 )
 KEYS = (
+    Step("roost secrets keys set sessions @key.b64 --type hs256 -a shop", shows="set sessions"),
+    Step("roost secrets keys list -a shop", shows="hs256"),
+    Step("roost secrets keys list -a shop --json", shows='"sessions"'),
+    Step("roost secrets keys remove sessions -a shop --yes"),
+    Step("roost secrets keys generate sessions --type hs256 -a shop"),
+    Step("roost secrets keys remove sessions -a shop", answers=((r"\?", "y"),)),
+    Step("roost secrets keys generate sessions --type hs256 -a shop --json", shows='"hs256"'),
     Step("roost admin rotate-keys", shows="key 2 is in use"),
     Step("roost admin rotate-keys --json", shows='"key": 3'),
 )
