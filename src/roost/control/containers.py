@@ -146,7 +146,8 @@ class Containers:
                     "container": seen.name,
                     "exit_event": exit_event(info, restarting=decision.action is AfterExit.RESTART),
                     "restart_count": decision.restarts,
-                    "reason": decision.reason.replace("the machine", f"container {seen.name}", 1),
+                    "reason": decision.reason.replace("the machine", f"container {seen.name}", 1)
+                    + (" (it was ended as unhealthy)" if seen.unhealthy else ""),
                 }
                 self._event(machine, "exit", detail)
                 self._core.fault("machine.container.told")
@@ -179,4 +180,4 @@ def exit_event(info: ExitInfo, *, restarting: bool) -> dict[str, object]:
 
 
 def _seen(one: ObservedContainer) -> Seen:
-    return Seen(one.pid > 0, one.started_at, one.last_exit, one.restarts)
+    return Seen(one.pid > 0, one.started_at, one.last_exit, one.restarts, one.unhealthy)

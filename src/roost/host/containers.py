@@ -71,8 +71,11 @@ class Containers:
         files.write_main(main)
 
     def stop(self, machine_id: str, name: str) -> None:
-        """Ask a container to end as it was told at its start, then kill it; not there is no error."""
-        self._end(self._parts.files(machine_id).container(name), "", None)
+        """Ask an unhealthy container to end as it was told at its start, then kill it; not there is no error."""
+        place = self._parts.files(machine_id).container(name)
+        if is_alive(place):
+            place.unhealthy.touch()
+            self._end(place, "", None)
 
     def stop_all(self, machine_id: str, signal: str, timeout: float | None) -> None:
         """End all containers at once: as each was told at its start, or with this signal and within this time."""
@@ -104,9 +107,8 @@ class Containers:
                 continue
             alive = main_process.is_alive(main)
             last = None if alive else ending.how(place, self._parts.cgroups)
-            found.append(
-                ObservedContainer(place.name, main.pid if alive else 0, main.started_at, record.restarts, last)
-            )
+            pid, unhealthy = main.pid if alive else 0, place.unhealthy.exists()
+            found.append(ObservedContainer(place.name, pid, main.started_at, record.restarts, last, unhealthy))
         return tuple(found)
 
     def running(self, machine_id: str, name: str) -> tuple[ContainerFiles, MainProcess]:

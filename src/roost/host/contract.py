@@ -116,6 +116,7 @@ class ObservedContainer:
     started_at: float
     restarts: int  # as told at its latest start
     last_exit: ExitInfo | None = None
+    unhealthy: bool = False  # it was ended for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +227,9 @@ class Host(Protocol):
         """
 
     def stop_container(self, machine_id: str, name: str) -> None:
-        """Ask one container to end as its spec says, then kill it; not there is no error.
+        """Ask an unhealthy container to end as its spec says, then kill it; not there is no error.
 
-        It is observed as ended by itself, so that its restart policy decides on.
+        It is observed as such, so that its restart policy decides on, whatever its exit code.
         """
 
     def stop(self, machine_id: str, *, signal: str, timeout: float | None) -> Observed:

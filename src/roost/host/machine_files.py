@@ -184,6 +184,7 @@ class ContainerFiles(RunFiles):
     def __init__(self, machine: MachineFiles, directory: Path, name: str) -> None:
         super().__init__(directory, f"{machine.machine_id}.{name}", f"{machine.group}/{name}")
         self.name = name
+        self.unhealthy = directory / "unhealthy"  # it was ended for that
         self.disk = machine.disk
         self.door = machine.door
         self.user_namespace, self.network_namespace = machine.user_namespace, machine.network_namespace

@@ -170,6 +170,7 @@ def check_containers(config: MachineConfig, where: str) -> None:
     for index, one in enumerate(config.containers):
         _check_mounts(config, one, f"{where}.containers[{index}]")
         _check_dependencies(config, one, f"{where}.containers[{index}]")
+        _unique((check.name for check in one.healthchecks), f"{where}.containers[{index}].healthchecks")
     if cycle := _cycle(config.containers):
         raise BadInput(f"{where}.containers wait for each other: {' → '.join(cycle)}", hint="break the circle")
 

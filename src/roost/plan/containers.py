@@ -8,7 +8,7 @@ ended when none runs and none will.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from roost.model.containers import Container, Dependency
@@ -49,6 +49,7 @@ class Seen:
     started_at: float
     exit: ExitInfo | None = None
     restarts: int = 0
+    unhealthy: bool = False  # it was ended for that: no success, whatever its exit code
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ def next_turn(
 def after_end(one: Container, here: Seen, default: Restart) -> Decision:
     """Decide what becomes of a container that has ended."""
     info = here.exit or ExitInfo(255, 0, False, False, here.started_at)
+    if here.unhealthy:
+        info = replace(info, exit_code=info.exit_code or 1, requested_stop=False)
     ran_for = info.at - here.started_at
     return after_exit(one.restart or default, info, restarts=here.restarts, ran_for=ran_for)
 
@@ -157,7 +160,7 @@ def _met(
 
 
 def _succeeded(here: Seen) -> bool:
-    return here.exit is not None and here.exit.exit_code == 0 and not here.exit.signal
+    return here.exit is not None and here.exit.exit_code == 0 and not here.exit.signal and not here.unhealthy
 
 
 def _never(need: Dependency, states: Mapping[str, ContainerState]) -> bool:

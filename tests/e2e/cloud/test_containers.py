@@ -172,7 +172,8 @@ def test_an_unhealthy_container_is_ended_and_starts_again(cloud: RunningCloud, a
         "kind": "liveness",
         "unhealthy": "stop",
     }
-    well = container("sick", "touch /tmp/well; exec sleep 1000", healthchecks=[check], restart={"policy": "always"})
+    well = container("sick", "trap 'exit 0' TERM; touch /tmp/well; while :; do sleep 0.05; done", healthchecks=[check])
+    well["stop"] = {"signal": "SIGTERM"}
     place = create(cloud, app, {"containers": [well]})
     ok = lambda: [c["status"] for c in cloud.api("GET", place).json()["checks"]] == ["passing"]  # noqa: E731
     wait_until(ok, "it is healthy")

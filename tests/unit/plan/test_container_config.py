@@ -93,6 +93,7 @@ CIRCLE = [
         ({"containers": containers(name="")}, "containers[2].name is missing"),
         ({"containers": containers(mounts=[{"name": "other", "path": "/x"}])}, "containers[2].mounts[0].name"),
         ({"containers": containers(mounts=[{"name": "tmp", "path": "/etc"}])}, "containers[2].mounts[0].path"),
+        ({"containers": containers(healthchecks=[{"tcp": {"port": 1}}, {"tcp": {"port": 2}}])}, "'tcp' is there twice"),
         ({"containers": containers(healthchecks=[{}])}, "containers[2].healthchecks[0]"),
         ({"containers": containers(healthchecks=[{"tcp": {}}])}, "healthchecks[0].tcp.port"),
         ({"containers": containers(env_from=[{"env_var": "X", "field_ref": "password"}])}, "env_from[0].field_ref"),

@@ -68,6 +68,11 @@ def test_a_restart_waits_for_its_pause_and_not_for_what_it_needed_at_first() -> 
     assert later.start == (Start("app", 3),)
 
 
+def test_one_that_was_ended_as_unhealthy_has_not_succeeded() -> None:
+    assert turn(INIT, init=replace(ended(0), unhealthy=True)).states["init"] is ContainerState.RESTARTING
+    assert turn(INIT, init=ended(0)).states["init"] is ContainerState.STOPPED
+
+
 def test_the_machine_stops_when_the_last_one_has_ended_by_its_policy() -> None:
     assert turn(Container("a"), Container("b"), a=ended(), b=RUNS).machine is Whole.STARTED
     assert turn(Container("a"), Container("b"), a=ended(), b=ended()).machine is Whole.STOPPED
