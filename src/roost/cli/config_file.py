@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,20 @@ def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | Non
     if path is None:
         return None
     try:
-        config, warnings = read_app_config(path.read_text("utf-8"), name=str(path))
+        config, warnings = read_app_config(path.read_text("utf-8"), name=str(path), load=partial(_load, path.parent))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} can't be read: {error}") from None
     for warning in warnings:
         note(f"warning: {warning}")
     return path, app_config_to_json(replace(config, app=app) if app else config)
+
+
+def _load(directory: Path, name: str) -> str:
+    """Return the text of a file that the configuration names; raises BadInput."""
+    try:
+        return (directory / name).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{directory / name}, which the configuration names, can't be read: {error}") from None
 
 
 def write(directory: Path, answer: Mapping[str, Any]) -> Path:

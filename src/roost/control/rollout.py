@@ -7,6 +7,7 @@ from concurrent.futures import wait
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from roost.control.container_images import with_images
 from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
 from roost.control.machines import Machines
@@ -123,7 +124,7 @@ class Rollout:
         if {mount.volume for mount in mounts} != set(held.values()):
             self._lifecycle.destroy(machine_id, source="flyd")
             return
-        config = replace(config, mounts=mounts)
+        config = with_images(self._core.images, replace(config, mounts=mounts))
         self._lifecycle.remake(machine_id, config, image_digest=release.image_digest, release=release.version)
         self._core.fault("machine.remake.made")
 
@@ -146,6 +147,8 @@ class Rollout:
             env={**web.env, "RELEASE_COMMAND": "1"},
             init=Init(exec=("/bin/sh", "-c", command), workdir=web.init.workdir, user=web.init.user),
             restart=Restart("no"),
+            containers=(),
+            volumes=(),
         )
         self.remove_group(release.app, RELEASE_GROUP)
         machine = self._add(release, RELEASE_GROUP, config)
@@ -203,12 +206,15 @@ class Rollout:
         deadline, and ends with the job: raises Cancelled.
         """
         future = self._core.begin_on_loop(work)
-        began, offset, lines = self._core.now(), 0, list[str]()
+        began, offsets, lines = self._core.now(), dict[str, int](), list[str]()
         while True:
             done = wait([future], timeout=TELL).done
-            for line in self._core.host.logs(machine_id, offset=offset, limit=MANY):
-                offset = line.offset
-                lines.append(line.text)
+            for container in self._core.host.logged_containers(machine_id):
+                for line in self._core.host.logs(
+                    machine_id, offset=offsets.get(container, 0), limit=MANY, container=container
+                ):
+                    offsets[container] = line.offset
+                    lines.append(f"{container}: {line.text}" if container else line.text)
             failed = done and (future.exception() is not None or future.result() is not None)
             if failed or self._core.now() - began > quiet:
                 for text in lines[-LAST_LINES:] if failed else lines:
@@ -225,7 +231,7 @@ class Rollout:
     ) -> Machine:
         return self._machines.add(
             release.app,
-            config,
+            with_images(self._core.images, config),
             image_digest=release.image_digest,
             release=release.version,
             group=group,

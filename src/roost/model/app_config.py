@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from roost.model.containers import Container, SharedVolume
 from roost.model.machine_config import Check, Guest, Init, Mount, Restart, Service
 
 
@@ -49,3 +50,6 @@ class AppConfig:
     )  # `[experimental]` cmd, entrypoint, exec: what is started in place of the image's own
     mounts: tuple[tuple[tuple[str, ...], Mount], ...] = ()  # (groups, volume by name); no groups: the web group
     isolation: str = "crun"
+    containers: tuple[Container, ...] = ()  # of each machine, where it has several
+    volumes: tuple[SharedVolume, ...] = ()  # that they share
+    container: str = ""  # the one that runs what was built

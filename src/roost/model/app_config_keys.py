@@ -35,6 +35,8 @@ WORKING = MappingProxyType(
                 "experimental",
                 "isolation",
                 "mounts",
+                "machine_config",
+                "container",
             ]
         ),
         "build": frozenset(["image", "dockerfile", "build-target", "builtin", "args"]),
@@ -61,8 +63,6 @@ LATER = MappingProxyType(
                 "swap_size_mb",
                 "console_command",
                 "host_dedication_id",
-                "machine_config",
-                "container",
                 "machine_checks",
                 "metrics",
                 "statics",

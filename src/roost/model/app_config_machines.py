@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from roost.model.app_config import AppConfig
+from roost.model.app_config_containers import with_containers
 from roost.model.errors import BadInput
 from roost.model.machine_config import Guest, Init, MachineConfig, Mount, Restart, Service, StopConfig
 
@@ -36,6 +37,11 @@ def machine_configs(
     runs the image's own command. Raises BadInput when a service serves a group that does not exist.
     """
     commands = dict(config.processes or plan_processes) or {WEB_GROUP: ""}
+    if config.containers and len(commands) > 1:
+        raise BadInput(
+            f"the app has several containers in a machine, and the process groups {', '.join(commands)}",
+            hint="make each process a container, or leave machine_config out",
+        )
     served = _services_by_group(config, tuple(commands))
     mounted = _mounts_by_group(config, tuple(commands))
     return {
@@ -98,7 +104,7 @@ def _machine_config(
     init = config.init
     if command and not (init.exec or init.cmd):
         init = Init(entrypoint=init.entrypoint, cmd=shell_argv(command))
-    return MachineConfig(
+    made = MachineConfig(
         image=image,
         guest=config.guests.get(group, config.guests.get("", Guest())),
         env=env,
@@ -115,3 +121,4 @@ def _machine_config(
         stop_config=StopConfig(config.kill_signal, config.kill_timeout),
         isolation=config.isolation,
     )
+    return with_containers(config, made)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from roost.model.app_config import AppConfig, BuildSettings, DeploySettings
+from roost.model.app_config_containers import Load, read_containers
 from roost.model.app_config_machines import machine_configs, shell_argv
 from roost.model.app_config_table import Origin, Table
 from roost.model.app_config_write import app_config_to_json, propose_app_config, write_app_config
@@ -53,8 +54,10 @@ _VOLUME_SIZE = re.compile(r"(\d{1,5})\s*(?:g|gb|gib)?", re.IGNORECASE)
 _BUILTINS = ("python", "node", "static", "go", "ruby", "php", "dockerfile")
 
 
-def read_app_config(text: str, *, name: str) -> tuple[AppConfig, list[str]]:
+def read_app_config(text: str, *, name: str, load: Load | None = None) -> tuple[AppConfig, list[str]]:
     """Read a configuration file's text; `name` is its path (JSON when it ends in .json).
+
+    `load` gives the text of a file that it names.
 
     Returns the configuration and warnings for the writer. In `fly.toml` a service without
     `auto_stop_machines` never sleeps, as on Fly; elsewhere it is suspended when idle.
@@ -65,7 +68,7 @@ def read_app_config(text: str, *, name: str) -> tuple[AppConfig, list[str]]:
     origin = Origin(name, text if not name.endswith(".json") else "")
     data = _parse(text, name)
     of_fly = PurePosixPath(name).name.startswith("fly.")
-    config = _read(Table(data, "", "", origin), autostop="off" if of_fly else "suspend")
+    config = _read(Table(data, "", "", origin), autostop="off" if of_fly else "suspend", load=load)
     return config, origin.warnings
 
 
@@ -87,7 +90,7 @@ def _parse(text: str, name: str) -> object:
         raise BadInput(f"{name} is not valid JSON: {error}", hint="correct the line") from None
 
 
-def _read(top: Table, *, autostop: str) -> AppConfig:
+def _read(top: Table, *, autostop: str, load: Load | None = None) -> AppConfig:
     app = top.text("app")
     if app:
         check_app_name(app)
@@ -95,6 +98,7 @@ def _read(top: Table, *, autostop: str) -> AppConfig:
     for group in processes:
         if not _GROUP.fullmatch(group):
             raise top.refuse(f"processes.{group}", "is not a process group's name: use letters, digits, - and _")
+    containers, volumes, built = read_containers(top, load)
     vms, restarts = top.tables("vm", "vm"), top.tables("restart", "restart")
     config = AppConfig(
         app=app,
@@ -112,7 +116,12 @@ def _read(top: Table, *, autostop: str) -> AppConfig:
         init=_read_init(top.table("experimental", "experimental")),
         mounts=_read_mounts(top),
         isolation=top.text("isolation", "crun", among=("crun", "gvisor")),
+        containers=containers,
+        volumes=volumes,
+        container=built,
     )
+    if containers and config.isolation != "crun":
+        raise top.refuse("isolation", "must be crun where a machine has several containers")
     if config.kill_timeout > 300:
         raise top.refuse("kill_timeout", "must be at most 300 s")
     top.done()

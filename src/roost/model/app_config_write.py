@@ -12,6 +12,7 @@ import tomlkit
 from tomlkit.items import Table
 
 from roost.model.app_config import AppConfig
+from roost.model.app_config_containers import containers_to_json
 from roost.model.build_plan import BuildPlan
 from roost.model.machine_config import Check, Guest, Init, Port, Service
 
@@ -94,7 +95,7 @@ def app_config_to_json(config: AppConfig) -> dict[str, Any]:
         | ({"processes": list(groups)} if groups else {})
         for groups, mount in config.mounts
     ]
-    return _filled(out)
+    return _filled(out | containers_to_json(config))
 
 
 def write_app_config(config: AppConfig, plan: BuildPlan | None = None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,6 +182,40 @@ def test_an_unhealthy_container_is_ended_and_starts_again(cloud: RunningCloud, a
     run(cloud, place, "sick", "rm /tmp/well")
     wait_until(lambda: exits(cloud, place), "it was ended")
     wait_until(ok, "it is healthy again")
+
+
+CONFIG = """
+app = "{app}"
+container = "web"
+machine_config = "helpers.json"
+
+[build]
+image = "roost/python:bookworm"
+
+[http_service]
+internal_port = 8080
+
+[experimental]
+exec = ["sh", "-c", "exec python3 -m http.server 8080 -d /pages"]
+"""
+
+
+def test_an_app_is_deployed_with_its_helpers(cloud: RunningCloud, app: str, tmp_path: Path) -> None:
+    shared = [{"name": "pages", "path": "/pages"}]
+    needs = [{"name": "prepare", "condition": "exited_successfully"}]
+    helpers = {
+        "containers": [
+            container("prepare", "echo deployed > /pages/index.html", mounts=shared),
+            {"name": "web", "mounts": shared, "depends_on": needs, "stop": {"signal": "SIGKILL"}},
+        ],
+        "volumes": [{"name": "pages", "temp_dir": {"storage_type": "disk", "size_mb": 4}}],
+    }
+    (tmp_path / "roost.toml").write_text(CONFIG.format(app=app))
+    (tmp_path / "helpers.json").write_text(json.dumps(helpers))
+    cloud.roost("deploy", tmp_path)
+    assert cloud.get(app).text == "deployed\n"
+    (machine,) = cloud.machines(app)
+    assert states(cloud, f"/apps/{app}/machines/{machine['id']}") == {"prepare": "stopped", "web": "started"}
 
 
 def test_processes_are_containers_of_the_machines_image(cloud: RunningCloud, app: str) -> None:
