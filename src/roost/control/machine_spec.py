@@ -112,7 +112,12 @@ def machine_spec_of_several(app: App, machine: Machine, images: Images, secrets:
         volumes=tuple(VolumeMount(mount.volume, mount.path) for mount in config.mounts),
         isolation=config.isolation,
         containers=tuple(_container_spec(app, machine, one, images, secrets) for one in parts_of(config)),
-        shared=tuple(SharedDirectory(one.name, one.storage_type, one.size_mb) for one in config.volumes),
+        shared=tuple(
+            SharedDirectory(one.name, "image", layers=images(one.image_digest)[1])
+            if one.image
+            else SharedDirectory(one.name, one.storage_type, one.size_mb)
+            for one in config.volumes
+        ),
     )
 
 

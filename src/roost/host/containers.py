@@ -148,7 +148,8 @@ def is_alive(place: ContainerFiles) -> bool:
 
 def _alone(spec: MachineSpec, one: ContainerSpec, files: MachineFiles) -> MachineSpec:
     """Return the spec of a machine that is this container alone."""
-    shared = (BindMount(files.shared / name, target, read_only=False) for name, target in one.mounts)
+    images = {directory.name for directory in spec.shared if directory.storage_type == "image"}
+    shared = (BindMount(files.shared / name, target, read_only=name in images) for name, target in one.mounts)
     return replace(
         spec,
         layers=one.layers,

@@ -57,11 +57,15 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True)
 class SharedDirectory:
-    """A directory that the containers of a machine share while it runs, with a size limit of its own."""
+    """A directory that the containers of a machine share while it runs.
+
+    It is empty and has a size limit of its own, or is what an image holds, read-only.
+    """
 
     name: str
-    storage_type: str  # disk | memory
-    size_mb: int
+    storage_type: str  # disk | memory | image
+    size_mb: int = 0
+    layers: tuple[Path, ...] = ()  # of the image, lowest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,9 +175,8 @@ class Machines:
             found = set(connection.execute(used).scalars())
             for query in of_containers:
                 for config in connection.execute(query).scalars():
-                    found |= {
-                        str(one["image_digest"]) for one in config.get("containers", ()) if one.get("image_digest")
-                    }
+                    several = (*config.get("containers", ()), *config.get("volumes", ()))
+                    found |= {str(one["image_digest"]) for one in several if one.get("image_digest")}
             return found
 
     def of_org(
