@@ -56,7 +56,7 @@ class Containers:
         parts.faults("host.container.root")
         userns = parts.namespaces.idmap(spec.slot)
         try:
-            root_fs.assemble(spec, files, userns, bundle.etc(spec))
+            root_fs.assemble(spec, files, userns, bundle.etc(spec, parts.nameservers()))
             binds = root_fs.attach_binds(spec, files, userns)
         finally:
             os.close(userns)

@@ -69,6 +69,15 @@ class SharedDirectory:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolving:
+    """How a machine looks names up. No `nameservers`: the cloud's own, or those of the host where that isn't up."""
+
+    nameservers: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # of resolv.conf(5)
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """A machine as the host needs it: everything resolved, nothing left to look up.
 
@@ -100,6 +109,8 @@ class MachineSpec:
     tty: bool = False
     containers: tuple[ContainerSpec, ...] = ()  # with any, `layers`, `argv` and what goes with them mean nothing
     shared: tuple[SharedDirectory, ...] = ()
+    domain_name: str = ""  # the full name that belongs to `hostname`, "" for none
+    resolving: Resolving = Resolving()
 
 
 class RuntimeState(StrEnum):

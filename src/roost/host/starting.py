@@ -100,7 +100,7 @@ class Starting:
         parts.faults("host.start.root")
         userns = parts.namespaces.idmap(spec.slot)
         try:
-            texts = bundle.etc(spec)
+            texts = bundle.etc(spec, parts.nameservers())
             root_fs.assemble(spec, files, userns, {} if spec.builder else texts)
             binds = root_fs.attach_binds(spec, files, userns)
         finally:

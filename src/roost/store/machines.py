@@ -75,6 +75,12 @@ class Machines:
         with self._db.read() as connection:
             return [_machine(row) for row in connection.execute(query)]
 
+    def on_slot(self, slot: int) -> Machine | None:
+        """Return the machine that has a slot of the host, or None."""
+        with self._db.read() as connection:
+            row = connection.execute(select(machines).where(machines.c.slot == slot)).first()
+        return _machine(row) if row else None
+
     def unsettled(self, present: Collection[str]) -> Sequence[Machine]:
         """Return the machines that may need something at the start: those that do not rest as desired.
 
