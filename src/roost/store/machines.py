@@ -78,7 +78,7 @@ class Machines:
     def on_slot(self, slot: int) -> Machine | None:
         """Return the machine that has a slot of the host, or None."""
         with self._db.read() as connection:
-            row = connection.execute(select(machines).where(machines.c.slot == slot)).first()
+            row = connection.execute(select(*_ROW).where(machines.c.slot == slot)).first()
         return _machine(row) if row else None
 
     def unsettled(self, present: Collection[str]) -> Sequence[Machine]:
