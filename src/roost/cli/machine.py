@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,7 +26,7 @@ MachineId = Annotated[str, typer.Argument(metavar="ID", help="The machine's id."
 
 @group.command(epilog="Example: roost machine run roost/base:bookworm -a shop -- sleep 60")
 def run(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")],
+    image: Annotated[str, typer.Argument(metavar="[IMAGE]", help="The image.")] = "",
     command: Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="In place of its own.")] = None,
     app: context.AppOption = "",
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The machine's name.")] = "",
@@ -34,12 +35,14 @@ def run(
     cpus: Annotated[int, typer.Option("--cpus", metavar="N", help="Processors.")] = 1,
     isolation: Annotated[str, typer.Option("--isolation", metavar="NAME", help="crun or gvisor.")] = "crun",
     volume: Annotated[str, typer.Option("--volume", metavar="VOLUME:PATH", help="Its volume, by id or name.")] = "",
+    machine_config: Annotated[
+        Path | None, typer.Option("--machine-config", metavar="FILE", help="JSON of more of its configuration.")
+    ] = None,
     remove: Annotated[bool, typer.Option("--rm", help="Destroy it when its process ends.")] = False,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Make a machine from an image and start it."""
+    """Make a machine from an image and start it. What the file of --machine-config says goes before other options."""
     config: dict[str, Any] = {
-        "image": image,
         "guest": {"cpu_kind": "shared", "cpus": cpus, "memory_mb": memory},
         "env": dict(split_pair(word, "a variable") for word in env or ()),
         "isolation": isolation,
@@ -49,12 +52,31 @@ def run(
         config["mounts"] = [_mount(volume)]
     if command:
         config["init"] = {"cmd": command}
+    if machine_config is not None:
+        config |= _read_config(machine_config)
+    if image:
+        config["image"] = image
+    if not config.get("image") and not config.get("containers"):
+        raise BadInput("there is no image", hint="roost machine run IMAGE, or --machine-config FILE")
     with context.client() as client:
         made = client.machines.create(context.app_name(app), config, name=name)
     if as_json:
         output.say_json(made)
     else:
         output.say(f"{made['id']} is {made.get('state')}")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; raises BadInput."""
+    import json
+
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"{path} can't be read as JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadInput(f"{path} must hold a JSON object", hint="the keys are in docs/machines.md")
+    return found
 
 
 def _mount(text: str) -> dict[str, str]:
@@ -104,11 +126,20 @@ def status(machine_id: MachineId, app: context.AppOption = "", as_json: context.
     output.say(output.fields(pairs))
     for title, header, rows in (
         (
+            "containers",
+            ("name", "state", "restarts", "image", "last exit"),
+            [_container_row(container) for container in found.get("containers") or ()],
+        ),
+        (
             "checks",
             ("name", "status", "output"),
             [(c.get("name"), c.get("status"), c.get("output")) for c in found.get("checks") or ()],
         ),
-        ("events", ("when", "type", "status", "by"), [_event_row(event) for event in found.get("events") or ()]),
+        (
+            "events",
+            ("when", "type", "status", "by", "container"),
+            [_event_row(event) for event in found.get("events") or ()],
+        ),
     ):
         if rows:
             output.say(f"\n{title}")
@@ -119,7 +150,19 @@ def _event_row(event: dict[str, Any]) -> tuple[object, ...]:
     from datetime import UTC, datetime
 
     at = datetime.fromtimestamp(float(event.get("timestamp", 0)) / 1000, UTC).isoformat()
-    return output.since(at), event.get("type"), event.get("status"), event.get("source")
+    container = (event.get("request") or {}).get("container", "")
+    return output.since(at), event.get("type"), event.get("status"), event.get("source"), container
+
+
+def _container_row(container: dict[str, Any]) -> tuple[object, ...]:
+    last = (container.get("last_exit") or {}).get("message", "")
+    return (
+        container.get("name"),
+        container.get("state"),
+        container.get("restart_count"),
+        container.get("image"),
+        "" if container.get("state") == "started" else last,
+    )
 
 
 def act(app: str, machine_id: str, verb: Callable[[Client, str, str], object], state: str) -> None:

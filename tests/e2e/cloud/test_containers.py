@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -222,9 +223,14 @@ def test_an_app_is_deployed_with_its_helpers(cloud: RunningCloud, app: str, tmp_
     assert states(cloud, f"/apps/{app}/machines/{machine['id']}") == {"prepare": "stopped", "web": "started"}
 
 
-def test_processes_are_containers_of_the_machines_image(cloud: RunningCloud, app: str) -> None:
+def test_processes_are_containers_of_the_machines_image(cloud: RunningCloud, app: str, tmp_path: Path) -> None:
     programs = [{"exec": ["sh", "-c", f"echo {word} $N; exec sleep 1000"], "env": {"N": "1"}} for word in ("x", "y")]
-    place = create(cloud, app, {"image": IMAGE, "processes": programs, "stop_config": {"signal": "SIGKILL"}})
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps({"image": IMAGE, "processes": programs, "stop_config": {"signal": "SIGKILL"}}))
+    made = cloud.json("machine", "run", "--machine-config", file, "-a", app)
+    place = f"/apps/{app}/machines/{made['id']}"
     assert cloud.api("GET", f"{place}/wait?timeout=20").status_code == 200
     assert states(cloud, place) == {"process-0": "started", "process-1": "started"}
+    shown = cloud.roost("machine", "status", made["id"], "-a", app).stdout
+    assert re.search(r"^process-1 +started +0 +roost/python", shown, re.MULTILINE), shown
     wait_until(lambda: "/process-1 y 1" in cloud.roost("logs", "-a", app).stdout, "its log")
