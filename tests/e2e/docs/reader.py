@@ -174,6 +174,8 @@ def prepare(place: Path, app: Path) -> None:
             (source / file.name).write_bytes(file.read_bytes())
     slow = 'app = "shop"\n[deploy]\nrelease_command = "sleep 600"\n[http_service]\ninternal_port = 8080\n'
     (place / "slow" / "roost.toml").write_text(slow)
+    pair = ", ".join(f'{{"name": "{name}", "cmd": ["sleep", "1000"]}}' for name in ("one", "two"))
+    (place / "pair.json").write_text(f'{{"containers": [{pair}], "stop_config": {{"signal": "SIGKILL"}}}}')
     (place / "key.txt").write_text("k-1\n")
     (place / "key.b64").write_text("A" * 43 + "=\n")
     (place / ".env").write_text('# settings\nexport COLOUR="red\\nblue"\n')

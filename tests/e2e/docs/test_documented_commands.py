@@ -152,6 +152,13 @@ MACHINES = (
     ),
     Step("roost machine destroy {machine} -a shop --force"),
     Step("roost machine status {machine} -a shop", code=3),
+    Step("roost machine run roost/base:bookworm -a shop --machine-config pair.json --json", saves=ID),
+    Step("roost machine exec {machine} -a shop --container two -- printenv FLY_CONTAINER_NAME", shows="two"),
+    Step(
+        "roost ssh console -a shop --machine {machine} --container one --command 'printenv FLY_CONTAINER_NAME'",
+        shows="one",
+    ),
+    Step("roost machine destroy {machine} -a shop --force"),
 )
 VOLUMES = (
     Step("roost volumes create data -a shop --size 10"),
