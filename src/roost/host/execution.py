@@ -116,8 +116,9 @@ class Execution:
         try:
             _resize(master, **json.loads(process_file.read_text())["consoleSize"])
             argv = self._runtime.exec_command(self._machine_id, process_file, pid_file)
-            # Who leads a session and opens a terminal is controlled by it: its Ctrl-C reaches the runtime.
-            script = 'exec "$@" <"$0" >"$0" 2>&1'
+            # Who leads a session and opens a terminal is controlled by it: its Ctrl-C reaches the runtime, which passes
+            # it on once it has begun to look for signals, and must not die of one before.
+            script = 'trap "" INT QUIT TSTP; exec "$@" <>"$0" >&0 2>&0'
             child = spawn(["sh", "-c", script, os.ttyname(slave), *argv], log=log, env=RUNTIME_ENVIRONMENT)
         except BaseException:
             os.close(master)

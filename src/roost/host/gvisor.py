@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from roost.host.contract import ProcessInfo
+from roost.host.oci_spec import CORE_LIMIT, OOM_SCORE
 from roost.host.process import run
 from roost.host.runtime import RUNTIME_ENVIRONMENT, START_TIMEOUT, Runtime, refusal
 from roost.model.errors import BadInput, RoostError
@@ -58,6 +60,16 @@ class Gvisor(Runtime):
 
     takes_terminal = True
     keeps_root_mounted = True  # the sandbox's own /proc/PID/root is empty
+
+    def settle(self, pids: list[int]) -> None:
+        """Let the processes that will be those of the machine's programs be killed for memory before the host's own.
+
+        runsc sets the score of its kernel only. And a crash of it goes to no core_pattern, as one of the program.
+        """
+        for pid in pids:
+            with contextlib.suppress(OSError):  # it has ended
+                Path(f"/proc/{pid}/oom_score_adj").write_text(str(OOM_SCORE))
+                resource.prlimit(pid, resource.RLIMIT_CORE, (CORE_LIMIT, CORE_LIMIT))
 
     def start(self, machine_id: str) -> None:
         """Let a created container execute its command; raises BadInput or HostFailure."""

@@ -7,13 +7,12 @@ program may need, and a builder gets more only inside its own user namespace.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from roost.host import seccomp
-from roost.host.contract import BindMount, MachineSpec, Resolving
+from roost.host.contract import BindMount, MachineSpec
 from roost.host.namespaces import IDS, uid_base
 from roost.host.users import User
 from roost.model.errors import BadInput
@@ -30,7 +29,8 @@ _MASKED = (
     "/sys/firmware", "/sys/devices/virtual/powercap", "/sys/kernel",
 )  # fmt: skip
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-_OOM_SCORE = 500  # when the host itself runs out of memory, a machine goes before roostd and Envoy
+OOM_SCORE = 500  # when the host itself runs out of memory, a machine goes before roostd and Envoy
+CORE_LIMIT = 1  # 0 keeps a core from a core_pattern that is a file, 1 also from one that is a pipe
 _OPEN_FILES = 65536
 _GVISOR_THREADS, _GVISOR_KERNEL = 4, 512  # per process inside, and for itself
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a path inside the machine)
@@ -100,13 +100,13 @@ def process(spec: MachineSpec, user: User, traits: HostTraits) -> dict[str, Any]
         "capabilities": {"bounding": names, "effective": held, "permitted": held, "inheritable": [], "ambient": []},
         "rlimits": [_rlimit("NOFILE", files), _no_cores(), *_own_limits(spec)],
         "noNewPrivileges": not spec.builder,
-        "oomScoreAdj": _OOM_SCORE,
+        "oomScoreAdj": OOM_SCORE,
     }
 
 
 def _no_cores() -> dict[str, Any]:
-    """A core dump would go where the host's core_pattern says; 0 keeps it from files, 1 also from pipes (core(5))."""
-    return _rlimit("CORE", 1)
+    """A core dump would go where the host's core_pattern says."""
+    return _rlimit("CORE", CORE_LIMIT)
 
 
 def _own_limits(spec: MachineSpec) -> list[dict[str, Any]]:
@@ -188,13 +188,3 @@ def hosts_file(hostname: str, ipv4: str, ipv6: str) -> str:
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
         f"{ipv4}\t{names}{ipv6}\t{names}{ipv6}\tfly-local-6pn\n"
     )
-
-
-def resolver_file(resolving: Resolving, nameservers: Sequence[str]) -> str:
-    """Return the text of a machine's /etc/resolv.conf (resolv.conf(5))."""
-    lines = [f"nameserver {address}" for address in resolving.nameservers or nameservers]
-    if resolving.searches:
-        lines.append(f"search {' '.join(resolving.searches)}")
-    if resolving.options:
-        lines.append(f"options {' '.join(resolving.options)}")
-    return "".join(f"{line}\n" for line in lines)

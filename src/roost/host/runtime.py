@@ -68,6 +68,9 @@ class Runtime:
             return pid
         raise refusal(str(answer.get("message", "")), files.runtime_id)
 
+    def settle(self, pids: list[int]) -> None:
+        """Put right what the runtime forgot for processes that it made and not yet started; `pids` are all of them."""
+
     def start(self, machine_id: str) -> None:
         """Let a created container execute its command; raises BadInput or HostFailure."""
         done = self._call("start", machine_id, timeout=START_TIMEOUT)

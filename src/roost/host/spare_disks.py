@@ -78,20 +78,15 @@ class SpareDisks:
 
     def _refill(self, after: float) -> None:
         self._closing.wait(after)
-        while self._wanting():
-            try:
+        try:
+            while not self._closing.is_set() and len(self._ready) < self._number:
                 self._ready.append(self._make())
-            except (RoostError, OSError):  # a start without a spare makes its own disk, and reports why it can't
-                self._refilling = False
-                return
-        if self._closing.is_set():
-            self.close()
-
-    def _wanting(self) -> bool:
-        """Tell whether to make one more; once it says no, the next `refill` begins anew."""
-        with self._lock:
-            self._refilling = not self._closing.is_set() and len(self._ready) < self._number
-            return self._refilling
+        except (RoostError, OSError):
+            pass  # a start without a spare makes its own disk, and reports why it can't
+        finally:
+            self._refilling = False
+            if self._closing.is_set():
+                self.close()
 
     def _make(self) -> _Spare:
         name = os.urandom(4).hex()

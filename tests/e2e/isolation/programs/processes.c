@@ -13,7 +13,7 @@ static int put(const char *path, const char *text) {
 }
 static int stranger(int (*attack)(pid_t)) { /* try it on every pid that is no process of this machine's own */
   char path[32];
-  for (pid_t pid = 2; pid < 32768; pid += 1) {
+  for (pid_t pid = 2; pid < 4096; pid++) {
     snprintf(path, sizeof path, "/proc/%d", pid);
     if (access(path, F_OK) == 0) continue;
     if (attack(pid) == 0) return 0;
@@ -111,7 +111,7 @@ static int zombies(void) { /* children that nobody waits for, until there may be
   }
 }
 static int threads(void) {
-  for (int i = 0; i < 100000; i++) {
+  for (int i = 0; i < 3000; i++) {
     pid_t child = vfork();
     if (child < 0) return -1;
     if (child == 0) _exit(0);
