@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import PYTHON, ROOT, say
 
-NAMES = ("start", "wake", "deploy", "density", "fork")
+NAMES = ("start", "wake", "deploy", "density", "fork", "machines")
 RESULTS = ROOT / "bench" / "results"
 DOCS = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
