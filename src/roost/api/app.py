@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from roost.api import console
+from roost.api import console, proxy
 from roost.api.errors import Json, on_http_exception, on_roost_error, on_validation_error
 from roost.api.front import Front
 from roost.api.idempotency import Idempotency
@@ -69,6 +69,7 @@ _ROUTES = (
     images,
     oidc,
     console,
+    proxy,
 )
 
 

@@ -59,7 +59,7 @@ async def console(
             lambda: control.machines.console(app, machine_id, argv, rows=size[0], columns=size[1], container=container)
         )
     except RoostError as error:
-        await _refuse(websocket, error)
+        await refuse(websocket, error)
         return
     exit_code = -1
     try:
@@ -89,7 +89,8 @@ def terminal_size(size: object) -> tuple[int, int]:
     return rows, columns
 
 
-async def _refuse(websocket: WebSocket, error: RoostError | None) -> None:
+async def refuse(websocket: WebSocket, error: RoostError | None) -> None:
+    """Answer a handshake with an error; None is an unknown path."""
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(error_response(error) if error else not_found())
     else:
@@ -98,7 +99,7 @@ async def _refuse(websocket: WebSocket, error: RoostError | None) -> None:
 
 async def refuse_unknown(websocket: WebSocket) -> None:
     """Answer a handshake on an unknown path as any other request on one."""
-    await _refuse(websocket, None)
+    await refuse(websocket, None)
 
 
 async def _bridge(websocket: WebSocket, terminal: Console, limits: Limits) -> None:

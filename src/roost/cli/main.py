@@ -25,6 +25,7 @@ from roost.cli import (
     logs,
     machine_change,
     operations,
+    proxy,
     secrets,
     ssh,
     volumes,
@@ -109,7 +110,7 @@ def print_version() -> None:
     _version(True)
 
 
-for module in (launch, deploy, cloud, logs, login):
+for module in (launch, deploy, cloud, logs, login, proxy):
     module.register(app)
 for name, group in (
     ("apps", apps.group),

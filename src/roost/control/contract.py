@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from roost.control.contract_machines import CheckStatus, ContainerStatus, Leases, Machines, Memory, Updates
+from roost.control.contract_machines import CheckStatus, ContainerStatus, Leases, Machines, Memory, Tunnels, Updates
 from roost.edge.contract import EdgeStatus
 from roost.model.app import App, Release
 from roost.model.app_config import AppConfig
@@ -29,7 +29,7 @@ from roost.model.secret_key import KeyType, SecretKey
 from roost.model.volume import DEFAULT_RETENTION, Snapshot, Usage, Volume
 
 # of machines, named here as all the others
-__all__ = ["CheckStatus", "ContainerStatus", "Leases", "Machines", "Memory", "Updates"]
+__all__ = ["CheckStatus", "ContainerStatus", "Leases", "Machines", "Memory", "Tunnels", "Updates"]
 
 ADMIN = "admin"  # may do everything
 READER = "reader"  # may look, and change nothing
@@ -377,6 +377,10 @@ class Control(Protocol):
     @property
     def machines(self) -> Machines:
         """Machines."""
+
+    @property
+    def tunnels(self) -> Tunnels:
+        """Connections to ports of machines."""
 
     @property
     def updates(self) -> Updates:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -152,6 +154,15 @@ class Machines(Protocol):
 
     def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
         """Return the latest result of each of its health checks."""
+
+
+class Tunnels(Protocol):
+    """TCP connections to machines."""
+
+    def open(
+        self, app: str, machine_id: str, port: int
+    ) -> AbstractAsyncContextManager[tuple[StreamReader, StreamWriter]]:
+        """Connect to a port of a machine, which is woken if it sleeps; raises FailedPrecondition if nobody listens."""
 
 
 class Updates(Protocol):

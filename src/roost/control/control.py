@@ -33,6 +33,7 @@ from roost.control.signing_keys import SigningKeys
 from roost.control.sleeping import Sleeping
 from roost.control.sources import Sources
 from roost.control.tokens import Tokens
+from roost.control.tunnels import Tunnels
 from roost.control.updating import Updating
 from roost.control.volumes import Volumes
 from roost.control.waking import Waking
@@ -74,7 +75,8 @@ class Control:
         self.deploys = Deploys(core, self.operations, self.sources, self.secrets, rollout)
         self.tokens = Tokens(core.store, core.now)
         self.waking = Waking(core, self._lifecycle, readiness, routing)
-        self._sleeping = Sleeping(core, self._lifecycle, routing)
+        self.tunnels = Tunnels(core, self._lifecycle)
+        self._sleeping = Sleeping(core, self._lifecycle, routing, self.tunnels)
         self._pressure = Pressure(core, self._lifecycle, kept_free=core.memory_kept_free)
         self._housekeeping = Housekeeping(core, self.images, self.volumes)
         self._loops: list[asyncio.Task[Any]] = []

@@ -13,6 +13,7 @@ from collections import defaultdict
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
 from roost.control.routing import Routing
+from roost.control.tunnels import Tunnels
 from roost.model.errors import RoostError
 from roost.model.machine import Machine, MachineState
 from roost.plan.idle import Nap, who_sleeps
@@ -23,10 +24,13 @@ DRAIN = 10.0  # seconds: longer requests keep the app awake
 class Sleeping:
     """Decides who sleeps, on a period, and carries it out."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, routing: Routing, *, period: float = 1.0) -> None:
+    def __init__(
+        self, core: Core, lifecycle: Lifecycle, routing: Routing, tunnels: Tunnels, *, period: float = 1.0
+    ) -> None:
         self._core = core
         self._lifecycle = lifecycle
         self._routing = routing
+        self._tunnels = tunnels
         self._period = period
 
     async def run(self) -> None:
@@ -46,7 +50,10 @@ class Sleeping:
         for app, machines in by_app.items():
             traffic = self._core.edge.traffic(app)
             nap = who_sleeps(
-                machines, active=traffic.active, last_request_at=traffic.last_request_at, now=self._core.now()
+                machines,
+                active=traffic.active + self._tunnels.open_to(app),
+                last_request_at=max(traffic.last_request_at, self._tunnels.last_used(app)),
+                now=self._core.now(),
             )
             if nap.machines and nap.how != "off":
                 await self._put_to_sleep(app, nap)

@@ -10,6 +10,7 @@ import httpx2
 
 from roost.sdk.admin import Admin
 from roost.sdk.apps import Apps, Logs, Releases, Secrets
+from roost.sdk.files import Files
 from roost.sdk.group import Async, Group, M, Sync, call
 from roost.sdk.machines import Machines
 from roost.sdk.operations import Deploys, Images, Operations, Sources
@@ -38,6 +39,7 @@ class Calls(Group[M]):
         self.operations: Operations[M] = Operations(transport)
         self.images: Images[M] = Images(transport)
         self.platform: Platform[M] = Platform(transport)
+        self.files: Files[M] = Files(transport)
 
     @property
     def base_url(self) -> str:

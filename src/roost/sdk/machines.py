@@ -12,6 +12,7 @@ from roost.sdk.wire import finish
 
 if TYPE_CHECKING:
     from roost.sdk.console import Console
+    from roost.sdk.tunnel import Tunnel
 
 _SLOW = 180.0  # seconds: a start may pull an image, a stop may wait for the program
 
@@ -239,6 +240,17 @@ class Machines(Group[M]):
 
         path = join("apps", app, "machines", machine_id, "console")
         opening = open_console(self._http, path, command, rows=rows, columns=columns, container=container)
+        return finish(opening) if self._http.blocking else opening
+
+    @overload
+    def proxy(self: Machines[Sync], app: str, machine_id: str, port: int) -> Tunnel[Sync]: ...
+    @overload
+    def proxy(self: Machines[Async], app: str, machine_id: str, port: int) -> Coroutine[Any, Any, Tunnel[Async]]: ...
+    def proxy(self, app: str, machine_id: str, port: int) -> Any:
+        """Connect to a TCP port of a machine, which is woken if it sleeps; the caller closes the tunnel."""
+        from roost.sdk.tunnel import open_tunnel
+
+        opening = open_tunnel(self._http, join("apps", app, "machines", machine_id, "proxy"), port)
         return finish(opening) if self._http.blocking else opening
 
     async def _verb(

@@ -40,8 +40,8 @@ GUARDED = sorted(set(published()) - PUBLIC)
 
 def test_docs_list_exactly_the_routes_there_are() -> None:
     rows = re.findall(r"^\| `(GET|POST|PUT|PATCH|DELETE) (/\S*)`", DOCS.read_text(), re.MULTILINE)
-    console = ("GET", "/v1/apps/{app}/machines/{machine_id}/console")  # a WebSocket: not in OpenAPI
-    assert set(rows) == set(published()) | {console}
+    sockets = {("GET", f"/v1/apps/{{app}}/machines/{{machine_id}}/{name}") for name in ("console", "proxy")}
+    assert set(rows) == set(published()) | sockets  # WebSockets are not in OpenAPI
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)

@@ -28,7 +28,7 @@ WITHOUT = {  # a route that has no method: why
     "POST /v1/apps/{app}/secrets/{name}": "secrets.set does it",
     "DELETE /v1/apps/{app}/secrets/{name}": "secrets.set does it",
 }
-SOCKETS = {"/v1/apps/{app}/machines/{machine_id}/console"}  # OpenAPI has no word for them
+SOCKETS = {f"/v1/apps/{{app}}/machines/{{machine_id}}/{name}" for name in ("console", "proxy")}
 
 
 class Recorded(Exception):
@@ -83,6 +83,8 @@ def value_for(annotation: str, name: str) -> Any:
         return ["a"]
     if first.startswith("Chunks"):
         return iter([b"x"])
+    if name == "path":
+        return "/a"
     simple: dict[str, Any] = {"str": "a", "int": 1, "float": 1.0, "bool": True, "bytes": b"a"}
     assert first in simple, f"what is {name}: {annotation}?"
     return simple[first]

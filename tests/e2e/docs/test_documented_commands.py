@@ -115,6 +115,16 @@ LOGS_AND_CONSOLE = (
     Step("roost ssh console -a shop", answers=((r"[#$] ", "exit 7"),), code=7),
     Step("roost ssh console", where="shop", answers=((r"[#$] ", "exit"),)),
     Step("roost ssh console -a shop --machine {machine} --command 'cat /etc/hostname'"),
+    Step("roost ssh sftp put key.txt /tmp/key.txt -a shop --machine {machine}", shows="/tmp/key.txt"),
+    Step("roost ssh sftp put key.txt /tmp/key.txt -a shop"),
+    Step("roost ssh sftp get /tmp/key.txt copy.txt -a shop", shows="copy.txt"),
+    Step("roost ssh sftp ls /tmp -a shop", shows="key.txt"),
+    Step("roost ssh sftp ls /tmp -a shop --json", shows="key.txt"),
+    Step("roost ssh sftp find /tmp -a shop", shows="/tmp/key.txt"),
+    Step("roost ssh sftp find /tmp -a shop --json", shows="/tmp/key.txt"),
+    Step("roost ssh sftp shell -a shop", answers=((r"sftp> ", "exit"),)),
+    Step("roost proxy 15432:8080 -a shop", until="leads to", code=130),
+    Step("roost proxy 15432:8080 -a shop --machine {machine} --bind 127.0.0.1", until="leads to", code=130),
 )
 MACHINES = (
     Step("roost apps create demo"),
