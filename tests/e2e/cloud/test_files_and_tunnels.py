@@ -22,7 +22,7 @@ COUNTER = (
 
 
 def test_files_and_a_tunnel_to_a_sleeping_machine(cloud: RunningCloud, tmp_path: Path) -> None:
-    app = fresh()
+    app = fresh("files")
     cloud.roost("apps", "create", app)
     try:
         config = {"image": BASE, "init": {"exec": ["/usr/bin/perl", "-e", COUNTER]}}
