@@ -301,6 +301,12 @@ class NewRollback(Body):
     version: Annotated[int, Field(ge=0, le=2**31)] = 0
 
 
+class NewScale(Body):
+    """`POST /apps/{app}/scale`: how many machines each process group gets."""
+
+    counts: dict[str, Annotated[int, Field(ge=0, le=1000)]]
+
+
 class ImageReference(Body):
     """`POST /images/pull` and `refresh`."""
 

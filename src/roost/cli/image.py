@@ -9,7 +9,7 @@ import typer
 from roost.cli import context, output, progress
 from roost.model.image import parse_image_ref
 
-group = typer.Typer(help="Images: list, pull, refresh, collect.", rich_markup_mode=None, no_args_is_help=True)
+group = typer.Typer(help="Images: list, show, pull, refresh, collect.", rich_markup_mode=None, no_args_is_help=True)
 Reference = Annotated[str, typer.Argument(metavar="REF", help="Like roost/python:bookworm or debian:bookworm.")]
 
 
@@ -31,6 +31,28 @@ def list_images(as_json: context.JsonOption = False) -> None:
         for item in found
     )
     output.say(output.table(("reference", "digest", "size", "made"), rows))
+
+
+@group.command(epilog="Example: roost image show -a shop")
+def show(app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
+    """Show which images the app's machines run."""
+    with context.client() as client:
+        found = client.machines.list(context.app_name(app))
+    shown = [{"machine": m.get("id"), "release": m.get("release"), **(m.get("image_ref") or {})} for m in found]
+    if as_json:
+        output.say_json(shown)
+        return
+    rows = (
+        (
+            item["machine"],
+            f"v{item['release']}" if item["release"] else "",
+            f"{item.get('registry') or ''}/{item.get('repository') or ''}".strip("/"),
+            item.get("tag"),
+            str(item.get("digest") or "").removeprefix("sha256:")[:12],
+        )
+        for item in shown
+    )
+    output.say(output.table(("machine", "release", "repository", "tag", "digest"), rows))
 
 
 @group.command(epilog="Example: roost image pull debian:bookworm-slim")

@@ -291,6 +291,13 @@ class Deploys(Protocol):
         """Begin deploying an earlier release again; 0 means the complete one before the current."""
 
 
+class Scaling(Protocol):
+    """How many machines the process groups of an app have."""
+
+    def start(self, app: str, counts: Mapping[str, int]) -> Operation:
+        """Begin to bring groups to so many machines; raises Conflict while the app deploys."""
+
+
 class Releases(Protocol):
     """Releases of an app."""
 
@@ -377,6 +384,10 @@ class Control(Protocol):
     @property
     def machines(self) -> Machines:
         """Machines."""
+
+    @property
+    def scaling(self) -> Scaling:
+        """How many machines an app has."""
 
     @property
     def tunnels(self) -> Tunnels:

@@ -27,6 +27,7 @@ from roost.control.pressure import Pressure
 from roost.control.releases import Releases
 from roost.control.replays import Replays
 from roost.control.rollout import Rollout
+from roost.control.scaling import Scaling
 from roost.control.secret_keys import SecretKeys
 from roost.control.secrets import Secrets
 from roost.control.signing_keys import SigningKeys
@@ -73,6 +74,7 @@ class Control:
         self.sources = Sources(SourceStore(core.cloud.pool), core.cloud.pool / "spool")
         rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing, self.volumes)
         self.deploys = Deploys(core, self.operations, self.sources, self.secrets, rollout)
+        self.scaling = Scaling(core, self.operations, self.deploys, rollout)
         self.tokens = Tokens(core.store, core.now)
         self.waking = Waking(core, self._lifecycle, readiness, routing)
         self.tunnels = Tunnels(core, self._lifecycle)

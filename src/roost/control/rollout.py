@@ -83,6 +83,37 @@ class Rollout:
                     job.report(f"machine {machine_id} goes")
                     self._lifecycle.destroy(machine_id, source="flyd")
 
+    def counts(self, release: Release) -> dict[str, int]:
+        """Return how many machines each process group of a release has."""
+        machines = self._of(release.app)
+        return {group: sum(m.process_group == group for m in machines) for group in self._configs(release)}
+
+    def scale(self, release: Release, group: str, count: int, job: Job, *, undoing: bool = False) -> None:
+        """Bring a group to so many machines: new ones get requests once they are healthy, the newest go first.
+
+        Raises Unprocessable when a new one does not become healthy. `undoing` makes none.
+        """
+        config, begun, known = self._configs(release)[group], job.operation.created_at, set[str]()
+        while True:
+            machines = [m for m in self._of(release.app) if m.process_group == group]
+            if len(machines) > count:
+                goes = max(machines, key=lambda m: (m.cordoned, m.created_at, m.id))
+                job.report(f"machine {goes.id} ({group}) goes")
+                self._lifecycle.destroy(goes.id, source="flyd")
+                continue
+            if undoing:
+                return
+            job.check()
+            for machine in machines:
+                if machine.cordoned and machine.created_at >= begun and machine.id not in known:
+                    self._make_healthy(machine, release, job)
+                    known.add(machine.id)
+            if len(machines) == count:
+                return
+            provided = self._volumes.provide(release.app, config, job.report)
+            made = self._add(release, group, provided, cordoned=True)
+            job.report(f"machine {made.id} ({group})")
+
     def back_to(self, release: Release, job: Job) -> None:
         """Bring back an earlier release, without asking whether it is healthy."""
         configs = self._configs(release)

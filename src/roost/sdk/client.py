@@ -13,7 +13,7 @@ from roost.sdk.apps import Apps, Logs, Releases, Secrets
 from roost.sdk.files import Files
 from roost.sdk.group import Async, Group, M, Sync, call
 from roost.sdk.machines import Machines
-from roost.sdk.operations import Deploys, Images, Operations, Sources
+from roost.sdk.operations import Deploys, Images, Operations, Scaling, Sources
 from roost.sdk.platform import Platform
 from roost.sdk.secret_keys import SecretKeys
 from roost.sdk.transport import Transport, join
@@ -36,6 +36,7 @@ class Calls(Group[M]):
         self.logs: Logs[M] = Logs(transport)
         self.sources: Sources[M] = Sources(transport)
         self.deploys: Deploys[M] = Deploys(transport)
+        self.scaling: Scaling[M] = Scaling(transport)
         self.operations: Operations[M] = Operations(transport)
         self.images: Images[M] = Images(transport)
         self.platform: Platform[M] = Platform(transport)

@@ -142,6 +142,16 @@ class Deploys(Group[M]):
         return cast("Operation", await self._http.call("POST", join("apps", app, "deploys"), body=body))
 
 
+class Scaling(Group[M]):
+    """`client.scaling`."""
+
+    @call
+    async def count(self, app: str, counts: Mapping[str, int]) -> Operation:
+        """Begin to bring process groups to so many machines; raises Conflict while the app deploys."""
+        path = join("apps", app, "scale")
+        return cast("Operation", await self._http.call("POST", path, body={"counts": dict(counts)}))
+
+
 class Images(Group[M]):
     """`client.images`."""
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.contract.api import fake_inside, fake_secret_keys, fake_tunnels
+from tests.contract.api import fake_inside, fake_scaling, fake_secret_keys, fake_tunnels
 
 from roost.api.idempotency import MemoryReplays
 from roost.control.contract import (
@@ -680,6 +680,7 @@ class FakeControl:
         self.world = World()
         self.apps = Apps(self.world)
         self.machines = Machines(self.world)
+        self.scaling = fake_scaling.Scaling(self.world)
         self.tunnels = fake_tunnels.Tunnels(self.world)
         self.updates = Updates(self.world)
         self.leases = Leases(self.world)

@@ -78,7 +78,7 @@ def words(method: Callable[..., Any], whole: bool) -> dict[str, Any]:
 def value_for(annotation: str, name: str) -> Any:
     first = annotation.replace(" ", "").split("|")[0]
     if first.startswith("Mapping"):
-        return {"a": "1"}
+        return {"a": 1} if "int" in first else {"a": "1"}
     if first.startswith(("Sequence", "list", "tuple")):
         return ["a"]
     if first.startswith("Chunks"):

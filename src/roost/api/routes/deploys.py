@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from roost.api.auth import GuardedRoute, TheControl, documented
-from roost.api.bodies import NewDeploy, NewRollback
+from roost.api.bodies import NewDeploy, NewRollback, NewScale
 from roost.api.reading import AppName, check_source_id
 from roost.api.shapes import operation_to_json
 from roost.control.contract import DeployRequest
@@ -37,6 +37,14 @@ def deploy_request(body: NewDeploy) -> DeployRequest:
 def start_deploy(app: AppName, body: NewDeploy, control: TheControl) -> dict[str, Any]:
     """Begin a deploy."""
     return operation_to_json(control.deploys.start(app, deploy_request(body)))
+
+
+@router.post("/scale", status_code=202)
+def scale(app: AppName, body: NewScale, control: TheControl) -> dict[str, Any]:
+    """Begin to bring process groups to so many machines."""
+    if not body.counts:
+        raise BadInput("counts is empty", hint='{"counts": {"app": 2}}')
+    return operation_to_json(control.scaling.start(app, body.counts))
 
 
 @router.post("/rollback", status_code=202)
