@@ -10,7 +10,7 @@ from roost.control.lifecycle import Lifecycle
 from roost.control.operations import Operations
 from roost.control.sealing import keys_of
 from roost.control.volumes import Volumes
-from roost.model.app import App, Release, ReleaseState
+from roost.model.app import App, Release, ReleaseState, default_network
 from roost.model.errors import FailedPrecondition
 from roost.model.machine import Machine, MachineState
 from roost.model.names import check_app_name
@@ -33,7 +33,11 @@ class Apps:
         """Make an app; raises NameTaken."""
         check_app_name(name)
         return self._core.store.apps.create(
-            name=name, app_id=os.urandom(8).hex(), org=org, network=network or f"{org}-default", now=self._core.now()
+            name=name,
+            app_id=os.urandom(8).hex(),
+            org=org,
+            network=network or default_network(org),
+            now=self._core.now(),
         )
 
     def get(self, name: str) -> App:

@@ -30,8 +30,10 @@ class _Watched:
 class ContainerHealth:
     """Checks the containers that run. `healthy` and `checks` may be called from any thread."""
 
-    def __init__(self, core: Core, on_change: Callable[[str], None], on_unhealthy: Callable[[str, str], None]) -> None:
-        """`on_change` is told a machine's id, `on_unhealthy` also the container that must be ended; on the loop."""
+    def __init__(
+        self, core: Core, on_change: Callable[[Machine], None], on_unhealthy: Callable[[str, str], None]
+    ) -> None:
+        """`on_change` is told the machine, `on_unhealthy` its id and the container that must be ended; on the loop."""
         self._core = core
         self._on_change = on_change
         self._on_unhealthy = on_unhealthy
@@ -94,7 +96,7 @@ class ContainerHealth:
             log.info("a container is unhealthy", machine=machine.id, container=one.name, check=check.name)
             self._on_unhealthy(machine.id, one.name)
         else:
-            self._on_change(machine.id)
+            self._on_change(machine)
 
     def _ask(self, machine: Machine, name: str, check: Healthcheck) -> tuple[bool, str]:
         """Run one check; what the container does never raises."""

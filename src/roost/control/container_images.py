@@ -13,14 +13,15 @@ _NEVER = threading.Event()
 
 
 def with_images(images: ImageStore, config: MachineConfig) -> MachineConfig:
-    """Return the configuration with the digest of each container's image, which is pulled or made if it is not here.
+    """Return the configuration with the digest of each image of its containers, pulled or made if it is not here.
 
     Whatever digests the configuration held are replaced: they may come from a client.
     """
     digests: dict[str, str] = {}
-    for one in config.containers:
-        if one.image and one.image not in digests:
-            digests[one.image] = images.ensure(parse_image_ref(one.image), _no_report, _NEVER).digest
+    references = [*(one.image for one in config.containers), *(one.image for one in config.volumes)]
+    for reference in references:
+        if reference and reference not in digests:
+            digests[reference] = images.ensure(parse_image_ref(reference), _no_report, _NEVER).digest
     return with_digests(config, digests)
 
 

@@ -34,12 +34,12 @@ class Followers:
     def __init__(self, core: Core, lifecycle: Lifecycle) -> None:
         self._core = core
         self._lifecycle = lifecycle
-        self.readiness = Readiness(core, self._changed)
+        self.container_health = ContainerHealth(core, self._health_changed, self._unhealthy)
+        self.readiness = Readiness(core, self._changed, self.container_health.checks)
         self.routing = Routing(core, self.readiness)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pidfds: dict[str, int] = {}
         self._of_containers: dict[str, dict[int, int]] = {}  # machine -> pid -> pidfd
-        self.container_health = ContainerHealth(core, self._look, self._unhealthy)
         lifecycle.containers.attach(self)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -107,6 +107,10 @@ class Followers:
 
     def _look(self, machine_id: str) -> None:
         self._spawn(asyncio.to_thread(self._look_at_exit, machine_id))
+
+    def _health_changed(self, machine: Machine) -> None:
+        self._look(machine.id)
+        self._changed(machine.app)
 
     def _unhealthy(self, machine_id: str, container: str) -> None:
         def end() -> None:

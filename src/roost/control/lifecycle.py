@@ -83,11 +83,11 @@ class Lifecycle:
     def _resume(self, machine: Machine, observed: Observed, source: str) -> Machine:
         if observed.state is RuntimeState.FROZEN:
             self._core.host.thaw(machine.id)
-        if parts_of(machine.config):
-            return self._go_on(machine, source)
-        machine = self._rows.record(machine, _S.STARTED, "start", source, desired=_S.STARTED)
-        self._up(machine, observed.pid)
-        return machine
+        several = bool(parts_of(machine.config))
+        if not several or machine.state in (_S.SUSPENDED, _S.SUSPENDING):
+            machine = self._rows.record(machine, _S.STARTED, "start", source, desired=_S.STARTED)
+            self._up(machine, observed.pid)
+        return self._go_on(machine, source) if several else machine
 
     def _start(self, machine: Machine, source: str) -> Machine:
         core = self._core
@@ -119,7 +119,7 @@ class Lifecycle:
 
     def _go_on(self, machine: Machine, source: str) -> Machine:
         """Let the containers of a machine that is up take their turn, and take over what it makes of the machine."""
-        if machine.state not in (_S.STARTING, _S.STARTED, _S.SUSPENDED, _S.SUSPENDING):
+        if machine.state not in (_S.STARTING, _S.STARTED):
             machine = self._rows.save(replace(machine, state=_S.STARTING, desired=_S.STARTED))
         try:
             turn = self.containers.take_turn(

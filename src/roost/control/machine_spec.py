@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from roost.host.contract import ContainerSpec, MachineSpec, SharedDirectory, VolumeMount
-from roost.model.app import App
+from roost.host.contract import ContainerSpec, MachineSpec, Resolving, SharedDirectory, VolumeMount
+from roost.model.app import App, private_network
 from roost.model.containers import Container, parts_of
 from roost.model.errors import BadInput
 from roost.model.image import Image
@@ -70,10 +70,16 @@ def machine_spec(
         id=machine.id,
         app=app.name,
         slot=machine.slot,
-        network=app.network,
+        network=private_network(app),
         ipv4=IPv4Address(machine.private_ipv4),
         ipv6=IPv6Address(machine.private_ip),
-        hostname=machine.id,
+        hostname=config.dns.hostname or machine.id,
+        domain_name=config.dns.hostname_fqdn.rstrip("."),
+        resolving=Resolving(
+            config.dns.nameservers,
+            config.dns.searches,
+            tuple(":".join(filter(None, option)) for option in config.dns.options),
+        ),
         layers=layers,
         argv=command_of(image, config.init),
         env=environment(app, machine, image, secrets),
@@ -112,7 +118,12 @@ def machine_spec_of_several(app: App, machine: Machine, images: Images, secrets:
         volumes=tuple(VolumeMount(mount.volume, mount.path) for mount in config.mounts),
         isolation=config.isolation,
         containers=tuple(_container_spec(app, machine, one, images, secrets) for one in parts_of(config)),
-        shared=tuple(SharedDirectory(one.name, one.storage_type, one.size_mb) for one in config.volumes),
+        shared=tuple(
+            SharedDirectory(one.name, "image", layers=images(one.image_digest)[1])
+            if one.image
+            else SharedDirectory(one.name, one.storage_type, one.size_mb)
+            for one in config.volumes
+        ),
     )
 
 

@@ -39,7 +39,6 @@ class Machines:
         self._core = core
         self._lifecycle = lifecycle
         self._readiness, self._routing = followers.readiness, followers.routing
-        self._container_health = followers.container_health
         self._volumes = volumes
         self._adding = threading.Lock()
 
@@ -197,8 +196,7 @@ class Machines:
 
     def current_checks(self, machine_ids: Sequence[str]) -> Mapping[str, Sequence[CheckStatus]]:
         """Return the latest results of the health checks of many machines at once."""
-        readiness, health = self._readiness, self._container_health
-        return {one: [*readiness.checks(one), *health.checks(one)] for one in machine_ids}
+        return {machine_id: self._readiness.checks(machine_id) for machine_id in machine_ids}
 
     def set_cordoned(self, app: str, machine_id: str, cordoned: bool) -> Machine:
         """Keep requests from it, or no longer, without stopping it; returns when the edge does so."""
@@ -295,7 +293,7 @@ class Machines:
     def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
         """Return the latest result of each of its health checks."""
         self.get(app, machine_id)
-        return self.current_checks([machine_id])[machine_id]
+        return self._readiness.checks(machine_id)
 
     def _started(self, app: str, machine_id: str) -> Machine:
         machine = self.get(app, machine_id)

@@ -41,10 +41,16 @@ class _Watched:
 class Readiness:
     """Looks at the machines that run."""
 
-    def __init__(self, core: Core, on_change: Callable[[str], None]) -> None:
-        """`on_change` is told the app's name, on the loop, when one of its machines became ready or unready."""
+    def __init__(
+        self, core: Core, on_change: Callable[[str], None], of_containers: Callable[[str], list[CheckStatus]]
+    ) -> None:
+        """`on_change` is told the app's name, on the loop, when one of its machines became ready or unready.
+
+        `of_containers` gives the checks of a machine's containers, which count as its own.
+        """
         self._core = core
         self._on_change = on_change
+        self._of_containers = of_containers
         self._watched: dict[str, _Watched] = {}
 
     def came_up(self, machine: Machine, pid: int, *, adopted: bool = False) -> None:
@@ -81,7 +87,7 @@ class Readiness:
         watched = self._watched.get(machine.id)
         if watched is None:
             return False
-        return watched.listening and not any(s.status is HealthStatus.CRITICAL for s in watched.checks.values())
+        return watched.listening and not any(c.status == HealthStatus.CRITICAL for c in self.checks(machine.id))
 
     def was_listening(self, machine: Machine) -> bool:
         """True when its port was open before it was suspended: it is again, as soon as it runs."""
@@ -89,10 +95,11 @@ class Readiness:
         return watched is not None and watched.listening
 
     def checks(self, machine_id: str) -> list[CheckStatus]:
-        """Return the latest result of each check."""
+        """Return the latest result of each check, its containers' too."""
         watched = self._watched.get(machine_id)
         states = watched.checks if watched else {}
-        return [CheckStatus(name, s.status, s.output, s.checked_at or s.started_at) for name, s in states.items()]
+        own = [CheckStatus(name, s.status, s.output, s.checked_at or s.started_at) for name, s in states.items()]
+        return own + self._of_containers(machine_id)
 
     async def until_listening(self, machine: Machine, timeout: float) -> Refusal | None:
         """Wait until its port accepts connections; return why not when it exits, or at the deadline."""
@@ -110,11 +117,12 @@ class Readiness:
 
         async def healthy(watched: _Watched) -> bool:
             service = web_service(watched.machine)
-            if service is None and not watched.checks:
+            checks = self.checks(machine.id)
+            if service is None and not checks:
                 return self._core.now() - watched.machine.updated_at >= WORKER_GRACE
             if service is not None and not watched.listening:
                 return False
-            if not all(s.status is HealthStatus.PASSING for s in watched.checks.values()):
+            if not all(c.status == HealthStatus.PASSING for c in checks):
                 return False
             if service is None or not any("http" in port.handlers for port in service.ports):
                 return True
@@ -152,7 +160,7 @@ class Readiness:
                 if loopback and now - loopback_since > LOOPBACK_AFTER:
                     return _loopback(row)
                 if now - began > timeout:
-                    return _not_listening(row, watched, timeout)
+                    return _not_listening(row, watched, self.checks(machine.id), timeout)
                 await news(LOOK)
         return Refusal(503, "none", "cancelled", "The wait was cancelled.")
 
@@ -219,13 +227,9 @@ def _loopback(machine: Machine) -> Refusal:
     )
 
 
-def _not_listening(machine: Machine, watched: _Watched | None, timeout: float) -> Refusal:
+def _not_listening(machine: Machine, watched: _Watched | None, checks: list[CheckStatus], timeout: float) -> Refusal:
     service = web_service(machine)
-    failing = (
-        [f"{n}: {s.output}" for n, s in watched.checks.items() if s.status is not HealthStatus.PASSING]
-        if watched
-        else []
-    )
+    failing = [f"{one.name}: {one.output}" for one in checks if one.status != HealthStatus.PASSING]
     if watched is not None and watched.listening and failing:
         return Refusal(
             502, "app", "app_check_failing", f"{machine.app} fails its check {failing[0]}.", "Fix the check or the app."

@@ -24,8 +24,7 @@ class Specs:
         image = core.images.get(machine.image_digest)
         if not (parts := parts_of(machine.config)):
             return machine_spec(app, machine, image, core.images.layer_paths(image), secrets)
-        images = {machine.image_digest: image} | {
-            one.image_digest: core.images.get(one.image_digest) for one in parts if one.image_digest
-        }
+        digests = {one.image_digest for one in parts} | {one.image_digest for one in machine.config.volumes}
+        images = {machine.image_digest: image} | {digest: core.images.get(digest) for digest in digests if digest}
         paths = {digest: core.images.layer_paths(found) for digest, found in images.items()}
         return machine_spec_of_several(app, machine, lambda digest: (images[digest], paths[digest]), secrets)

@@ -30,6 +30,7 @@ from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Conflict, FailedPrecondition, HostFailure, NotFound, RoostError, TimedOut
 
 ENVOY_TIMEOUT = 10.0
+DNS_TIMEOUT = 3.0
 LOOP_TIMEOUT = 15.0
 _AT_ONCE = 16
 _RUNS = (RuntimeState.RUNNING, RuntimeState.FROZEN)
@@ -102,7 +103,10 @@ def _remove_from_host(cloud: Cloud, say: Say) -> None:
 
 
 def _end_processes(cloud: Cloud, say: Say) -> bool:
-    """End the supervisor, roostd and Envoy, in this order; True when any ran. No roostd begins from then on."""
+    """End the supervisor, roostd, Envoy and the DNS server, in this order; True when any ran.
+
+    No roostd begins from then on.
+    """
     seen = processes.look(cloud, ask_api=False)
     if seen.supervisor is not None or seen.roostd is not None:
         say("stopping roostd")
@@ -110,7 +114,8 @@ def _end_processes(cloud: Cloud, say: Say) -> bool:
     ran = sole.forbid_roostd(cloud, timeout=STOP_TIMEOUT) or ran
     if seen.envoy is not None:
         say("stopping Envoy")
-    return pid_file.end(processes.envoy_pid_file(cloud), timeout=ENVOY_TIMEOUT) or ran
+    ran = pid_file.end(processes.envoy_pid_file(cloud), timeout=ENVOY_TIMEOUT) or ran
+    return pid_file.end(processes.dns_pid_file(cloud), timeout=DNS_TIMEOUT) or ran
 
 
 def _stop_machines(cloud: Cloud, settings: Settings, host: LocalHost, say: Say) -> bool:

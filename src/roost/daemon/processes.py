@@ -41,6 +41,11 @@ def envoy_pid_file(cloud: Cloud) -> Path:
     return cloud.run / "edge" / "envoy.pid"
 
 
+def dns_pid_file(cloud: Cloud) -> Path:
+    """Written by roostd when it starts the DNS server."""
+    return cloud.run / "dns.pid"
+
+
 def roostd_log(cloud: Cloud) -> Path:
     """Output of roostd."""
     return cloud.logs / "roostd.log"
@@ -69,6 +74,7 @@ class Seen:
     envoy: int | None
     api: bool
     foreground: bool = False
+    dns: int | None = None
 
     @property
     def healthy(self) -> bool:
@@ -94,6 +100,7 @@ def look(cloud: Cloud, *, ask_api: bool = True) -> Seen:
         supervisor=pid_file.read(supervisor_pid_file(cloud)),
         envoy=pid_file.read(envoy_pid_file(cloud)),
         api=ask_api and roostd is not None and api_answers(cloud.api_port),
+        dns=pid_file.read(dns_pid_file(cloud)),
         foreground=roostd is not None and pid_file.read(foreground_pid_file(cloud)) == roostd,
     )
 
@@ -112,6 +119,7 @@ def status(cloud: Cloud, seen: Seen, *, version: str) -> dict[str, object]:
         "roostd": {"pid": seen.roostd, "running": seen.roostd is not None, "healthy": seen.healthy},
         "supervisor": {"pid": seen.supervisor, "running": seen.supervisor is not None},
         "envoy": {"pid": seen.envoy, "running": seen.envoy is not None},
+        "dns": {"pid": seen.dns, "running": seen.dns is not None},
         "log": str(roostd_log(cloud)),
     }
 

@@ -34,7 +34,7 @@ from roost.control.control import Control
 from roost.control.core import Core
 from roost.control.key_ring import KeyRing
 from roost.control.sealing import Vault
-from roost.daemon import sole
+from roost.daemon import dns_process, sole
 from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.faults import fault_points
@@ -139,11 +139,13 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
         return
     provide_tokens(control, cloud)
     await control.start()
+    names = asyncio.create_task(dns_process.keep_running(cloud))
     try:
         api = create_api(control, replays=control.replays, rates=settings.rates, version=__version__)
         sockets.serve(api)
         await serve_api(api, listening, asked)
     finally:
+        names.cancel()
         sockets.stop()
         try:
             await asyncio.wait_for(control.stop(), STOP_TIMEOUT)

@@ -10,23 +10,23 @@ import json
 import os
 import platform
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 
 from roost.host.cgroups import Cgroups
 from roost.host.contract import MachineSpec
 from roost.host.machine_files import RunFiles, write_whole
-from roost.host.network_resolvers import resolvers
-from roost.host.oci_spec import HostTraits, Places, hosts_file, machine_config
+from roost.host.oci_spec import HostTraits, Places, hosts_file, machine_config, resolver_file
 from roost.host.users import read_user
 
 DOORS = ("/.fly", "/.roost")  # where a machine finds the directory with its API's socket
 
 
-def etc(spec: MachineSpec) -> dict[str, str]:
-    """Return the files in /etc that depend on the machine, by name."""
+def etc(spec: MachineSpec, nameservers: Sequence[str]) -> dict[str, str]:
+    """Return the files in /etc that depend on the machine, by name. `nameservers` serve who names none."""
     return {
-        "hosts": hosts_file(spec.hostname, str(spec.ipv4), str(spec.ipv6)),
-        "resolv.conf": "".join(f"nameserver {address}\n" for address in resolvers()),
+        "hosts": hosts_file(" ".join(filter(None, (spec.domain_name, spec.hostname))), str(spec.ipv4), str(spec.ipv6)),
+        "resolv.conf": resolver_file(spec.resolving, nameservers),
         "hostname": f"{spec.hostname}\n",
     }
 

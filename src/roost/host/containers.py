@@ -56,7 +56,7 @@ class Containers:
         parts.faults("host.container.root")
         userns = parts.namespaces.idmap(spec.slot)
         try:
-            root_fs.assemble(spec, files, userns, bundle.etc(spec))
+            root_fs.assemble(spec, files, userns, bundle.etc(spec, parts.nameservers()))
             binds = root_fs.attach_binds(spec, files, userns)
         finally:
             os.close(userns)
@@ -148,7 +148,8 @@ def is_alive(place: ContainerFiles) -> bool:
 
 def _alone(spec: MachineSpec, one: ContainerSpec, files: MachineFiles) -> MachineSpec:
     """Return the spec of a machine that is this container alone."""
-    shared = (BindMount(files.shared / name, target, read_only=False) for name, target in one.mounts)
+    images = {directory.name for directory in spec.shared if directory.storage_type == "image"}
+    shared = (BindMount(files.shared / name, target, read_only=name in images) for name, target in one.mounts)
     return replace(
         spec,
         layers=one.layers,

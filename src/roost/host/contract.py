@@ -57,11 +57,24 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True)
 class SharedDirectory:
-    """A directory that the containers of a machine share while it runs, with a size limit of its own."""
+    """A directory that the containers of a machine share while it runs.
+
+    It is empty and has a size limit of its own, or is what an image holds, read-only.
+    """
 
     name: str
-    storage_type: str  # disk | memory
-    size_mb: int
+    storage_type: str  # disk | memory | image
+    size_mb: int = 0
+    layers: tuple[Path, ...] = ()  # of the image, lowest first
+
+
+@dataclass(frozen=True, slots=True)
+class Resolving:
+    """How a machine looks names up. No `nameservers`: the cloud's own, or those of the host where that isn't up."""
+
+    nameservers: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # of resolv.conf(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,8 @@ class MachineSpec:
     tty: bool = False
     containers: tuple[ContainerSpec, ...] = ()  # with any, `layers`, `argv` and what goes with them mean nothing
     shared: tuple[SharedDirectory, ...] = ()
+    domain_name: str = ""  # the full name that belongs to `hostname`, "" for none
+    resolving: Resolving = Resolving()
 
 
 class RuntimeState(StrEnum):

@@ -109,15 +109,19 @@ def bind_idmapped(source: Path, target: Path, userns: int, *, read_only: bool = 
     return fd
 
 
-def overlay(target: Path, lower: Sequence[int], upper: int, *, upper_name: str, work_name: str) -> None:
+def overlay(
+    target: Path, lower: Sequence[int], upper: int | None = None, *, upper_name: str = "", work_name: str = ""
+) -> None:
     """Mount an overlay: `lower` are descriptors of directories, lowest first, `upper` one of their writable peer.
 
-    `upper_name` and `work_name` are directories below `upper`. Descriptors in place of paths keep 127
-    layers within the page that mount(2) takes. Raises OSError.
+    `upper_name` and `work_name` are directories below `upper`; without it, nothing can be written. Descriptors in
+    place of paths keep 127 layers within the page that mount(2) takes. Raises OSError.
     """
     layers = ":".join(f"/proc/self/fd/{fd}" for fd in reversed(lower))
-    base = f"/proc/self/fd/{upper}"
-    options = f"lowerdir={layers},upperdir={base}/{upper_name},workdir={base}/{work_name}"
+    options = f"lowerdir={layers}"
+    if upper is not None:
+        base = f"/proc/self/fd/{upper}"
+        options += f",upperdir={base}/{upper_name},workdir={base}/{work_name}"
     if len(options) > _OPTIONS_LIMIT:
         raise HostFailure(
             f"the image has {len(lower)} layers, more than one mount takes", hint="squash the image's layers"

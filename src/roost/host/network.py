@@ -150,9 +150,10 @@ class Network:
                 raise
         index = socket.if_nametoindex(name)
         ip.link("set", index=index, state="up")
-        ip.addr("replace", index=index, address=self._gateway, prefixlen=32)
-        if _HAS_IPV6:
-            ip.addr("replace", index=index, address=self._gateway_ipv6, prefixlen=128, flags=_NODAD)
+        for address in (self._gateway, str(self._cloud.dns_ipv4)):
+            ip.addr("replace", index=index, address=address, prefixlen=32)
+        for address in (self._gateway_ipv6, str(self._cloud.dns_ipv6)) if _HAS_IPV6 else ():
+            ip.addr("replace", index=index, address=address, prefixlen=128, flags=_NODAD)
         for subnet in self._subnets():
             ip.route("replace", dst=subnet, type="unreachable", priority=_UNREACHABLE_METRIC)
 
@@ -174,6 +175,7 @@ class Network:
                 ipv4=self._cloud.ipv4_network,
                 ipv6=self._cloud.ipv6_network,
                 groups=tuple(n for n in numbers if n > nftables.PREPARED_GROUPS),
+                dns=(self._cloud.dns_ipv4, self._cloud.dns_ipv6),
                 resolvers=resolvers(),
             )
         )

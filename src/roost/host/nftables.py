@@ -35,6 +35,7 @@ class Rules:
     ipv4: IPv4Network
     ipv6: IPv6Network
     groups: tuple[int, ...] = ()  # numbers of private networks beyond PREPARED_GROUPS
+    dns: tuple[IPv4Address, IPv6Address] | None = None  # the host's own addresses at which machines may ask for names
     resolvers: tuple[str, ...] = ()  # of machines: reachable on port 53 even where metadata services live
 
 
@@ -72,6 +73,7 @@ table inet {rules.table} {{
   chain machine_to_host {{
     ct state established,related accept
     icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
+{_dns_rules(rules.dns)}\
     reject with icmpx type admin-prohibited
   }}
   chain through_host {{
@@ -104,6 +106,14 @@ table inet {rules.table} {{
   }}
 }}
 """
+
+
+def _dns_rules(addresses: tuple[IPv4Address, IPv6Address] | None) -> str:
+    """Let machines ask the cloud's DNS server; the only thing on the host that they reach."""
+    return "".join(
+        f"    {family} daddr {address} meta l4proto {{ tcp, udp }} th dport 53 accept\n"
+        for family, address in zip(("ip", "ip6"), addresses or (), strict=False)
+    )
 
 
 def _resolver_rules(resolvers: Iterable[str]) -> str:

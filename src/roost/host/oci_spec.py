@@ -7,12 +7,13 @@ program may need, and a builder gets more only inside its own user namespace.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from roost.host import seccomp
-from roost.host.contract import BindMount, MachineSpec
+from roost.host.contract import BindMount, MachineSpec, Resolving
 from roost.host.namespaces import IDS, uid_base
 from roost.host.users import User
 from roost.model.errors import BadInput
@@ -188,3 +189,13 @@ def hosts_file(hostname: str, ipv4: str, ipv6: str) -> str:
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
         f"{ipv4}\t{names}{ipv6}\t{names}{ipv6}\tfly-local-6pn\n"
     )
+
+
+def resolver_file(resolving: Resolving, nameservers: Sequence[str]) -> str:
+    """Return the text of a machine's /etc/resolv.conf (resolv.conf(5))."""
+    lines = [f"nameserver {address}" for address in resolving.nameservers or nameservers]
+    if resolving.searches:
+        lines.append(f"search {' '.join(resolving.searches)}")
+    if resolving.options:
+        lines.append(f"options {' '.join(resolving.options)}")
+    return "".join(f"{line}\n" for line in lines)

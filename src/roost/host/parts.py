@@ -15,7 +15,7 @@ from roost.host.disks import Disks
 from roost.host.logs import MachineLog
 from roost.host.machine_files import MachineFiles
 from roost.host.namespaces import Namespaces
-from roost.host.network import Network
+from roost.host.network import Network, resolvers
 from roost.host.spare_disks import SpareDisks
 from roost.host.volumes import Volumes
 from roost.model.cloud import Cloud
@@ -51,6 +51,10 @@ class Parts:
         self.beside.shutdown(wait=False)
         self.spare_disks.close()
         self.namespaces.close()
+
+    def nameservers(self) -> tuple[str, ...]:
+        """Return who answers machines: the cloud's own server alone, so that no other answers for its names first."""
+        return (str(self.cloud.dns_ipv4),) if self.cloud.dns_ready.exists() else resolvers()
 
     def files(self, machine_id: str) -> MachineFiles:
         """Return the places of a machine; raises BadInput for what is no machine's id."""

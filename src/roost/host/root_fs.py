@@ -17,7 +17,7 @@ from pathlib import Path
 
 from roost.host import mounts
 from roost.host.contract import MachineSpec
-from roost.host.machine_files import RunFiles
+from roost.host.machine_files import MachineFiles, RunFiles
 from roost.model.errors import BadInput, HostFailure
 
 
@@ -44,6 +44,25 @@ def assemble(spec: MachineSpec, files: RunFiles, userns: int, etc: Mapping[str, 
             f"can't mount the root of machine {spec.id}: {error.strerror} ({error.filename})",
             hint="the kernel needs idmapped mounts and overlayfs on them: Linux 6.1 or newer",
         ) from None
+    finally:
+        for fd in opened:
+            os.close(fd)
+        for place in files.layers.iterdir():
+            mounts.unmount(place)
+            place.rmdir()
+
+
+def show_image(layers: Sequence[Path], target: Path, files: MachineFiles, userns: int) -> None:
+    """Mount what an image holds at `target`, read-only, for a machine without a root of its own; raises HostFailure."""
+    opened: list[int] = []
+    try:
+        # An overlay has two layers at least: an empty one, which stays as long as the overlay, goes below.
+        opened.append(os.open(files.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        for number, layer in enumerate(layers):
+            opened.append(_attach(layer, files.layers / str(number), userns, read_only=True))
+        mounts.overlay(target, opened)
+    except OSError as error:
+        raise HostFailure(f"can't show an image at {target}: {error.strerror} ({error.filename})") from None
     finally:
         for fd in opened:
             os.close(fd)

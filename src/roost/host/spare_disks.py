@@ -78,15 +78,20 @@ class SpareDisks:
 
     def _refill(self, after: float) -> None:
         self._closing.wait(after)
-        try:
-            while not self._closing.is_set() and len(self._ready) < self._number:
+        while self._wanting():
+            try:
                 self._ready.append(self._make())
-        except (RoostError, OSError):
-            pass  # a start without a spare makes its own disk, and reports why it can't
-        finally:
-            self._refilling = False
-            if self._closing.is_set():
-                self.close()
+            except (RoostError, OSError):  # a start without a spare makes its own disk, and reports why it can't
+                self._refilling = False
+                return
+        if self._closing.is_set():
+            self.close()
+
+    def _wanting(self) -> bool:
+        """Tell whether to make one more; once it says no, the next `refill` begins anew."""
+        with self._lock:
+            self._refilling = not self._closing.is_set() and len(self._ready) < self._number
+            return self._refilling
 
     def _make(self) -> _Spare:
         name = os.urandom(4).hex()

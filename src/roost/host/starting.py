@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from roost.host import bundle, main_process, root_fs
-from roost.host.contract import BindMount, MachineSpec
+from roost.host.contract import BindMount, MachineSpec, SharedDirectory
 from roost.host.machine_files import MachineFiles, MainProcess, Record
 from roost.host.oci_spec import resources
 from roost.host.parts import Parts
@@ -52,9 +52,7 @@ class Starting:
             parts.faults("host.shared.directories")
             files.make_shared()
             for directory in spec.shared:
-                place = files.shared / directory.name
-                place.mkdir(mode=0o700, exist_ok=True)
-                parts.disks.mount_temporary(spec.id, directory.name, directory.storage_type, directory.size_mb, place)
+                self._share(spec, directory, files)
             parts.faults("host.shared.group")
             parts.cgroups.make(spec.id, resources(spec, bundle.host_traits(parts.cgroups)))
             self._open_door(spec, files)
@@ -62,6 +60,20 @@ class Starting:
             network.result()
         parts.faults("host.shared.ready")
         files.write_main(MainProcess(0, 0, time.time()))
+
+    def _share(self, spec: MachineSpec, directory: SharedDirectory, files: MachineFiles) -> None:
+        """Mount a directory for the machine's containers."""
+        parts, place = self._parts, files.shared / directory.name
+        place.mkdir(mode=0o700, exist_ok=True)
+        if directory.storage_type != "image":
+            size = directory.size_mb
+            parts.disks.mount_temporary(spec.id, directory.name, directory.storage_type, size, place)
+            return
+        userns = parts.namespaces.idmap(spec.slot)
+        try:
+            root_fs.show_image(directory.layers, place, files, userns)
+        finally:
+            os.close(userns)
 
     def _begin(self, spec: MachineSpec, files: MachineFiles) -> Future[None]:
         """Write the record and pin the namespaces; their addresses are set meanwhile."""
@@ -89,7 +101,7 @@ class Starting:
         parts.faults("host.start.root")
         userns = parts.namespaces.idmap(spec.slot)
         try:
-            texts = bundle.etc(spec)
+            texts = bundle.etc(spec, parts.nameservers())
             root_fs.assemble(spec, files, userns, {} if spec.builder else texts)
             binds = root_fs.attach_binds(spec, files, userns)
         finally:

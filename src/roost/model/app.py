@@ -21,6 +21,16 @@ class App:
     created_at: float
 
 
+def private_network(app: App) -> str:
+    """Return the host's name of an app's private network: networks of two orgs are two, however they are called."""
+    return app.network if app.network == default_network(app.org) else f"{app.org}/{app.network}"
+
+
+def default_network(org: str) -> str:
+    """Return the name of the network that an org's apps share unless told otherwise."""
+    return f"{org}-default"
+
+
 class ReleaseState(StrEnum):
     """Where a release is in its life."""
 

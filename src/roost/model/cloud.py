@@ -8,7 +8,7 @@ ports and the domain.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 RUN = Path("/run/roost")
@@ -85,6 +85,21 @@ class Cloud:
     def ipv6_network(self) -> IPv6Network:
         """6PN prefix: fdaa::/16 and 32 bits of cloud id (reference: private networks)."""
         return IPv6Network(f"fdaa:{self.id[:4]}:{self.id[4:]}::/48")
+
+    @property
+    def dns_ipv4(self) -> IPv4Address:
+        """Where machines find the names of their private network; an address of the host's own."""
+        return self.ipv4_network.network_address + 3
+
+    @property
+    def dns_ipv6(self) -> IPv6Address:
+        """The same by IPv6: the prefix's third address, as the reference has it (section 4)."""
+        return self.ipv6_network.network_address + 3
+
+    @property
+    def dns_ready(self) -> Path:
+        """There while the DNS server answers; holds what it reads the database as."""
+        return self.run / "dns.ready"
 
     @property
     def api_url(self) -> str:

@@ -101,11 +101,16 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class SharedVolume:
-    """A directory that the machine's containers share and that lasts until the machine stops."""
+    """A directory that the machine's containers share.
+
+    One with a size is empty at first and lasts until the machine stops; one of an image is read-only.
+    """
 
     name: str
-    storage_type: str  # disk | memory
-    size_mb: int
+    storage_type: str = ""  # disk | memory
+    size_mb: int = 0
+    image: str = ""
+    image_digest: str = ""  # what `image` named when the machine was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +147,10 @@ def parts_of(config: MachineConfig) -> tuple[Container, ...]:
 
 
 def with_digests(config: MachineConfig, digests: Mapping[str, str]) -> MachineConfig:
-    """Return the configuration with each container's image pinned: `digests` maps references to digests."""
-    pinned = (replace(one, image_digest=digests[one.image] if one.image else "") for one in config.containers)
-    return replace(config, containers=tuple(pinned))
+    """Return the configuration with each image of its containers pinned: `digests` maps references to digests."""
+    containers = (replace(one, image_digest=digests.get(one.image, "")) for one in config.containers)
+    volumes = (replace(one, image_digest=digests.get(one.image, "")) for one in config.volumes)
+    return replace(config, containers=tuple(containers), volumes=tuple(volumes))
 
 
 def check_containers(config: MachineConfig, where: str) -> None:

@@ -79,17 +79,17 @@ def read_shared_volume(data: object, where: str) -> SharedVolume:
     """Read one of `volumes`; raises BadInput that names the key."""
     reader = Reader(data, where)
     name = _read_name(reader)
-    if reader.take("image"):
-        raise BadInput(f"{where}.image is not supported", hint="use temp_dir, and let a container copy files there")
-    given = reader.take("temp_dir")
-    if given is None:
-        raise BadInput(f"{where}.temp_dir is missing", hint='for example {"storage_type": "memory", "size_mb": 64}')
+    image, digest, given = reader.text("image"), reader.text("image_digest"), reader.take("temp_dir")
+    reader.done()
+    if image and given is None:
+        return SharedVolume(name, image=image, image_digest=digest)
+    if image or given is None:
+        raise BadInput(f"{where} must have either temp_dir or image", hint='for example {"temp_dir": {"size_mb": 64}}')
     kind = Reader(given, f"{where}.temp_dir")
     volume = SharedVolume(
         name, kind.text("storage_type", "disk", among=STORAGE), kind.number("size_mb", 0, 1, MAX_VOLUME_MB)
     )
     kind.done()
-    reader.done()
     if volume.size_mb == 0:
         raise BadInput(f"{where}.temp_dir.size_mb is missing", hint="say how much it may hold, in MiB")
     return volume
@@ -251,6 +251,8 @@ def program_to_json(one: Program) -> dict[str, Any]:
 
 def shared_volume_to_json(one: SharedVolume) -> dict[str, Any]:
     """Return the API's form; `read_shared_volume` of it gives an equal value."""
+    if one.image:
+        return {"name": one.name, "image": one.image} | ({"image_digest": one.image_digest} if one.image_digest else {})
     return {"name": one.name, "temp_dir": {"storage_type": one.storage_type, "size_mb": one.size_mb}}
 
 

@@ -15,6 +15,7 @@ from roost.model.config_reading import parse_duration as parse_duration
 from roost.model.config_reading import read_signal as read_signal
 from roost.model.containers import Container, Program, SharedVolume, check_containers
 from roost.model.containers_json import read_container, read_program, read_shared_volume, several_to_json
+from roost.model.dns_config import Dns, dns_to_json, read_dns
 from roost.model.errors import BadInput
 from roost.model.process_config import Init as Init
 from roost.model.process_config import Restart as Restart
@@ -104,6 +105,7 @@ class MachineConfig:
     stop_config: StopConfig = field(default_factory=StopConfig)
     rootfs_gb: int = 8  # size limit of the writable root
     isolation: str = "crun"  # crun | gvisor
+    dns: Dns = field(default_factory=Dns)
     containers: tuple[Container, ...] = ()  # several programs in one machine; or else `processes`
     volumes: tuple[SharedVolume, ...] = ()
     processes: tuple[Program, ...] = ()
@@ -215,6 +217,7 @@ def read_machine_config(data: object, where: str = "config") -> MachineConfig:
         stop_config=read_stop_config(reader.take("stop_config") or {}, f"{where}.stop_config"),
         rootfs_gb=_read_rootfs(reader.take("rootfs") or {}, f"{where}.rootfs"),
         isolation=reader.text("isolation", "crun", among=("crun", "gvisor")),
+        dns=read_dns(reader.take("dns") or {}, f"{where}.dns"),
         containers=containers,
         volumes=reader.items("volumes", read_shared_volume),
         processes=reader.items("processes", read_program),
@@ -319,4 +322,5 @@ def machine_config_to_json(config: MachineConfig) -> dict[str, Any]:
         "stop_config": {"signal": config.stop_config.signal, "timeout": f"{config.stop_config.timeout:g}s"},
         "rootfs": {"size_gb": config.rootfs_gb},
         "isolation": config.isolation,
+        "dns": dns_to_json(config.dns),
     } | several_to_json(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from roost.model.cloud import Cloud
 
@@ -19,3 +19,14 @@ def ipv4_of(cloud: Cloud, slot: int) -> IPv4Address:
 def ipv6_of(cloud: Cloud, slot: int) -> IPv6Address:
     """Return the 6PN address of a slot."""
     return cloud.ipv6_network.network_address + (FIRST + slot)
+
+
+def slot_of(cloud: Cloud, address: str) -> int:
+    """Return the slot whose private address, IPv4 or 6PN, this is; 0 when it is nobody's."""
+    try:
+        given = ip_address(address)
+    except ValueError:
+        return 0
+    network = cloud.ipv4_network if given.version == 4 else cloud.ipv6_network
+    slot = int(given) - int(network.network_address) - FIRST
+    return slot if 0 < slot < MAX_SLOT else 0

@@ -75,6 +75,12 @@ class Machines:
         with self._db.read() as connection:
             return [_machine(row) for row in connection.execute(query)]
 
+    def on_slot(self, slot: int) -> Machine | None:
+        """Return the machine that has a slot of the host, or None."""
+        with self._db.read() as connection:
+            row = connection.execute(select(*_ROW).where(machines.c.slot == slot)).first()
+        return _machine(row) if row else None
+
     def unsettled(self, present: Collection[str]) -> Sequence[Machine]:
         """Return the machines that may need something at the start: those that do not rest as desired.
 
@@ -175,9 +181,8 @@ class Machines:
             found = set(connection.execute(used).scalars())
             for query in of_containers:
                 for config in connection.execute(query).scalars():
-                    found |= {
-                        str(one["image_digest"]) for one in config.get("containers", ()) if one.get("image_digest")
-                    }
+                    several = (*config.get("containers", ()), *config.get("volumes", ()))
+                    found |= {str(one["image_digest"]) for one in several if one.get("image_digest")}
             return found
 
     def of_org(

@@ -40,7 +40,7 @@ def several() -> dict[str, Any]:
             container(
                 "web",
                 SERVE % ("0.0.0.0", 8080, "/pages"),
-                mounts=shared,
+                mounts=[*shared, {"name": "tools", "path": "/tools"}],
                 depends_on=[{"name": "side", "condition": "healthy"}],
             ),
             container(
@@ -49,7 +49,10 @@ def several() -> dict[str, Any]:
                 mounts=shared,
             ),
         ],
-        "volumes": [{"name": "pages", "temp_dir": {"storage_type": "memory", "size_mb": 2}}],
+        "volumes": [
+            {"name": "pages", "temp_dir": {"storage_type": "memory", "size_mb": 2}},
+            {"name": "tools", "image": "roost/base:bookworm"},
+        ],
         "services": [{"internal_port": 8080, "ports": [{"port": 80, "handlers": ["http"]}]}],
     }
 
@@ -110,6 +113,7 @@ def test_an_app_with_its_helpers(cloud: RunningCloud, app: str) -> None:
     fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9000/side').read().decode())"
     assert run(cloud, place, "web", f'python3 -c "{fetch}"') == "side"
     assert "No space left" in run(cloud, place, "web", "head -c 3M /dev/zero > /pages/big; rm /pages/big")
+    assert run(cloud, place, "web", "cat /tools/etc/debian_version; touch /tools/x").startswith("12.")
     before = pids(cloud, place)
 
     # one that fails starts again, the others run on

@@ -143,6 +143,7 @@ LOGS_AND_CONSOLE = (
 )
 MACHINES = (
     Step("roost apps create demo"),
+    Step("roost apps create vault --network secrets"),
     Step("roost machine run roost/base:bookworm -a demo -- sleep infinity", shows="started"),
     Step("roost machine list -a demo", shows="started", saves=("machine", r"\b([0-9a-f]{14})\b")),
     Step("roost machine exec {machine} -a demo -- cat /etc/os-release", shows="bookworm"),

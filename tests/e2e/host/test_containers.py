@@ -105,6 +105,20 @@ def test_a_directory_on_disk_is_full_at_its_size(site: Site) -> None:
     assert things_of(site, spec) == []
 
 
+def test_an_image_is_shown_read_only(site: Site, tmp_path: Path) -> None:
+    layers = (tmp_path / "low", tmp_path / "high")
+    for layer in layers:
+        layer.mkdir()
+        (layer / layer.name).write_text(layer.name)
+    for shown in (layers, layers[:1]):
+        spec = up(site, replace(pair(site, WAITS, WAITS), shared=(SharedDirectory("m", "image", layers=shown),)))
+        assert sh(site, spec, "one", "cat /m/*") == "".join(sorted(layer.name for layer in shown))
+        assert sh(site, spec, "one", "stat -c %u /m/low") == "0"
+        assert "Read-only file system" in sh(site, spec, "two", "touch /m/x")
+        site.host.destroy(spec.id)
+        assert things_of(site, spec) == []
+
+
 def test_one_ends_and_starts_again_beside_the_other(site: Site) -> None:
     spec = up(site, pair(site, WAITS, "echo once; exit 3"))
     until(lambda: not seen(site, spec)["two"].pid, "it never ended")

@@ -100,7 +100,7 @@ class World:
     places: list[Place] = field(default_factory=list)
 
     def blank(self, name: str) -> Place:
-        number = len(self.places) + 2
+        number = len(self.places) + 16  # below are the gateway and the DNS server
         place = Place(
             self.cloud.run / "test-netns" / name,
             name,

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,9 @@ def traces(world: World) -> list[str]:
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout.split("\n")
     cloud = world.cloud
     found = [link for link in links if cloud.interface_prefix in link] + [t for t in tables if cloud.nft_table in t]
-    found += [r for r in routes if r.startswith((str(cloud.ipv4_network.network_address).rpartition(".")[0] + ".",
-                                                 str(cloud.ipv6_network.network_address).rstrip(":")))]  # fmt: skip
+    found += [
+        r for r in routes if r != "None" and ip_address(r) in (cloud.ipv4_network if "." in r else cloud.ipv6_network)
+    ]
     return found
 
 

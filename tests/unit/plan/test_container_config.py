@@ -33,7 +33,10 @@ FULL: dict[str, Any] = {
         },
         {"name": "db", "image": "db:1", "healthchecks": [{"tcp": {"port": 5432}}], "secrets": []},
     ],
-    "volumes": [{"name": "tmp", "temp_dir": {"storage_type": "memory", "size_mb": 8}}],
+    "volumes": [
+        {"name": "tmp", "temp_dir": {"storage_type": "memory", "size_mb": 8}},
+        {"name": "tools", "image": "tools:1"},
+    ],
 }
 
 
@@ -55,7 +58,8 @@ def test_what_is_written_is_read_again() -> None:
 
 def test_images_are_pinned_whatever_a_client_sends() -> None:
     config = read(containers=containers(image_digest="sha256:evil"))
-    pinned = with_digests(config, {"shop:2": "sha256:2", "db:1": "sha256:1"})
+    pinned = with_digests(config, {"shop:2": "sha256:2", "db:1": "sha256:1", "tools:1": "sha256:t"})
+    assert pinned.volumes[1].image_digest == "sha256:t"
     assert [one.image_digest for one in pinned.containers] == ["", "sha256:2", "sha256:1"]
 
 
@@ -99,7 +103,8 @@ CIRCLE = [
         ({"containers": containers(env_from=[{"env_var": "X", "field_ref": "password"}])}, "env_from[0].field_ref"),
         ({"containers": containers(unknown=1)}, "containers[2].unknown"),
         ({"containers": containers(secrets=[{"env_var": ""}])}, "secrets[0].env_var"),
-        ({"volumes": [{"name": "tmp", "image": "x"}]}, "volumes[0].image"),
+        ({"volumes": [{"name": "tmp", "image": "x", "temp_dir": {"size_mb": 1}}]}, "volumes[0] must have either"),
+        ({"volumes": [{"name": "tmp"}]}, "volumes[0] must have either"),
         ({"volumes": [{"name": "tmp", "temp_dir": {"size_mb": 0}}]}, "size_mb"),
         ({"volumes": [*FULL["volumes"], *FULL["volumes"]]}, "'tmp' is there twice"),
         ({"processes": [{"cmd": ["x"]}]}, "containers and processes"),

@@ -162,3 +162,11 @@ def test_the_events_of_many_machines_at_once_are_those_of_each(store: Store) -> 
     found = store.events.of_machines(machines, 2)
     assert found == {key: store.events.list(key, 2) for key in (machines[0], machines[-1])}
     assert store.events.of_machines([], 2) == {}
+
+
+def test_a_machine_is_found_by_its_slot(store: Store) -> None:
+    store.apps.create(name="shop", app_id="a1", org="personal", network="personal-default", now=1.0)
+    made = machine(slot=7)
+    store.machines.add(made, event())
+    assert store.machines.on_slot(7) == made
+    assert store.machines.on_slot(8) is None
