@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -101,28 +102,18 @@ def machine_spec_of_several(app: App, machine: Machine, images: Images, secrets:
 
     Raises BadInput for a container without a command, or with a secret that the app doesn't have.
     """
-    config = machine.config
-    return MachineSpec(
-        id=machine.id,
-        app=app.name,
-        slot=machine.slot,
-        network=app.network,
-        ipv4=IPv4Address(machine.private_ipv4),
-        ipv6=IPv6Address(machine.private_ip),
-        hostname=machine.id,
-        layers=(),
+    image = images(machine.image_digest)[0]
+    never_run = replace(image, config=replace(image.config, cmd=("/",)))  # it has no program but its containers
+    return replace(
+        machine_spec(app, machine, never_run, (), secrets),
         argv=(),
-        memory_mb=config.guest.memory_mb,
-        cpus=float(config.guest.cpus),
-        disk_gb=config.rootfs_gb,
-        volumes=tuple(VolumeMount(mount.volume, mount.path) for mount in config.mounts),
-        isolation=config.isolation,
-        containers=tuple(_container_spec(app, machine, one, images, secrets) for one in parts_of(config)),
+        env={},
+        containers=tuple(_container_spec(app, machine, one, images, secrets) for one in parts_of(machine.config)),
         shared=tuple(
             SharedDirectory(one.name, "image", layers=images(one.image_digest)[1])
             if one.image
             else SharedDirectory(one.name, one.storage_type, one.size_mb)
-            for one in config.volumes
+            for one in machine.config.volumes
         ),
     )
 
