@@ -39,6 +39,7 @@ class Followers:
         self.routing = Routing(core, self.readiness)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pidfds: dict[str, int] = {}
+        self._looking: dict[str, bool] = {}  # machines that are being looked at -> whether to look again after that
         self._of_containers: dict[str, dict[int, int]] = {}  # machine -> pid -> pidfd
         lifecycle.containers.attach(self)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -106,7 +107,22 @@ class Followers:
         self._look(machine_id)
 
     def _look(self, machine_id: str) -> None:
-        self._spawn(asyncio.to_thread(self._look_at_exit, machine_id))
+        """Look at a machine's containers, from now on; one thread per machine, since one that stops holds its lock."""
+        if machine_id in self._looking:
+            self._looking[machine_id] = True
+        else:
+            self._looking[machine_id] = False
+            self._spawn(self._keep_looking(machine_id))
+
+    async def _keep_looking(self, machine_id: str) -> None:
+        try:
+            again = True
+            while again:
+                self._looking[machine_id] = False
+                await asyncio.to_thread(self._look_at_exit, machine_id)
+                again = self._looking[machine_id]
+        finally:
+            del self._looking[machine_id]
 
     def _health_changed(self, machine: Machine) -> None:
         self._look(machine.id)
@@ -174,11 +190,11 @@ class Followers:
             try:
                 up = self._core.store.machines.in_states(MachineState.STARTED, MachineState.SUSPENDED)
                 for machine in up:
-                    if machine.id not in self._pidfds:
+                    if machine.id not in self._pidfds and not parts_of(machine.config):
                         await asyncio.to_thread(self._look_at_exit, machine.id)
-                for machine in self._core.store.machines.in_states(MachineState.STARTING):
+                for machine in [*up, *self._core.store.machines.in_states(MachineState.STARTING)]:
                     if parts_of(machine.config):
-                        await asyncio.to_thread(self._look_at_exit, machine.id)
+                        self._look(machine.id)
                 for app in self.routing.outdated(up):
                     await self.routing.sync(app)
             except Exception:
