@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +23,8 @@ from roost.model.errors import HostFailure
 
 IDS = 65536  # uids and gids per machine
 _UID_BASE = 1_000_000
-_UID_LIMIT = 2**32 - 2
+_OWNERS = 1 << 20
+_UID_LIMIT = 2**32 - 2 - _OWNERS  # above it: ids that own user namespaces and nothing else
 _BORN = b"born\n"
 
 
@@ -158,8 +160,19 @@ def unpin(*pins: Path) -> None:
 
 
 def _born(*, user_only: bool) -> Holder:
-    """Start a holder in new namespaces; returns once they exist."""
-    holder = hold(["unshare", "--user", *([] if user_only else ["--net"]), "cat"])
+    """Start a holder in new namespaces; returns once they exist.
+
+    A machine's user namespace is made by an id of its own. What a machine has of inotify watchers, waiting signals and
+    message queues counts for whoever made its namespace too: if that were host root, one machine could use up what the
+    host and all others may have.
+    """
+    command = ["unshare", "--user", "cat"]
+    if not user_only:
+        owner = str(_UID_LIMIT + secrets.randbelow(_OWNERS))
+        ids = [f"--reuid={owner}", f"--regid={owner}", "--clear-groups"]
+        rights = ["--inh-caps=+sys_admin", "--ambient-caps=+sys_admin"]  # where users may make no namespaces
+        command = ["setpriv", *ids, *rights, "unshare", "--user", "--net", "cat"]
+    holder = hold(command)
     try:
         holder.write(_BORN)
         if holder.read_line(timeout=5.0) != _BORN:

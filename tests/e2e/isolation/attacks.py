@@ -129,6 +129,9 @@ memory_lock         ENOMEM          ENOMEM          lock more memory than there 
 descriptors         EMFILE          EMFILE          open files without end
 zombies             EAGAIN          EAGAIN          leave children without end that nobody buries
 threads             EAGAIN          EAGAIN          start processes without end
+inotify             EMFILE          EMFILE          use up the watchers of files
+queues              EMFILE          DONE            use up the message queues (gVisor: its own)
+signals             EAGAIN          EAGAIN          use up the signals that may wait
 core_dump           ENOENT          ENOENT          crash, and leave a core on the host
 vsock               ENOSYS          EAFNOSUPPORT    talk to the hypervisor (AF_VSOCK)
 packet              ENOSYS          EPERM           send any frame: ARP, another's MAC (AF_PACKET)

@@ -34,7 +34,7 @@ def test_an_attack_ends_as_expected(outcomes: dict[str, dict[str, str]], attack:
 def test_the_table_is_whole() -> None:
     """No attack is in the sources only, and docs/isolation.md shows the same table."""
     in_sources = set()
-    for source in PROGRAMS.glob("*.c"):
+    for source in set(PROGRAMS.glob("*.c")) - {PROGRAMS / "ordinary.c"}:
         in_sources |= set(re.findall(r'\{"(\w+)", \w+\}', source.read_text()))
     assert in_sources == {attack.name for attack in ATTACKS}
     text = (ROOT / "docs/isolation.md").read_text()

@@ -31,3 +31,4 @@ struct attack {
 };
 
 extern const struct attack kernel_attacks[], file_attacks[], process_attacks[], network_attacks[];
+extern const struct attack ordinary_acts[];

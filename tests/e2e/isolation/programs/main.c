@@ -1,10 +1,11 @@
-/* hostile NAME...: carries out attacks and prints for each its name and DONE, or the name of the error that met it.
+/* hostile hold NAME...: carries out attacks in one process, and keeps what they got until it is killed.
+   hostile NAME...: carries out attacks and prints for each its name and DONE, or the name of the error that met it.
    Each runs in a child, so that one that is killed (SIGNAL n) or hangs (HANGS) does not end the rest. */
 #include "hostile.h"
 
 static const struct attack *find(const char *name) {
-  const struct attack *tables[] = {kernel_attacks, file_attacks, process_attacks, network_attacks};
-  for (int i = 0; i < 4; i++)
+  const struct attack *tables[] = {kernel_attacks, file_attacks, process_attacks, network_attacks, ordinary_acts};
+  for (int i = 0; i < 5; i++)
     for (const struct attack *a = tables[i]; a->name; a++)
       if (!strcmp(a->name, name)) return a;
   return NULL;
@@ -42,6 +43,13 @@ static void attempt(const char *name) {
 
 int main(int count, char **names) {
   setvbuf(stdout, NULL, _IOLBF, 0);
+  if (count > 1 && !strcmp(names[1], "hold")) {
+    for (int i = 2; i < count; i++) {
+      const struct attack *a = find(names[i]);
+      if (a) printf("%s %s\n", names[i], a->run() == 0 ? "DONE" : strerrorname_np(errno));
+    }
+    for (;;) pause();
+  }
   for (int i = 1; i < count; i++) attempt(names[i]);
   return 0;
 }

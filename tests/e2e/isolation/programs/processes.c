@@ -2,6 +2,8 @@
 #include "hostile.h"
 #include <dirent.h>
 #include <linux/capability.h>
+#include <mqueue.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 
 #define CALL(...) (syscall(__VA_ARGS__) < 0 ? -1 : 0)
@@ -120,6 +122,27 @@ static int threads(void) {
   errno = EAGAIN;
   return -1;
 }
+static int inotify(void) { /* as many watchers as it gets */
+  for (;;)
+    if (inotify_init1(0) < 0) return -1;
+}
+static int queues(void) { /* message queues in the kernel's memory */
+  struct mq_attr shape = {.mq_maxmsg = 10, .mq_msgsize = 8192};
+  char name[32];
+  for (int i = 0; i < 4096; i++) {
+    snprintf(name, sizeof name, "/hostile%d", i);
+    if (mq_open(name, O_CREAT | O_RDWR, 0600, &shape) < 0) return -1;
+  }
+  return 0;
+}
+static int signals(void) { /* signals that wait for ever */
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, NULL);
+  for (int i = 0; i < 1000000; i++)
+    if (sigqueue(getpid(), SIGRTMIN, (union sigval){0})) return -1;
+  return 0;
+}
 static int core_dump(void) { /* a crash must not leave a core where the host's core_pattern says */
   mkdir("/tmp/core", 0777);
   if (chdir("/tmp/core")) return -1;
@@ -141,4 +164,5 @@ const struct attack process_attacks[] = {
     {"io_realtime", io_realtime}, {"oom_score", oom_score}, {"more_files", more_files}, {"more_core", more_core},
     {"capset", capset_}, {"ambient", ambient}, {"new_privileges", new_privileges}, {"seccomp_off", seccomp_off},
     {"typed", typed}, {"uid_map", uid_map}, {"memory_lock", memory_lock}, {"descriptors", descriptors},
-    {"zombies", zombies}, {"threads", threads}, {"core_dump", core_dump}, {NULL, NULL}};
+    {"zombies", zombies}, {"threads", threads}, {"inotify", inotify}, {"queues", queues}, {"signals", signals},
+    {"core_dump", core_dump}, {NULL, NULL}};
