@@ -82,8 +82,9 @@ class NewApp(Body):
 class NewMachine(Body):
     """`POST /apps/{app}/machines`. `config` is read by the model, which names the key it can't honour."""
 
-    not_acted_on = ("skip_secrets", "skip_service_registration")
+    not_acted_on = ("skip_secrets",)
     config: dict[str, Any]
+    skip_service_registration: bool = False
     lease_ttl: LeaseTime | None = None
     name: _MachineName = ""
     region: _OptionalLabel = ""

@@ -53,9 +53,19 @@ class Machines(Protocol):
         """Return the machines that are not destroyed, oldest first."""
 
     def create(
-        self, app: str, config: MachineConfig, *, name: str = "", region: str = "", skip_launch: bool = False
+        self,
+        app: str,
+        config: MachineConfig,
+        *,
+        name: str = "",
+        region: str = "",
+        skip_launch: bool = False,
+        cordoned: bool = False,
     ) -> Machine:
-        """Make a machine and, unless `skip_launch`, start it; returns when its process was executed."""
+        """Make a machine and, unless `skip_launch`, start it; returns when its process was executed.
+
+        A `cordoned` one gets no requests until it is uncordoned.
+        """
 
     def get(self, app: str, machine_id: str) -> Machine:
         """Return a machine; raises NotFound, also when it belongs to another app."""

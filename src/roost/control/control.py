@@ -15,6 +15,7 @@ from roost.control.contract import CloudStatus
 from roost.control.core import Core, log
 from roost.control.deploys import Deploys
 from roost.control.followers import Followers
+from roost.control.growing import Growing
 from roost.control.housekeeping import Housekeeping
 from roost.control.images import Images
 from roost.control.leases import Leases
@@ -81,6 +82,7 @@ class Control:
         self._sleeping = Sleeping(core, self._lifecycle, routing, self.tunnels)
         self._pressure = Pressure(core, self._lifecycle, kept_free=core.memory_kept_free)
         self._housekeeping = Housekeeping(core, self.images, self.volumes)
+        self._growing = Growing(core, self.volumes)
         self._loops: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -103,6 +105,7 @@ class Control:
             loop.create_task(self._followers.sweep()),
             loop.create_task(self._sleeping.run()),
             loop.create_task(self._pressure.run()),
+            loop.create_task(self._growing.run()),
             loop.create_task(self._housekeeping.look_after_host()),
             loop.create_task(self._housekeeping.clean()),
         ]

@@ -112,7 +112,8 @@ class Lifecycle:
         """Undo a start that failed; return what to raise."""
         known = error if isinstance(error, RoostError) else out_of_space(error) or _unexpected(machine, error)
         with contextlib.suppress(RoostError):
-            self._core.host.stop(machine.id, signal="SIGKILL", timeout=0)
+            keep = _keeps_root(machine, restarting=True)
+            self._core.host.stop(machine.id, signal="SIGKILL", timeout=0, keep_root=keep)
         self._rows.record(machine, _S.FAILED, "start", "flyd", desired=_S.STOPPED, detail={"error": known.message})
         self.containers.forget(machine)
         return known
@@ -199,9 +200,13 @@ class Lifecycle:
         timeout: float | None = None,
         source: str = "user",
         reason: str = "",
+        restarting: bool = False,
         only_if: Callable[[], bool] | None = None,
     ) -> Machine:
-        """Stop it and release all it has on the host but its log; `reason` is told in its events."""
+        """Stop it and release all it has on the host but its log; `reason` is told in its events.
+
+        `restarting` says that it will be started at once: its writable root stays if it was asked to.
+        """
         with self._core.locks.holding(machine_id):
             machine = self._rows.present(machine_id)
             if only_if is not None and not only_if():
@@ -218,7 +223,7 @@ class Lifecycle:
             if only_if is not None and not only_if():
                 self._rows.save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
                 return self._rows.present(machine_id)
-            observed = self._ask_to_end(machine, signal, timeout)
+            observed = self._ask_to_end(machine, signal, timeout, keep_root=_keeps_root(machine, restarting=restarting))
             self._core.fault("machine.stop.stopped")
             machine = self._rows.record(
                 machine, _S.STOPPED, "exit", "flyd", last_exit=_requested(observed.last_exit), restarts=0
@@ -226,7 +231,7 @@ class Lifecycle:
             self._down(machine)
             return machine
 
-    def _ask_to_end(self, machine: Machine, signal: str, timeout: float | None) -> Observed:
+    def _ask_to_end(self, machine: Machine, signal: str, timeout: float | None, *, keep_root: bool = False) -> Observed:
         """Stop it on the host, as it is configured where nothing else is asked."""
         if parts_of(machine.config):
             observed = self._core.host.stop(machine.id, signal=signal, timeout=timeout)
@@ -237,6 +242,7 @@ class Lifecycle:
             machine.id,
             signal=signal or stop_signal(machine, image),
             timeout=machine.config.stop_config.timeout if timeout is None else timeout,
+            keep_root=keep_root,
         )
 
     def remake(self, machine_id: str, config: MachineConfig, *, image_digest: str, release: int) -> Machine:
@@ -245,7 +251,7 @@ class Lifecycle:
         It gets no requests until `admit`. Its lock keeps a request from waking it in between.
         """
         with self._core.locks.holding(machine_id):
-            self.stop(machine_id, source="flyd")
+            self.stop(machine_id, source="flyd", restarting=True)
             self._core.fault("machine.remake.stopped")
             machine = self._rows.present(machine_id)
             changed = replace(
@@ -306,10 +312,10 @@ class Lifecycle:
     def _after_exit(self, machine: Machine, observed: Observed) -> None:
         core = self._core
         info = observed.last_exit or ExitInfo(255, 0, False, False, core.now())
-        core.host.stop(machine.id, signal="SIGKILL", timeout=0)
         ran_for = info.at - (observed.started_at or machine.updated_at)
         decision = after_exit(machine.config.restart, info, restarts=machine.restarts, ran_for=ran_for)
         again = decision.action is AfterExit.RESTART
+        core.host.stop(machine.id, signal="SIGKILL", timeout=0, keep_root=_keeps_root(machine, restarting=again))
         machine = self._rows.record(
             machine,
             _S.FAILED if decision.action is AfterExit.FAIL else _S.STOPPED,
@@ -376,7 +382,8 @@ class Lifecycle:
             case Recovery.KEEP_FROZEN:
                 self._rows.save(replace(machine, state=_S.SUSPENDED))
             case Recovery.START:
-                self._core.host.stop(machine.id, signal="SIGKILL", timeout=0)
+                keep = _keeps_root(machine, restarting=True)
+                self._core.host.stop(machine.id, signal="SIGKILL", timeout=0, keep_root=keep)
                 self._start(self._rows.save(replace(machine, state=_S.STOPPED)), "flyd")
             case Recovery.STOP:
                 self._rows.save(replace(machine, state=_S.STOPPING))
@@ -384,7 +391,8 @@ class Lifecycle:
             case Recovery.EXITED:
                 self._after_exit(machine, observed)
             case Recovery.MARK_STOPPED:
-                self._core.host.stop(machine.id, signal="SIGKILL", timeout=0)
+                keep = _keeps_root(machine, restarting=False)
+                self._core.host.stop(machine.id, signal="SIGKILL", timeout=0, keep_root=keep)
                 self._rows.save(replace(machine, state=_S.STOPPED, desired=_S.STOPPED))
             case Recovery.DESTROY:
                 self.destroy(machine.id, source="flyd")
@@ -402,6 +410,11 @@ class Lifecycle:
     def _down(self, machine: Machine) -> None:
         if self._observer is not None:
             self._observer.went_down(machine)
+
+
+def _keeps_root(machine: Machine, *, restarting: bool) -> bool:
+    persist = machine.config.guest.persist_rootfs
+    return persist == "always" or (persist == "restart" and restarting)
 
 
 def _requested(info: ExitInfo | None) -> ExitInfo | None:

@@ -7,16 +7,18 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from roost.host.contract import ContainerSpec, MachineSpec, Resolving, SharedDirectory, VolumeMount
+from roost.host.contract import ContainerSpec, FileInside, MachineSpec, Resolving, SharedDirectory, VolumeMount
 from roost.model.app import App, private_network
 from roost.model.containers import Container, parts_of
 from roost.model.errors import BadInput
+from roost.model.file_config import File, decode_content
 from roost.model.image import Image
 from roost.model.machine import Machine
 from roost.model.machine_config import Init
 
 Images = Callable[[str], tuple[Image, tuple[Path, ...]]]  # digest -> image, directories of its layers
 
+SHARED_WEIGHT = 1 / 16  # of a performance cpu
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -88,13 +90,31 @@ def machine_spec(
         user=config.init.user or image.config.user,
         memory_mb=config.guest.memory_mb,
         cpus=float(config.guest.cpus),
+        cpu_weight=SHARED_WEIGHT if config.guest.cpu_kind == "shared" else 1.0,
+        swap_mb=config.init.swap_size_mb,
         disk_gb=config.rootfs_gb,
         stop_signal=stop_signal(machine, image),
         stop_timeout=config.stop_config.timeout,
         volumes=tuple(VolumeMount(mount.volume, mount.path) for mount in config.mounts),
         isolation=config.isolation,
         tty=config.init.tty,
+        files=tuple(_file(file, index, app.name, secrets) for index, file in enumerate(config.files)),
+        keep_root=config.guest.persist_rootfs != "never",
     )
+
+
+def _file(file: File, index: int, app: str, secrets: Mapping[str, str]) -> FileInside:
+    """Return a file as the host writes it; raises BadInput for a secret that is missing or is not base64."""
+    if not file.secret_name:
+        return FileInside(file.guest_path, file.content, file.mode)
+    where = f"config.files[{index}].secret_name"
+    if file.secret_name not in secrets:
+        raise BadInput(
+            f"{where}: {app} has no secret {file.secret_name[:80]!r}",
+            hint=f"set it to the file's content in base64: roost secrets set {file.secret_name[:80]}=... -a {app}",
+        )
+    content = decode_content(secrets[file.secret_name], f"{where}: the value of {file.secret_name[:80]}")
+    return FileInside(file.guest_path, content, file.mode, secret=True)
 
 
 def machine_spec_of_several(app: App, machine: Machine, images: Images, secrets: Mapping[str, str]) -> MachineSpec:

@@ -47,14 +47,23 @@ class Machines:
         return self._core.store.machines.get(app, machine_id)
 
     def create(
-        self, app: str, config: MachineConfig, *, name: str = "", region: str = "", skip_launch: bool = False
+        self,
+        app: str,
+        config: MachineConfig,
+        *,
+        name: str = "",
+        region: str = "",
+        skip_launch: bool = False,
+        cordoned: bool = False,
     ) -> Machine:
         """Make a machine and, unless `skip_launch`, start it. One that can't start is not left behind."""
         self._core.store.apps.get(app)
         self._volumes.resolve(app, config)
         image = self._core.images.ensure(parse_image_ref(config.image), _no_report, _NEVER)
         config = with_images(self._core.images, config)
-        machine = self.add(app, config, image_digest=image.digest, name=name, region=region, launch=not skip_launch)
+        machine = self.add(
+            app, config, image_digest=image.digest, name=name, region=region, launch=not skip_launch, cordoned=cordoned
+        )
         if skip_launch:
             return machine
         try:
@@ -133,9 +142,9 @@ class Machines:
         self.get(app, machine_id)
         with self._core.locks.holding(machine_id):
             if force:
-                self._lifecycle.stop(machine_id, signal="SIGKILL", timeout=0)
+                self._lifecycle.stop(machine_id, signal="SIGKILL", timeout=0, restarting=True)
             else:
-                self._lifecycle.stop(machine_id, signal=signal, timeout=timeout)
+                self._lifecycle.stop(machine_id, signal=signal, timeout=timeout, restarting=True)
             return self._lifecycle.bring_up(machine_id)
 
     def suspend(self, app: str, machine_id: str) -> Machine:
@@ -212,19 +221,20 @@ class Machines:
 
     def memory(self, app: str, machine_id: str) -> Memory:
         """Return how much memory it may use now, and how much of it is left."""
-        configured = self.get(app, machine_id).config.guest.memory_mb
-        limit = self._core.host.memory_limit(machine_id)
-        limit = min(limit, configured << 20) if limit else configured << 20
+        guest = self.get(app, machine_id).config.guest
+        most = max(guest.memory_mb, guest.max_memory_mb) << 20
+        limit = min(self._core.host.memory_limit(machine_id) or most, most)
         left = max(0, limit - self._core.host.usage(machine_id).memory_bytes)
         return Memory(limit >> 20, left >> 20)
 
     def set_memory(self, app: str, machine_id: str, limit_mb: int) -> Memory:
-        """Let it use so much memory until its next start, at most as much as it is configured for."""
-        configured = self.get(app, machine_id).config.guest.memory_mb
+        """Let it use so much memory until its next start, at most its memory_mb or max_memory_mb."""
+        guest = self.get(app, machine_id).config.guest
+        configured = max(guest.memory_mb, guest.max_memory_mb)
         if not MIN_MEMORY_MB <= limit_mb <= configured:
             raise BadInput(
                 f"limit_mb must be from {MIN_MEMORY_MB} to {configured}, what the machine is configured for",
-                hint="for more, update the machine's config.guest.memory_mb",
+                hint="for more, update the machine's config.guest.memory_mb or max_memory_mb",
             )
         with self._core.locks.holding(machine_id):
             self._core.host.set_memory_limit(machine_id, limit_mb << 20)

@@ -19,6 +19,7 @@ from roost.edge.contract import Refusal
 from roost.host.health import HealthState, HealthStatus, check, listens_on_loopback_only, wait_port
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import Check
+from roost.plan.checks import aside, checks_of
 from roost.plan.idle import web_service
 
 OPEN_SLICE = 10.0
@@ -65,7 +66,7 @@ class Readiness:
         self._watched[machine.id] = watched
         if web_service(machine) is not None and not watched.listening:
             self._spawn(watched, self._until_open(watched))
-        for name, spec in _checks_of(machine).items():
+        for name, spec in checks_of(machine.config).items():
             watched.checks.setdefault(name, HealthState.start(self._core.now()))
             self._spawn(watched, self._keep_checking(watched, name, spec))
         if watched.listening:
@@ -83,11 +84,14 @@ class Readiness:
             del self._watched[machine_id]
 
     def is_ready(self, machine: Machine) -> bool:
-        """True when its port accepts connections and no check is critical."""
+        """True when its port accepts connections and no check that steers requests is critical."""
         watched = self._watched.get(machine.id)
         if watched is None:
             return False
-        return watched.listening and not any(c.status == HealthStatus.CRITICAL for c in self.checks(machine.id))
+        return watched.listening and not any(
+            c.status == HealthStatus.CRITICAL and c.name not in aside(watched.machine.config, steering=True)
+            for c in self.checks(machine.id)
+        )
 
     def was_listening(self, machine: Machine) -> bool:
         """True when its port was open before it was suspended: it is again, as soon as it runs."""
@@ -110,7 +114,7 @@ class Readiness:
         return await self._until(machine, timeout, listening, cancelled=lambda: False, exits=0)
 
     async def until_healthy(self, machine: Machine, timeout: float, *, cancelled: Callable[[], bool]) -> Refusal | None:
-        """Wait until it listens, every check passed once and HTTP is answered, whatever with; return why not.
+        """Wait until it listens, all deciding checks passed once and HTTP is answered, whatever with; return why not.
 
         A server may listen before its workers know whether the app can be loaded: an open port is not enough.
         """
@@ -122,7 +126,8 @@ class Readiness:
                 return self._core.now() - watched.machine.updated_at >= WORKER_GRACE
             if service is not None and not watched.listening:
                 return False
-            if not all(c.status == HealthStatus.PASSING for c in checks):
+            told = aside(watched.machine.config)
+            if not all(c.status == HealthStatus.PASSING or c.name in told for c in checks):
                 return False
             if service is None or not any("http" in port.handlers for port in service.ports):
                 return True
@@ -199,15 +204,6 @@ class Readiness:
         task.add_done_callback(watched.tasks.discard)
 
 
-def _checks_of(machine: Machine) -> dict[str, Check]:
-    """Return all checks by name: those of services gate routing as those of the machine do."""
-    checks = dict(machine.config.checks)
-    for service in machine.config.services:
-        for index, spec in enumerate(service.checks):
-            checks[f"servicecheck-{index:02d}-{spec.type}-{spec.port}"] = spec
-    return checks
-
-
 def _exited(machine: Machine) -> Refusal:
     how = machine.last_exit.describe() if machine.last_exit else "could not be started"
     return Refusal(
@@ -229,7 +225,11 @@ def _loopback(machine: Machine) -> Refusal:
 
 def _not_listening(machine: Machine, watched: _Watched | None, checks: list[CheckStatus], timeout: float) -> Refusal:
     service = web_service(machine)
-    failing = [f"{one.name}: {one.output}" for one in checks if one.status != HealthStatus.PASSING]
+    failing = [
+        f"{one.name}: {one.output}"
+        for one in checks
+        if one.status != HealthStatus.PASSING and one.name not in aside(machine.config)
+    ]
     if watched is not None and watched.listening and failing:
         return Refusal(
             502, "app", "app_check_failing", f"{machine.app} fails its check {failing[0]}.", "Fix the check or the app."

@@ -90,7 +90,7 @@ class Updating:
             raise RuntimeError("there is no update to carry out")
         if machine.instance_id != update.version.instance_id:
             try:
-                machine = self._lifecycle.stop(machine_id)
+                machine = self._lifecycle.stop(machine_id, restarting=True)
             except RoostError:
                 core.store.versions.end(machine_id)
                 raise

@@ -127,9 +127,11 @@ def _stop_machines(cloud: Cloud, settings: Settings, host: LocalHost, say: Say) 
     wishes = _stop_wishes(cloud, settings)
 
     def stop_one(seen: Observed) -> str:
-        signal, timeout = ("", None) if seen.containers else wishes.get(seen.machine_id, ("SIGINT", 5.0))
+        signal, timeout, keep = wishes.get(seen.machine_id, ("SIGINT", 5.0, False))
+        if seen.containers:
+            signal, timeout = "", None
         try:
-            host.stop(seen.machine_id, signal=signal, timeout=timeout)
+            host.stop(seen.machine_id, signal=signal, timeout=timeout, keep_root=keep)
         except RoostError as error:
             return f"{seen.machine_id}: {error.message}"
         return ""
@@ -143,8 +145,11 @@ def _stop_machines(cloud: Cloud, settings: Settings, host: LocalHost, say: Say) 
     return True
 
 
-def _stop_wishes(cloud: Cloud, settings: Settings) -> dict[str, tuple[str, float | None]]:
-    """Return each machine's stop signal and timeout. A machine that the store does not know gets the default."""
+def _stop_wishes(cloud: Cloud, settings: Settings) -> dict[str, tuple[str, float | None, bool]]:
+    """Return each machine's stop signal and timeout, and whether its root stays: `roost up` starts it again.
+
+    A machine that the store does not know gets the default.
+    """
     if not (cloud.home / "state.db").exists():
         return {}
     # Loaded only here: destroying a cloud must work whatever state its database and images are in.
@@ -154,13 +159,14 @@ def _stop_wishes(cloud: Cloud, settings: Settings) -> dict[str, tuple[str, float
 
     images = LocalImageStore(cloud, run, settings.registry)
     store = Store(cloud.database_url)
-    wishes: dict[str, tuple[str, float | None]] = {}
+    wishes: dict[str, tuple[str, float | None, bool]] = {}
     try:
         for machine in store.machines.list():
             signal = machine.config.stop_config.signal
             with contextlib.suppress(NotFound):
                 signal = stop_signal(machine, images.get(machine.image_digest))
-            wishes[machine.id] = (signal or "SIGINT", machine.config.stop_config.timeout)
+            keep = machine.config.guest.persist_rootfs != "never"
+            wishes[machine.id] = (signal or "SIGINT", machine.config.stop_config.timeout, keep)
     finally:
         store.close()
     return wishes

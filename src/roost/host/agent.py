@@ -34,7 +34,7 @@ from roost.host.execution import Execution
 from roost.host.health import HealthResult
 from roost.host.machine_files import MachineFiles, MainProcess, Record, RunFiles, ensure_directory, known
 from roost.host.main_process import signal_number
-from roost.host.memory import host_memory
+from roost.host.memory import host_memory, swap_space
 from roost.host.parts import COMMON_DISK_GB, Parts
 from roost.host.releasing import KILL_TIMEOUT, release
 from roost.host.runtime import ensure_read_only_crun, release_read_only_crun, runtime_for
@@ -109,8 +109,13 @@ class LocalHost:
         if seen.state in (RuntimeState.RUNNING, RuntimeState.FROZEN):
             return self.observe(spec.id)
         runtime = runtime_for(spec.isolation, self._cloud.run)
+        if spec.swap_mb and not swap_space():
+            raise BadInput(
+                "config.init.swap_size_mb: this server has no swap space",
+                hint="add some (`swapon --show` lists it), or remove the key",
+            )
         if seen.state is not RuntimeState.ABSENT:
-            self._release(spec.id)
+            self._release(spec.id, keep_root=spec.keep_root)
         try:
             if spec.containers:
                 self._starting.prepare(spec)
@@ -119,7 +124,7 @@ class LocalHost:
             return self.observe(spec.id)
         except BaseException:
             with contextlib.suppress(RoostError, OSError):
-                self._release(spec.id)
+                self._release(spec.id, keep_root=spec.keep_root)
             raise
         finally:
             self._parts.namespaces.refill(after=_REFILL_AFTER)
@@ -134,7 +139,7 @@ class LocalHost:
         """See the contract."""
         self._containers.stop(machine_id, name)
 
-    def stop(self, machine_id: str, *, signal: str, timeout: float | None) -> Observed:
+    def stop(self, machine_id: str, *, signal: str, timeout: float | None, keep_root: bool = False) -> Observed:
         """See the contract."""
         files = self._files(machine_id)
         self._volumes.thaw(files.volumes)
@@ -154,7 +159,7 @@ class LocalHost:
                 self._faults("host.stop.kill")
                 main_process.kill(main, KILL_TIMEOUT)
         self._faults("host.stop.release")
-        self._release(machine_id)
+        self._release(machine_id, keep_root=keep_root)
         return self.observe(machine_id)
 
     def signal(self, machine_id: str, signal: str, *, container: str = "") -> None:
@@ -353,8 +358,8 @@ class LocalHost:
     def _cgroups(self) -> Cgroups:
         return self._parts.cgroups
 
-    def _release(self, machine_id: str) -> None:
-        release(self._parts, machine_id)
+    def _release(self, machine_id: str, *, keep_root: bool = False) -> None:
+        release(self._parts, machine_id, keep_root=keep_root)
 
     def _execution(
         self, machine_id: str, container: str, argv: tuple[str, ...], env: dict[str, str], user: str

@@ -120,11 +120,13 @@ class Cgroups:
         if self.usage(machine_id)[0] > limit:
             raise _uses_more(machine_id, limit)
         names = [name for name in self._limit_files if (group / name).exists()]
-        if limit > self.memory_limit(machine_id):
+        before = self.memory_limit(machine_id)
+        swap = max(0, _number(_read(group / names[-1])) - before)  # version 1 counts it together with memory
+        if limit > before:
             names.reverse()  # version 1: the limit with swap is never the smaller one
         for name in names:
             try:
-                _write(group / name, str(limit))
+                _write(group / name, str(limit + (swap if name.startswith("memory.memsw") else 0)))
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     raise HostFailure(f"can't set the memory of machine {machine_id}: {error.strerror}") from None

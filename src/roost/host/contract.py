@@ -78,6 +78,16 @@ class Resolving:
 
 
 @dataclass(frozen=True, slots=True)
+class FileInside:
+    """A file that a machine finds at its start. A `secret` one is never on a disk."""
+
+    target: str
+    content: bytes = field(repr=False)
+    mode: int = 0o644
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """A machine as the host needs it: everything resolved, nothing left to look up.
 
@@ -98,6 +108,8 @@ class MachineSpec:
     user: str = ""  # "", name, uid, name:group or uid:gid, resolved in the image's /etc/passwd
     memory_mb: int = 256
     cpus: float = 1.0
+    cpu_weight: float = 1.0  # of each cpu, against other machines when processors are short
+    swap_mb: int = 0  # beyond its memory
     pids: int = 1024
     disk_gb: int = 8
     stop_signal: str = "SIGINT"
@@ -111,6 +123,8 @@ class MachineSpec:
     shared: tuple[SharedDirectory, ...] = ()
     domain_name: str = ""  # the full name that belongs to `hostname`, "" for none
     resolving: Resolving = Resolving()
+    files: tuple[FileInside, ...] = ()  # of a machine without containers
+    keep_root: bool = False  # likewise; go on with the root that an earlier run left, if it is of the same layers
 
 
 class RuntimeState(StrEnum):
@@ -247,8 +261,10 @@ class Host(Protocol):
         It is observed as such, so that its restart policy decides on, whatever its exit code.
         """
 
-    def stop(self, machine_id: str, *, signal: str, timeout: float | None) -> Observed:
+    def stop(self, machine_id: str, *, signal: str, timeout: float | None, keep_root: bool = False) -> Observed:
         """Send `signal`, wait `timeout` seconds, then kill; release all but the log. Thaws a frozen machine.
+
+        With `keep_root` its writable root stays, for a start whose spec says so too.
 
         For a machine with containers, "" and None mean what each container's spec says; they are asked at once.
         """

@@ -120,6 +120,16 @@ class Disks:
                 os.close(fd)
         mounts.unmount(target)
 
+    def detach(self, target: Path) -> None:
+        """Write out a disk that is to be kept, and unmount it."""
+        with contextlib.suppress(OSError):
+            fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                mounts.syncfs(fd)
+            finally:
+                os.close(fd)
+        mounts.unmount(target)
+
     def image(self, machine_id: str) -> Path:
         """Return where a machine's disk is, or would be."""
         return self._disks / f"{machine_id}.img"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
+import ssl
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -102,7 +104,10 @@ async def check(check: Check, address: str) -> HealthResult:
     listening = False
     try:
         async with asyncio.timeout(check.timeout):
-            reader, writer = await asyncio.open_connection(address, check.port)
+            name = (check.tls_server_name or address) if check.protocol == "https" else None
+            reader, writer = await asyncio.open_connection(
+                address, check.port, ssl=_tls(check) if name else None, server_hostname=name
+            )
             listening = True
             try:
                 if check.type == "http":
@@ -113,6 +118,9 @@ async def check(check: Check, address: str) -> HealthResult:
     except TimeoutError:
         did = "did not answer" if listening else "took no connection"
         return HealthResult(False, f"{where} {did} within {check.timeout:g} s", listening)
+    except ssl.SSLError as error:
+        why = getattr(error, "verify_message", "") or error.reason or "the handshake failed"
+        return HealthResult(False, f"{where}: TLS: {why}", True)
     except h11.ProtocolError as error:
         return HealthResult(False, f"{where} gave no valid HTTP answer: {error}", listening)
     except OSError as error:
@@ -123,6 +131,22 @@ async def check(check: Check, address: str) -> HealthResult:
 def check_inside(spec: Check, network_namespace: Path) -> HealthResult:
     """Run one check from inside a machine's network, where 127.0.0.1 is the machine's own; blocks."""
     return inside(network_namespace, lambda: asyncio.run(check(spec, "127.0.0.1")), timeout=spec.timeout + 5)
+
+
+@functools.cache
+def _default_tls() -> ssl.SSLContext:
+    return ssl.create_default_context()  # reading the authorities takes some 20 ms
+
+
+@functools.cache
+def _lenient_tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _tls(check: Check) -> ssl.SSLContext:
+    return _lenient_tls() if check.tls_skip_verify else _default_tls()
 
 
 async def _ask(check: Check, where: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> HealthResult:

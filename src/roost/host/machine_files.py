@@ -124,6 +124,7 @@ class MachineFiles(RunFiles):
     def __init__(self, cloud: Cloud, machine_id: str) -> None:
         super().__init__(directory(cloud) / machine_id, machine_id, machine_id)
         self.machine_id = machine_id
+        self.secrets = self.directory / "secrets"  # files of the machine that hold secrets, in memory
         self.volumes = self.directory / "volumes"  # the volumes in use, each under its id
         self.shared = self.directory / "shared"  # the directories that its containers share, each under its name
         self._containers = self.directory / "c"
@@ -149,7 +150,7 @@ class MachineFiles(RunFiles):
             place.mkdir(mode=_PASSABLE, exist_ok=True)
 
     def _private(self) -> tuple[Path, ...]:
-        return (*super()._private(), self.disk, self.volumes)
+        return (*super()._private(), self.disk, self.volumes, self.secrets)
 
     def forget_run(self) -> None:
         """Remove all but how the run ended; the record goes last."""

@@ -22,6 +22,12 @@ def parse_meminfo(text: str) -> tuple[int, int]:
     return available, total
 
 
+def swap_space() -> int:
+    """Return how many bytes of swap space this host has, used or not."""
+    rows = (line.split() for line in MEMINFO.read_text().splitlines())
+    return next((int(row[1]) << 10 for row in rows if row and row[0] == "SwapTotal:"), 0)
+
+
 def host_memory() -> tuple[int, int]:
     """Return (available, total) bytes of this host."""
     return parse_meminfo(MEMINFO.read_text())

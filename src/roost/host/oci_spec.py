@@ -135,9 +135,9 @@ def resources(spec: MachineSpec, traits: HostTraits) -> dict[str, Any]:
     memory = spec.memory_mb << 20
     period = 100_000
     limits: dict[str, Any] = {
-        "memory": {"limit": memory} | ({"swap": memory} if traits.limits_swap else {}),
+        "memory": {"limit": memory} | ({"swap": memory + (spec.swap_mb << 20)} if traits.limits_swap else {}),
         "pids": {"limit": _host_pids(spec)},
-        "cpu": {"shares": max(2, int(1024 * spec.cpus))},
+        "cpu": {"shares": max(2, int(1024 * spec.cpus * spec.cpu_weight))},
     }
     if spec.cpus < traits.cpus:
         limits["cpu"] |= {"quota": max(1000, int(period * spec.cpus)), "period": period}

@@ -18,8 +18,11 @@ from roost.model.errors import BadInput
 KILL_TIMEOUT = 10.0
 
 
-def release(parts: Parts, machine_id: str) -> None:
-    """Kill what runs and undo all of a run but its log and how it ended. Finds things half-made."""
+def release(parts: Parts, machine_id: str, *, keep_root: bool = False) -> None:
+    """Kill what runs and undo all of a run but its log, how it ended and, if so asked, its writable root.
+
+    Finds things half-made.
+    """
     files = parts.files(machine_id)
     if parts.doors:
         parts.doors.close(machine_id)
@@ -45,11 +48,12 @@ def release(parts: Parts, machine_id: str) -> None:
         parts.network.release(record.link)
     mounts.unmount(files.root)
     if files.disk.is_mount():
-        parts.disks.abandon(files.disk)
+        (parts.disks.detach if keep_root else parts.disks.abandon)(files.disk)
     parts.volumes.release(files.volumes)
     for point in mounts.mounts_below(files.directory):
         mounts.unmount(point)
-    parts.disks.remove(machine_id)
+    if not keep_root:
+        parts.disks.remove(machine_id)
     files.forget_run()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,20 @@ def show_image(layers: Sequence[Path], target: Path, files: MachineFiles, userns
 
 
 def _write_etc(layers: Sequence[Path], target: Path, texts: Mapping[str, str]) -> None:
-    """Put files into the /etc of an upper layer still empty, so that no link of the image can lead elsewhere."""
+    """Put files into the /etc of an upper layer, so that no link of the image or an earlier run can lead elsewhere."""
+    if target.is_symlink() or not target.is_dir():
+        target.unlink(missing_ok=True)
+        _make_etc(layers, target)
+    directory = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        for name, text in texts.items():
+            _replace(directory, name, text)
+    finally:
+        os.close(directory)
+
+
+def _make_etc(layers: Sequence[Path], target: Path) -> None:
+    """Make an empty /etc with the owner and permissions that it has in the image."""
     target.mkdir(mode=0o755)
     for layer in reversed(layers):
         with contextlib.suppress(FileNotFoundError):
@@ -81,10 +95,20 @@ def _write_etc(layers: Sequence[Path], target: Path, texts: Mapping[str, str]) -
                 os.chown(target, seen.st_uid, seen.st_gid)
                 target.chmod(stat.S_IMODE(seen.st_mode))
             break
-    for name, text in texts.items():
-        file = target / name
-        file.write_text(text)
-        file.chmod(0o644)
+
+
+def _replace(directory: int, name: str, text: str) -> None:
+    """Write a file in a directory in place of whatever has its name."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):
+        shutil.rmtree(name, dir_fd=directory)
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=directory)
+    with os.fdopen(fd, "w") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), 0o644)
 
 
 def attach_binds(spec: MachineSpec, files: RunFiles, userns: int) -> tuple[Path, ...]:

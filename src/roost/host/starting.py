@@ -11,7 +11,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import replace
 
-from roost.host import bundle, main_process, root_fs
+from roost.host import bundle, kept_roots, main_process, root_files, root_fs
 from roost.host.contract import BindMount, MachineSpec, SharedDirectory
 from roost.host.machine_files import MachineFiles, MainProcess, Record
 from roost.host.oci_spec import resources
@@ -96,13 +96,19 @@ class Starting:
         """Make the machine's root and its container; return the pid that will become the main process."""
         parts = self._parts
         parts.faults("host.start.disk")
-        parts.spare_disks.provide(spec.id, spec.disk_gb, files.disk)
+        origin = kept_roots.origin(spec)
+        if not (spec.keep_root and kept_roots.take(parts.disks, spec.id, files.disk, origin)):
+            parts.spare_disks.provide(spec.id, spec.disk_gb, files.disk)
+            if spec.keep_root:
+                kept_roots.sign(files.disk, origin)
         spec = with_volumes(spec, files, parts)
         parts.faults("host.start.root")
         userns = parts.namespaces.idmap(spec.slot)
         try:
             texts = bundle.etc(spec, parts.nameservers())
             root_fs.assemble(spec, files, userns, {} if spec.builder else texts)
+            root_files.write(spec, files.root)
+            spec = replace(spec, binds=spec.binds + root_files.secret_binds(spec, files.secrets))
             binds = root_fs.attach_binds(spec, files, userns)
         finally:
             os.close(userns)

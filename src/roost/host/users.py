@@ -77,7 +77,7 @@ def read_inside(root: Path, path: str) -> str:
     """Return the text of a regular file below `root`, which no link can leave; "" when there is none."""
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = _open_in_root(directory, path)
+        fd = open_in_root(directory, path)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO, errno.EXDEV):
             return ""
@@ -90,8 +90,10 @@ def read_inside(root: Path, path: str) -> str:
         os.close(fd)
 
 
-def _open_in_root(directory: int, path: str) -> int:
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO or a device must not hold us up
+def open_in_root(
+    directory: int, path: str, flags: int = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+) -> int:
+    """Open what is below a directory as if that were `/`; raises OSError. A FIFO or a device doesn't hold us up."""
     how = struct.pack("=QQQ", flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     fd = _libc.syscall(
         ctypes.c_long(_SYS_OPENAT2), ctypes.c_long(directory), path.encode(), how, ctypes.c_long(len(how))

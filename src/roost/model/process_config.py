@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from roost.model.config_reading import Reader, read_signal
 from roost.model.errors import BadInput
@@ -18,6 +19,7 @@ class Init:
     user: str = ""
     workdir: str = ""
     tty: bool = False
+    swap_size_mb: int = 0  # beyond its memory, where the server has swap space
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,20 @@ def read_init(data: object, where: str) -> Init:
         user=reader.text("user"),
         workdir=reader.text("workdir"),
         tty=reader.flag("tty", False),
+        swap_size_mb=reader.number("swap_size_mb", 0, 0, 1_048_576),
     )
+    if reader.take("kernel_args"):
+        raise BadInput(f"{where}.kernel_args is not supported", hint="machines share the server's kernel")
     reader.done()
     if init.workdir and not init.workdir.startswith("/"):
         raise BadInput(f"{where}.workdir must be an absolute path")
     return init
+
+
+def init_to_json(init: Init) -> dict[str, Any]:
+    """Return the API's form; what is as by default is left out."""
+    data = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(init).items()}
+    return {name: value for name, value in data.items() if value}
 
 
 def read_restart(data: object, where: str) -> Restart:

@@ -152,14 +152,21 @@ class Machines:
         return [m for m in self.world.machines.values() if m.app == app]
 
     def create(
-        self, app: str, config: MachineConfig, *, name: str = "", region: str = "", skip_launch: bool = False
+        self,
+        app: str,
+        config: MachineConfig,
+        *,
+        name: str = "",
+        region: str = "",
+        skip_launch: bool = False,
+        cordoned: bool = False,
     ) -> Machine:
         self.world.app(app)
         ident = machine_id(os.urandom(7))
         state = MachineState.CREATED if skip_launch else MachineState.STARTED
         self.world.machines[ident] = Machine(
             ident, app, name or f"quiet-{ident[:4]}", state, state, config, new_ulid(), region or "local", DIGEST, 0,
-            "app", 1, "fdaa::2", "10.0.0.2", False, 0, None, NOW, NOW,
+            "app", 1, "fdaa::2", "10.0.0.2", cordoned, 0, None, NOW, NOW,
         )  # fmt: skip
         return self.world.move(app, ident, state, "launch")
 

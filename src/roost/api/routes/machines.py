@@ -19,8 +19,9 @@ from roost.api.routes.secrets import require_version
 from roost.api.shapes import event_to_json, machine_to_json
 from roost.control.contract import Control
 from roost.model.errors import BadInput, NotFound
+from roost.model.guest_config import check_memory
 from roost.model.machine import Machine
-from roost.model.machine_config import read_machine_config
+from roost.model.machine_config import MachineConfig, read_machine_config
 
 router = APIRouter(
     prefix="/v1/apps/{app}/machines", route_class=GuardedRoute, dependencies=[documented], tags=["machines"]
@@ -85,11 +86,18 @@ async def create_machine(
     app: AppName, body: NewMachine, control: TheControl, principal: ThePrincipal, long_calls: TheLongCalls
 ) -> dict[str, Any]:
     """Make a machine and, unless `skip_launch`, start it. With `lease_ttl` its maker holds it."""
-    config = read_machine_config(body.config)
+    config = _configuration(body)
 
     def create() -> dict[str, Any]:
         require_version(control, app, body.min_secrets_version, "min_secrets_version")
-        machine = control.machines.create(app, config, name=body.name, region=body.region, skip_launch=body.skip_launch)
+        machine = control.machines.create(
+            app,
+            config,
+            name=body.name,
+            region=body.region,
+            skip_launch=body.skip_launch,
+            cordoned=body.skip_service_registration,
+        )
         return full(control, machine) | _lease(control, machine, body, principal.name)
 
     return await long_calls.run(create)
@@ -106,7 +114,7 @@ async def update_machine(
     long_calls: TheLongCalls,
 ) -> dict[str, Any]:
     """Give the machine a new configuration, the whole of it. It is restarted if it runs, unless `skip_launch`."""
-    config = read_machine_config(body.config)
+    config = _configuration(body)
 
     def change() -> dict[str, Any]:
         require_version(control, app, body.min_secrets_version, "min_secrets_version")
@@ -119,9 +127,18 @@ async def update_machine(
             current_version=body.current_version or "",
             skip_launch=body.skip_launch,
         )
+        if body.skip_service_registration:
+            machine = control.machines.set_cordoned(app, machine_id, True)
         return full(control, machine) | _lease(control, machine, body, principal.name, holder.nonce)
 
     return await long_calls.run(holder.may(change))
+
+
+def _configuration(body: NewMachine) -> MachineConfig:
+    """Read the configuration of a machine that is made or changed; raises BadInput that names the key."""
+    config = read_machine_config(body.config)
+    check_memory(config.guest, "config.guest")
+    return config
 
 
 def _lease(control: Control, machine: Machine, body: NewMachine, owner: str, nonce: str = "") -> dict[str, str]:
