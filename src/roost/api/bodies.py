@@ -39,7 +39,15 @@ class Body(BaseModel):
             _check_text(value, str(key), nul=key in cls.may_hold_nul)
             if key in cls.not_acted_on and value not in (None, False, 0, "", [], {}):
                 raise ValueError(f"{key} is not supported")
-        return {key: value for key, value in data.items() if key not in cls.not_acted_on}
+        return {
+            key: value for key, value in data.items() if key not in cls.not_acted_on and not cls._absent(key, value)
+        }
+
+    @classmethod
+    def _absent(cls, key: str, value: object) -> bool:
+        """Tell whether a key is sent as null where it could have been left out: clients in Go do so."""
+        field = cls.model_fields.get(key)
+        return value is None and field is not None and not field.is_required()
 
 
 def _check_text(value: Any, where: str, *, nul: bool = False) -> None:

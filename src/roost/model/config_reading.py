@@ -148,6 +148,8 @@ def read_signal(value: object, where: str) -> str:
     """Return a signal's name from a name or a number (`flyctl machine kill` sends 9); "" for none."""
     if value in (None, ""):
         return ""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 2:
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         try:
             return signal.Signals(value).name

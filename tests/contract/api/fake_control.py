@@ -196,7 +196,9 @@ class Machines:
 
     def destroy(self, app: str, machine_id: str, *, force: bool) -> None:
         if self.world.machine(app, machine_id).state is MachineState.STARTED and not force:
-            raise FailedPrecondition("unable to destroy machine, not currently stopped, suspended, failed or created")
+            raise FailedPrecondition(
+                "failed_precondition: unable to destroy machine, not currently stopped, suspended, failed or created"
+            )
         del self.world.machines[machine_id]
 
     def execute(
