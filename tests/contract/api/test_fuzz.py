@@ -66,7 +66,7 @@ async def asgi(app: FastAPI, method: str, url: str, headers: dict[str, str], bod
         sent.append(message)
 
     try:
-        await asyncio.wait_for(app(scope, receive, send), 3)  # type: ignore[arg-type]
+        await asyncio.wait_for(app(scope, receive, send), 30)  # type: ignore[arg-type]
     except TimeoutError:
         assert sent, f"{method} {url} was not answered"
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
