@@ -27,6 +27,7 @@ from roost.api.rates import Rates, RateSettings
 from roost.api.routes import (
     admin,
     apps,
+    certificates,
     cloud,
     deploys,
     images,
@@ -62,6 +63,7 @@ _ROUTES = (
     volumes,
     secrets,
     secret_keys,
+    certificates,
     logs,
     sources,
     deploys,

@@ -279,6 +279,31 @@ class SignedMessage(Message):
     signature: Octets
 
 
+class AcmeCertificate(Body):
+    """`POST /apps/{app}/certificates/acme`."""
+
+    hostname: Annotated[str, Field(max_length=254)]
+
+
+class CustomCertificate(Body):
+    """`POST /apps/{app}/certificates/custom`. `cert` and `key` are what other clients call the two texts."""
+
+    hostname: Annotated[str, Field(max_length=254)]
+    fullchain: str = ""
+    private_key: Annotated[str, Field(repr=False)] = ""
+    cert: str = ""
+    key: Annotated[str, Field(repr=False)] = ""
+
+    def parts(self) -> tuple[str, str]:
+        """Return chain and key; raises BadInput when one is missing or given twice."""
+        for name, one, other in (("fullchain", self.fullchain, self.cert), ("private_key", self.private_key, self.key)):
+            if bool(one) == bool(other):
+                raise BadInput(
+                    f"{name} is {'given twice' if one else 'missing'}", hint="send fullchain and private_key"
+                )
+        return self.fullchain or self.cert, self.private_key or self.key
+
+
 class OidcToken(Body):
     """`POST /tokens/oidc`. `aud` is for whom the token is; with `aws_principal_tags` AWS makes session tags of it."""
 

@@ -16,6 +16,7 @@ from roost import __version__
 from roost.cli import (
     admin,
     apps,
+    certs,
     cloud,
     config,
     context,
@@ -124,6 +125,7 @@ for name, group in (
     ("config", config.group),
     ("image", image.group),
     ("operations", operations.group),
+    ("certs", certs.group),
     ("admin", admin.group),
 ):
     app.add_typer(group, name=name)

@@ -21,12 +21,14 @@ from roost.edge.contract import EdgeStatus
 from roost.model.app import App, Release
 from roost.model.app_config import AppConfig
 from roost.model.build_plan import BuildPlan
+from roost.model.certificate import Certificate
 from roost.model.image import Image
 from roost.model.machine import Machine
 from roost.model.operation import Operation, Progress
 from roost.model.replay import Kept
 from roost.model.secret_key import KeyType, SecretKey
 from roost.model.volume import DEFAULT_RETENTION, Snapshot, Usage, Volume
+from roost.plan.certificates import Requirements, Verdict
 
 # of machines, named here as all the others
 __all__ = ["CheckStatus", "ContainerStatus", "Leases", "Machines", "Memory", "Tunnels", "Updates"]
@@ -262,6 +264,37 @@ class SecretKeys(Protocol):
         """Tell whether a signature is the key's; raises BadInput for one that can't."""
 
 
+class Certificates(Protocol):
+    """Host names of an app, and their certificates."""
+
+    def list(self, app: str, *, part: str = "", after: str = "", limit: int) -> tuple[list[Certificate], int]:
+        """Return those after a host name, at most `limit`, whose names hold `part`; and how many these are in all."""
+
+    def get(self, app: str, hostname: str) -> Certificate:
+        """Return one; raises NotFound."""
+
+    def judge(self, certificate: Certificate) -> tuple[Requirements, Verdict]:
+        """Return what must be in DNS, and where the certificate stands by the last check."""
+
+    def request(self, app: str, hostname: str) -> Certificate:
+        """Ask for one to be issued; raises BadInput, NameTaken when another app has the host name."""
+
+    def upload(self, app: str, hostname: str, fullchain: str, private_key: str) -> Certificate:
+        """Bring one with its key, both PEM; raises BadInput, NameTaken."""
+
+    def check(self, app: str, hostname: str) -> Certificate:
+        """Ask DNS now, and keep what it says; takes seconds where DNS does. Raises NotFound."""
+
+    def remove(self, app: str, hostname: str) -> None:
+        """Remove the host name with all it has; raises NotFound."""
+
+    def remove_acme(self, app: str, hostname: str) -> Certificate:
+        """Ask no longer for one to be issued; raises NotFound."""
+
+    def remove_custom(self, app: str, hostname: str) -> Certificate:
+        """Remove the one that was brought, and its key; raises NotFound."""
+
+
 class Logs(Protocol):
     """Logs of an app's machines."""
 
@@ -428,6 +461,10 @@ class Control(Protocol):
     @property
     def secret_keys(self) -> SecretKeys:
         """Secret keys."""
+
+    @property
+    def certificates(self) -> Certificates:
+        """Certificates."""
 
     @property
     def logs(self) -> Logs:

@@ -11,9 +11,11 @@ from roost import __version__
 from roost.build.sources import SourceStore
 from roost.control.admin import Admin
 from roost.control.apps import Apps
+from roost.control.certificates import Certificates
 from roost.control.contract import CloudStatus
 from roost.control.core import Core, log
 from roost.control.deploys import Deploys
+from roost.control.dns_lookup import DnsLookup
 from roost.control.followers import Followers
 from roost.control.growing import Growing
 from roost.control.housekeeping import Housekeeping
@@ -54,6 +56,7 @@ class Control:
         self._started_at = core.now()
         self.secrets = Secrets(core)
         self.secret_keys = SecretKeys(core)
+        self.certificates = Certificates(core, DnsLookup())
         self._lifecycle = Lifecycle(core, self.secrets)
         self._followers = Followers(core, self._lifecycle)
         self._lifecycle.attach(self._followers)

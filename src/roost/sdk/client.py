@@ -10,6 +10,7 @@ import httpx2
 
 from roost.sdk.admin import Admin
 from roost.sdk.apps import Apps, Logs, Releases, Secrets
+from roost.sdk.certificates import Certificates
 from roost.sdk.files import Files
 from roost.sdk.group import Async, Group, M, Sync, call
 from roost.sdk.machines import Machines
@@ -33,6 +34,7 @@ class Calls(Group[M]):
         self.releases: Releases[M] = Releases(transport)
         self.secrets: Secrets[M] = Secrets(transport)
         self.secret_keys: SecretKeys[M] = SecretKeys(transport)
+        self.certificates: Certificates[M] = Certificates(transport)
         self.logs: Logs[M] = Logs(transport)
         self.sources: Sources[M] = Sources(transport)
         self.deploys: Deploys[M] = Deploys(transport)

@@ -15,6 +15,7 @@ from roost.store.data_keys import remove_of_app
 from roost.store.database import Database
 from roost.store.schema import (
     apps,
+    certificates,
     events,
     leases,
     machines,
@@ -91,7 +92,7 @@ class Apps:
             own = select(machines.c.id).where(machines.c.app == name)
             for by_machine in (leases, updates, versions):
                 connection.execute(delete(by_machine).where(by_machine.c.machine_id.in_(own)))
-            for table in (machines, events, releases, secrets, secret_keys, operations):
+            for table in (machines, events, releases, secrets, secret_keys, certificates, operations):
                 connection.execute(delete(table).where(table.c.app == name))
             remove_of_app(connection, name)
             connection.execute(delete(apps).where(apps.c.name == name))

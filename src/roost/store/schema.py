@@ -162,6 +162,20 @@ secret_keys = Table(
     Column("updated_at", Float, nullable=False),
 )
 
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("hostname", String, primary_key=True),
+    Column("app", String, nullable=False, index=True),
+    Column("acme_requested", Integer, nullable=False),
+    Column("custom", JSON(none_as_null=True)),
+    Column("sealed", LargeBinary),
+    Column("seen", JSON(none_as_null=True)),
+    Column("checked_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
 operations = Table(
     "operations",
     metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from roost.store.apps import Apps, Releases, Secrets
+from roost.store.certificates import Certificates
 from roost.store.data_keys import DataKeys
 from roost.store.database import Database
 from roost.store.leases import Leases
@@ -23,6 +24,7 @@ class Store:
         self.apps = Apps(self.database)
         self.releases = Releases(self.database)
         self.secrets = Secrets(self.database)
+        self.certificates = Certificates(self.database)
         self.secret_keys = SecretKeys(self.database)
         self.machines = Machines(self.database)
         self.versions = Versions(self.database)

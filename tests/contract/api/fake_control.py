@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.contract.api import fake_inside, fake_scaling, fake_secret_keys, fake_tunnels
+from tests.contract.api import fake_certificates, fake_inside, fake_scaling, fake_secret_keys, fake_tunnels
 
 from roost.api.idempotency import MemoryReplays
 from roost.control.contract import (
@@ -700,6 +700,7 @@ class FakeControl:
         self.volumes = Volumes(self.world)
         self.secrets = Secrets(self.world)
         self.secret_keys = fake_secret_keys.SecretKeys(self.world)
+        self.certificates = fake_certificates.Certificates(self.world)
         self.logs = Logs(self.world)
         self.sources = Sources(self.world)
         self.deploys = Deploys(self.world)

@@ -19,6 +19,7 @@ EXAMPLES = {
     "machine_id": "00000000000001",
     "volume_id": "vol_0123456789abcdef",
     "name": "KEY",
+    "hostname": "www.shop.example",
     "key": "role",
     "slug": "personal",
     "source_id": "src1",

@@ -71,6 +71,31 @@ def test_secret_key_commands(run: Run, tmp_path: Path) -> None:
     assert "a" not in run("secrets", "keys", "list", "-a", "shop").stdout.split()
 
 
+def test_certificate_commands(run: Run, tmp_path: Path) -> None:
+    assert run("apps", "create", "shop").exit_code == 0
+    added = run("certs", "add", "www.shop.example", "-a", "shop")
+    assert added.exit_code == 0, added.output
+    assert "www.shop.example. CNAME shop.roost.test." in added.stdout
+    assert "_fly-ownership.www.shop.example. TXT" in added.stdout
+    assert "www.shop.example" in run("certs", "list", "-a", "shop").stdout
+    assert json.loads(run("certs", "list", "-a", "shop", "--filter", "none", "--json").stdout) == []
+    assert json.loads(run("certs", "show", "www.shop.example", "-a", "shop", "--json").stdout)["acme_requested"]
+    assert "issue" in run("certs", "check", "www.shop.example", "-a", "shop").stdout
+    wildcard = run("certs", "add", "*.shop.example", "-a", "shop").stdout
+    assert "_acme-challenge.shop.example. CNAME" in wildcard
+    junk = tmp_path / "junk.pem"
+    junk.write_text("junk")
+    files = ("--fullchain", str(junk), "--private-key", str(junk))
+    assert run("certs", "import", "www.shop.example", *files, "-a", "shop").exit_code == 2
+    assert (
+        run("certs", "import", "www.shop.example", "--fullchain", "missing", "--key", "m", "-a", "shop").exit_code == 2
+    )
+    assert run("certs", "remove", "www.shop.example", "-a", "shop").exit_code == 2
+    assert run("certs", "remove", "www.shop.example", "-a", "shop", "--yes").exit_code == 0
+    assert run("certs", "show", "www.shop.example", "-a", "shop").exit_code == 3
+    assert run("certs", "add", "nodots", "-a", "shop").exit_code == 2
+
+
 def test_volume_commands(run: Run, machine: str) -> None:
     made = run("volumes", "create", "data", "-a", "shop", "--size", "2", "--snapshot-retention", "9", "--json")
     volume = json.loads(made.stdout)["id"]

@@ -10,8 +10,14 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from tests.e2e.cloud.conftest import ROOT, RunningCloud
 
 DEADLINE = 120.0  # seconds for one command
@@ -158,6 +164,21 @@ def _read_until(descriptor: int, pattern: str) -> str:
     return output
 
 
+def _certificate(place: Path) -> None:
+    """Write chain.pem and key.pem for shop.example.com."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "shop.example.com")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=9))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("shop.example.com")]), critical=False)
+        .sign(key, SHA256())
+    )
+    (place / "chain.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (place / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
 def prepare(place: Path, app: Path) -> None:
     """Make the directory that the documents suppose: the checkout's commands, sources, files with secrets."""
     for name in ("bin", "backup", "me/src"):
@@ -177,5 +198,6 @@ def prepare(place: Path, app: Path) -> None:
     pair = ", ".join(f'{{"name": "{name}", "cmd": ["sleep", "1000"]}}' for name in ("one", "two"))
     (place / "pair.json").write_text(f'{{"containers": [{pair}], "stop_config": {{"signal": "SIGKILL"}}}}')
     (place / "key.txt").write_text("k-1\n")
+    _certificate(place)
     (place / "key.b64").write_text("A" * 43 + "=\n")
     (place / ".env").write_text('# settings\nexport COLOUR="red\\nblue"\n')

@@ -121,6 +121,27 @@ KEYS = (
     Step("roost admin rotate-keys", shows="key 2 is in use"),
     Step("roost admin rotate-keys --json", shows='"key": 3'),
 )
+CERTIFICATES = (
+    Step("roost certs add shop.example.com -a shop", shows="CNAME shop.localhost"),
+    Step("roost certs add shop.example.com -a shop --json", shows='"pending_ownership"'),
+    Step("roost certs check shop.example.com -a shop", shows="has no address in DNS"),
+    Step("roost certs check shop.example.com -a shop --json", shows='"domain_has_no_address"'),
+    Step(
+        "roost certs import shop.example.com --fullchain chain.pem --private-key key.pem -a shop --json",
+        shows='"ecdsa"',
+    ),
+    Step(
+        "roost certs import shop.example.com --fullchain chain.pem --private-key key.pem -a shop", shows="ecdsa until"
+    ),
+    Step("roost certs import shop.example.com", where="shop", code=2),
+    Step("roost certs show shop.example.com -a shop", shows="imported"),
+    Step("roost certs show shop.example.com -a shop --json", shows='"custom"'),
+    Step("roost certs list -a shop", shows="shop.example.com"),
+    Step("roost certs list -a shop --filter example --json", shows='"shop.example.com"'),
+    Step("roost certs remove shop.example.com -a shop --yes"),
+    Step("roost certs add shop.example.com -a shop"),
+    Step("roost certs remove shop.example.com -a shop", answers=((r"\?", "y"),)),
+)
 LOGS_AND_CONSOLE = (
     Step("roost machine list -a shop --json", saves=ID),
     Step("roost logs -a shop"),
@@ -256,6 +277,7 @@ SESSION = (
     *SECRETS,
     *SCALE_AND_CONFIG,
     *KEYS,
+    *CERTIFICATES,
     *LOGS_AND_CONSOLE,
     *MACHINES,
     *VOLUMES,

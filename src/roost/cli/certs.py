@@ -1,0 +1,121 @@
+"""`roost certs`: certificates for an app's own host names, and the DNS records that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from roost.cli import context, output, prompts
+from roost.model.errors import BadInput
+
+group = typer.Typer(
+    help="Certificates: list, add, show, check, import, remove.", rich_markup_mode=None, no_args_is_help=True
+)
+Host = Annotated[str, typer.Argument(metavar="HOSTNAME", help="Like shop.example.com or *.example.com.")]
+
+
+@group.command("list", epilog="Example: roost certs list -a shop")
+def list_certs(
+    app: context.AppOption = "",
+    filter: Annotated[str, typer.Option("--filter", metavar="TEXT", help="Names that hold this.")] = "",
+    as_json: context.JsonOption = False,
+) -> None:
+    """List an app's host names."""
+    with context.client() as client:
+        found = client.certificates.list(context.app_name(app), filter=filter)
+    if as_json:
+        output.say_json(found)
+        return
+    rows = ((item["hostname"], item["status"], "yes" if item["configured"] else "no", _has(item)) for item in found)
+    output.say(output.table(("host name", "status", "leads here", "certificate"), rows))
+
+
+def _has(item: Mapping[str, Any]) -> str:
+    parts = (("imported", item["has_custom_certificate"]), ("asked for", item["acme_requested"]))
+    return ", ".join(word for word, is_so in parts if is_so)
+
+
+@group.command(epilog="Example: roost certs add shop.example.com -a shop")
+def add(hostname: Host, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
+    """Ask for a certificate for a host name, and show the DNS records to add."""
+    with context.client() as client:
+        name = context.app_name(app)
+        client.certificates.request(name, hostname)
+        _show(client.certificates.check(name, hostname), as_json)
+
+
+@group.command(epilog="Example: roost certs show shop.example.com -a shop")
+def show(hostname: Host, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
+    """Show a host name as the last check saw it."""
+    with context.client() as client:
+        _show(client.certificates.get(context.app_name(app), hostname), as_json)
+
+
+@group.command(epilog="Example: roost certs check shop.example.com -a shop")
+def check(hostname: Host, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
+    """Ask DNS now, and show what is missing."""
+    with context.client() as client:
+        _show(client.certificates.check(context.app_name(app), hostname), as_json)
+
+
+@group.command("import", epilog="Example: roost certs import shop.example.com --fullchain c.pem --key k.pem -a shop")
+def import_cert(
+    hostname: Host,
+    fullchain: Annotated[Path, typer.Option("--fullchain", metavar="FILE", help="The chain as PEM, its own first.")],
+    private_key: Annotated[Path, typer.Option("--private-key", "--key", metavar="FILE", help="Its key as PEM.")],
+    app: context.AppOption = "",
+    as_json: context.JsonOption = False,
+) -> None:
+    """Bring a certificate with its key, in place of an earlier one."""
+    chain, key = _text(fullchain), _text(private_key)
+    with context.client() as client:
+        _show(client.certificates.upload(context.app_name(app), hostname, chain, key), as_json)
+
+
+@group.command(epilog="Example: roost certs remove shop.example.com -a shop")
+def remove(hostname: Host, app: context.AppOption = "", yes: context.YesOption = False) -> None:
+    """Remove a host name with its certificates."""
+    prompts.confirm(f"Remove {hostname} and its certificates?", yes=yes)
+    with context.client() as client:
+        client.certificates.remove(context.app_name(app), hostname)
+    output.say(f"removed {hostname}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"can't read {path}: {error}") from None
+
+
+def _show(found: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.say_json(found)
+        return
+    output.say(f"{found['hostname']}: {found['status']}")
+    for entry in found["certificates"]:
+        kinds = ", ".join(f"{one['type']} until {one['expires_at'][:10]}" for one in entry["issued"])
+        word = "imported" if entry["source"] == "custom" else "asked for"
+        output.say(f"  {word}: {kinds or 'not issued'} ({entry['status']})")
+    if not found["configured"] or not found["validation"]["ownership_txt_configured"]:
+        output.say("\n".join(records(found)))
+    for trouble in found["validation_errors"]:
+        output.say(f"  {trouble['message']}: {trouble['remediation']}")
+
+
+def records(found: Mapping[str, Any]) -> list[str]:
+    """Return the DNS records to add, as lines. Pure."""
+    wanted, name = found["dns_requirements"], found["hostname"]
+    lines = ["  DNS records, so that requests come here (one CNAME, or the addresses):"]
+    lines.append(f"    {name}. CNAME {wanted['cname']}.")
+    lines += [f"    {name}. A {address}" for address in wanted["a"]]
+    lines += [f"    {name}. AAAA {address}" for address in wanted["aaaa"]]
+    lines.append("  or, while the name still leads elsewhere, to prove that it is yours:")
+    lines.append(f'    {wanted["ownership"]["name"]}. TXT "{wanted["ownership"]["app_value"]}"')
+    if name.startswith("*."):
+        lines.append("  and for a wildcard to be issued:")
+        lines.append(f"    {wanted['acme_challenge']['name']}. CNAME {wanted['acme_challenge']['target']}.")
+    return lines

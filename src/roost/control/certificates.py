@@ -1,0 +1,118 @@
+"""The verbs on certificates: host names, what is asked for or brought for them, and what DNS says.
+
+State owned: none; rows are the store's, private keys are sealed before they reach it. What DNS said is kept as it
+was at the last check. Asking for a name twice is as once; a key that is brought takes the place of an earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from roost.control.certificate_files import read_upload
+from roost.control.core import Core
+from roost.control.sealing import keys_of, of_app
+from roost.model.certificate import Certificate, Seen, check_hostname
+from roost.model.errors import BadInput
+from roost.plan.certificates import Requirements, Verdict, queried, requirements, verdict
+
+
+class Lookup(Protocol):
+    """Asks DNS."""
+
+    def look(self, name: str, *, target: str, challenge: str, ownership: str) -> Seen:
+        """Return what DNS has for a name and for those that belong to it; never raises."""
+
+
+class Certificates:
+    """Certificates by app and host name."""
+
+    def __init__(self, core: Core, lookup: Lookup) -> None:
+        self._core = core
+        self._lookup = lookup
+
+    def list(self, app: str, *, part: str = "", after: str = "", limit: int) -> tuple[list[Certificate], int]:
+        """Return those after a host name, at most `limit`, whose names hold `part`; and how many these are in all."""
+        self._core.store.apps.get(app)
+        return self._core.store.certificates.list(app, part=part, after=after, limit=limit)
+
+    def get(self, app: str, hostname: str) -> Certificate:
+        """Return one; raises NotFound."""
+        self._core.store.apps.get(app)
+        return self._core.store.certificates.get(app, hostname)
+
+    def judge(self, certificate: Certificate) -> tuple[Requirements, Verdict]:
+        """Return what must be in DNS, and where the certificate stands by the last check."""
+        wanted = requirements(self._core.store.apps.get(certificate.app), certificate, self._core.cloud.domain)
+        return wanted, verdict(certificate, wanted, self._core.now())
+
+    def request(self, app: str, hostname: str) -> Certificate:
+        """Ask for a certificate to be issued; raises BadInput, NameTaken."""
+        return self._change(self._own(app, hostname), lambda found: replace(found, acme_requested=True))
+
+    def upload(self, app: str, hostname: str, fullchain: str, private_key: str) -> Certificate:
+        """Bring a certificate with its key; raises BadInput, NameTaken."""
+        hostname = self._checked(hostname)
+        uploaded, key = read_upload(hostname, fullchain, private_key, self._core.now())
+        with self._core.locks.holding(keys_of(app)):
+            found = self._own(app, hostname)
+            sealed = self._core.vault.seal(key, f"{app}/certificate/{hostname}", key=of_app(app))
+            changed = replace(found, custom=uploaded, updated_at=self._core.now())
+            self._core.store.certificates.save_with_key(changed, sealed)
+        return self.get(app, hostname)
+
+    def private_key(self, certificate: Certificate) -> bytes:
+        """Return the key of an uploaded certificate as PEM, for the edge alone; raises HostFailure."""
+        sealed = self._core.store.certificates.sealed_key(certificate.hostname) or b""
+        place = f"{certificate.app}/certificate/{certificate.hostname}"
+        return self._core.vault.open(sealed, place, key=of_app(certificate.app))
+
+    def check(self, app: str, hostname: str) -> Certificate:
+        """Ask DNS now, and keep what it says; raises NotFound."""
+        found = self.get(app, hostname)
+        wanted, _ = self.judge(found)
+        seen = self._lookup.look(
+            queried(hostname),
+            target=wanted.cname,
+            challenge=wanted.challenge_name,
+            ownership=wanted.ownership_name,
+        )
+        return self._change(found, lambda now: replace(now, seen=seen, checked_at=self._core.now()))
+
+    def remove(self, app: str, hostname: str) -> None:
+        """Remove the host name with all it has; raises NotFound."""
+        self.get(app, hostname)
+        self._core.store.certificates.remove(app, hostname)
+
+    def remove_acme(self, app: str, hostname: str) -> Certificate:
+        """Ask no longer for one to be issued; raises NotFound."""
+        return self._change(self.get(app, hostname), lambda found: replace(found, acme_requested=False))
+
+    def remove_custom(self, app: str, hostname: str) -> Certificate:
+        """Remove the one that was brought, and its key; raises NotFound."""
+        return self._change(self.get(app, hostname), lambda found: replace(found, custom=None))
+
+    def _own(self, app: str, hostname: str) -> Certificate:
+        """Return the row of a host name, made if it is not there."""
+        self._core.store.apps.get(app)
+        now = self._core.now()
+        return self._core.store.certificates.add(
+            Certificate(app, self._checked(hostname), False, None, None, 0.0, now, now)
+        )
+
+    def _checked(self, hostname: str) -> str:
+        name, domain = check_hostname(hostname), self._core.cloud.domain
+        if name.endswith(f".{domain}") or name == domain:
+            raise BadInput(
+                f"hostname: {name} is in the cloud's own domain, whose names are given to apps",
+                hint="add a name of a domain of yours",
+            )
+        return name
+
+    def _change(self, certificate: Certificate, change: Callable[[Certificate], Certificate]) -> Certificate:
+        with self._core.locks.holding(keys_of(certificate.app)):
+            found = self.get(certificate.app, certificate.hostname)
+            changed = replace(change(found), updated_at=self._core.now())
+            self._core.store.certificates.save(changed)
+        return changed

@@ -1,0 +1,138 @@
+"""What a host name needs in DNS, and what state its certificate is in (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from roost.model.app import App
+from roost.model.certificate import WILDCARD, Certificate, Seen, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """The DNS records to add: addresses or `cname` for the name itself, and the records that prove things."""
+
+    a: tuple[str, ...]
+    aaaa: tuple[str, ...]
+    cname: str
+    challenge_name: str
+    challenge_target: str
+    ownership_name: str
+    app_value: str
+    org_value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that keeps a certificate from being active, and the cure."""
+
+    code: str
+    message: str
+    remediation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where a certificate stands. `custom` and `fly` are the states of the two kinds, None without that kind."""
+
+    status: Status
+    configured: bool  # requests for the name come here
+    challenge: bool
+    ownership: bool
+    custom: Status | None
+    fly: Status | None
+    troubles: tuple[Trouble, ...]
+
+
+def requirements(app: App, certificate: Certificate, domain: str) -> Requirements:
+    """Return what must be in DNS. The addresses are those that the last check found; a CNAME needs none."""
+    base, seen = certificate.base, certificate.seen or Seen()
+    return Requirements(
+        a=seen.target_a,
+        aaaa=seen.target_aaaa,
+        cname=f"{app.name}.{domain}",
+        challenge_name=f"_acme-challenge.{base}",
+        challenge_target=f"{base}.{app.id}.acme.{domain}",
+        ownership_name=f"_fly-ownership.{base}",
+        app_value=f"app-{app.id}",
+        org_value=f"org-{app.org}",
+    )
+
+
+def verdict(certificate: Certificate, wanted: Requirements, now: float) -> Verdict:
+    """Judge what the last check saw."""
+    seen = certificate.seen or Seen()
+    configured = _points_here(seen, wanted)
+    challenge = bool(seen.challenge) and _same(seen.challenge, wanted.challenge_target)
+    ownership = bool({wanted.app_value, wanted.org_value} & set(seen.ownership))
+    proven = configured or challenge or ownership
+    waiting = Status.PENDING_VALIDATION if proven else Status.PENDING_OWNERSHIP
+    custom = certificate.custom
+    expired = custom is not None and custom.expires_at <= now
+    custom_status = None if custom is None else Status.ACTIVE if proven and not expired else waiting
+    return Verdict(
+        status=Status.ACTIVE if custom_status is Status.ACTIVE else waiting,
+        configured=configured,
+        challenge=challenge,
+        ownership=ownership,
+        custom=custom_status,
+        fly=waiting if certificate.acme_requested else None,
+        troubles=tuple(_troubles(certificate, wanted, configured=configured, expired=expired)),
+    )
+
+
+def _points_here(seen: Seen, wanted: Requirements) -> bool:
+    """Say whether the name leads to the same place as the app's own name."""
+    if any(_same(name, wanted.cname) for name in seen.cname):
+        return True
+    found, ours = {*seen.a, *seen.aaaa}, {*wanted.a, *wanted.aaaa}
+    return bool(found) and found <= ours
+
+
+def _troubles(certificate: Certificate, wanted: Requirements, *, configured: bool, expired: bool) -> list[Trouble]:
+    found = []
+    if expired:
+        found.append(
+            Trouble("certificate_expired", "the certificate that was imported has expired", "import its successor")
+        )
+    if certificate.acme_requested and certificate.custom is None:
+        found.append(
+            Trouble(
+                "issuing_not_available",
+                "this cloud does not issue certificates yet; what was asked for is kept",
+                f"import one that you have: roost certs import {certificate.hostname}",
+            )
+        )
+    if not configured:
+        found += _dns_troubles(certificate, wanted)
+    return found
+
+
+def _dns_troubles(certificate: Certificate, wanted: Requirements) -> list[Trouble]:
+    seen, name = certificate.seen, certificate.hostname
+    record = f"add: {name} CNAME {wanted.cname}"
+    if seen is None:
+        return [Trouble("not_checked", "DNS was not asked yet", f"roost certs check {name}")]
+    if seen.failed:
+        return [Trouble("dns_lookup_failed", f"DNS can't be asked: {seen.failed}", "try again later")]
+    if not (wanted.a or wanted.aaaa):
+        return [
+            Trouble(
+                "domain_has_no_address",
+                f"{wanted.cname}, the app's own name, has no address in DNS, so no other name can lead to it",
+                "give the cloud a domain whose names lead to this server: roost up --domain DOMAIN",
+            )
+        ]
+    if not (seen.a or seen.aaaa or seen.cname):
+        return [Trouble("dns_not_found", f"{name} has no address in DNS", record)]
+    where = ", ".join([*seen.cname, *seen.a, *seen.aaaa][:4])
+    return [Trouble("dns_points_elsewhere", f"{name} leads to {where}, not to this cloud", record)]
+
+
+def _same(one: str, other: str) -> bool:
+    return one.rstrip(".").lower() == other.rstrip(".").lower()
+
+
+def queried(hostname: str) -> str:
+    """Return the name to ask DNS for: for a wildcard, one that it covers."""
+    return f"roost-check.{hostname.removeprefix(WILDCARD)}" if hostname.startswith(WILDCARD) else hostname

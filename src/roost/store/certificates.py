@@ -1,0 +1,106 @@
+"""Rows of certificates. Private keys are encrypted before they come here, and are read by their own query only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from roost.model.certificate import Certificate, KeyKind, Seen, Uploaded
+from roost.model.errors import NameTaken, NotFound
+from roost.store.database import Database
+from roost.store.schema import certificates
+
+_COLUMNS = [column for column in certificates.c if column.name != "sealed"]
+
+
+class Certificates:
+    """Certificates by host name. A host name belongs to one app."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def get(self, app: str, hostname: str) -> Certificate:
+        """Return one; raises NotFound, also when it is another app's."""
+        query = select(*_COLUMNS).where(certificates.c.hostname == hostname, certificates.c.app == app)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound(f"{app} has no certificate for {hostname}", hint=f"`roost certs list -a {app}` shows them")
+        return _certificate(row)
+
+    def add(self, certificate: Certificate) -> Certificate:
+        """Add one, or return the app's own that is there; raises NameTaken when another app has the name."""
+        try:
+            with self._db.write() as connection:
+                connection.execute(insert(certificates).values(sealed=None, **_row(certificate)))
+        except IntegrityError:
+            try:
+                return self.get(certificate.app, certificate.hostname)
+            except NotFound:
+                raise NameTaken(
+                    f"{certificate.hostname} is another app's", hint="remove it there first, or choose another name"
+                ) from None
+        return certificate
+
+    def save(self, certificate: Certificate) -> None:
+        """Store all but the private key, which goes when there is no uploaded certificate any more."""
+        values = _row(certificate) | ({"sealed": None} if certificate.custom is None else {})
+        with self._db.write() as connection:
+            connection.execute(
+                update(certificates)
+                .where(certificates.c.hostname == certificate.hostname, certificates.c.app == certificate.app)
+                .values(**values)
+            )
+
+    def save_with_key(self, certificate: Certificate, sealed: bytes) -> None:
+        """Store it with the private key of its uploaded certificate."""
+        with self._db.write() as connection:
+            connection.execute(
+                update(certificates)
+                .where(certificates.c.hostname == certificate.hostname, certificates.c.app == certificate.app)
+                .values(sealed=sealed, **_row(certificate))
+            )
+
+    def sealed_key(self, hostname: str) -> bytes | None:
+        """Return what was sealed of the private key."""
+        with self._db.read() as connection:
+            query = select(certificates.c.sealed).where(certificates.c.hostname == hostname)
+            return connection.execute(query).scalar()
+
+    def remove(self, app: str, hostname: str) -> None:
+        """Remove one."""
+        with self._db.write() as connection:
+            connection.execute(
+                delete(certificates).where(certificates.c.hostname == hostname, certificates.c.app == app)
+            )
+
+    def list(self, app: str, *, part: str = "", after: str = "", limit: int) -> tuple[list[Certificate], int]:
+        """Return those after a host name, at most `limit`, whose names hold `part`; and how many these are in all."""
+        chosen = certificates.c.app == app
+        if part:
+            chosen &= certificates.c.hostname.contains(part, autoescape=True)
+        page = select(*_COLUMNS).where(chosen, certificates.c.hostname > after).order_by(certificates.c.hostname)
+        with self._db.read() as connection:
+            total = connection.execute(select(func.count()).select_from(certificates).where(chosen)).scalar_one()
+            return [_certificate(row) for row in connection.execute(page.limit(limit))], total
+
+
+def _row(certificate: Certificate) -> dict[str, Any]:
+    return asdict(certificate) | {"acme_requested": int(certificate.acme_requested)}
+
+
+def _certificate(row: Row[Any]) -> Certificate:
+    data = dict(row._mapping)
+    custom, seen = data["custom"], data["seen"]
+    data["acme_requested"] = bool(data["acme_requested"])
+    data["custom"] = Uploaded(**(custom | {"kind": KeyKind(custom["kind"])})) if custom else None
+    data["seen"] = _seen(seen) if seen else None
+    return Certificate(**data)
+
+
+def _seen(data: dict[str, Any]) -> Seen:
+    kept: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Seen(**kept)
