@@ -61,11 +61,13 @@ def check(hostname: Host, app: context.AppOption = "", as_json: context.JsonOpti
         _show(client.certificates.check(context.app_name(app), hostname), as_json)
 
 
-@group.command("import", epilog="Example: roost certs import shop.example.com --fullchain c.pem --key k.pem -a shop")
+@group.command(
+    "import", epilog="Example: roost certs import shop.example.com --fullchain c.pem --private-key k.pem -a shop"
+)
 def import_cert(
     hostname: Host,
     fullchain: Annotated[Path, typer.Option("--fullchain", metavar="FILE", help="The chain as PEM, its own first.")],
-    private_key: Annotated[Path, typer.Option("--private-key", "--key", metavar="FILE", help="Its key as PEM.")],
+    private_key: Annotated[Path, typer.Option("--private-key", metavar="FILE", help="Its key as PEM.")],
     app: context.AppOption = "",
     as_json: context.JsonOption = False,
 ) -> None:

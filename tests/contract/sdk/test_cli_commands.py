@@ -88,7 +88,10 @@ def test_certificate_commands(run: Run, tmp_path: Path) -> None:
     files = ("--fullchain", str(junk), "--private-key", str(junk))
     assert run("certs", "import", "www.shop.example", *files, "-a", "shop").exit_code == 2
     assert (
-        run("certs", "import", "www.shop.example", "--fullchain", "missing", "--key", "m", "-a", "shop").exit_code == 2
+        run(
+            "certs", "import", "www.shop.example", "--fullchain", "missing", "--private-key", "m", "-a", "shop"
+        ).exit_code
+        == 2
     )
     assert run("certs", "remove", "www.shop.example", "-a", "shop").exit_code == 2
     assert run("certs", "remove", "www.shop.example", "-a", "shop", "--yes").exit_code == 0
