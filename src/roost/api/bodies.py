@@ -210,6 +210,23 @@ class ExtendedVolume(Body):
     size_gb: Annotated[int, Field(ge=1, le=500)]
 
 
+class NewNetworkPolicy(Body):
+    """`POST /apps/{app}/network_policies`. Selector and rules are read by the model."""
+
+    name: str
+    selector: dict[str, Any]
+    rules: list[dict[str, Any]]
+
+
+class NewIpAssignment(Body):
+    """`POST /apps/{app}/ip_assignments`. A server has one address and no others to choose from."""
+
+    not_acted_on = ("org_slug", "network")
+    type: str
+    region: _OptionalLabel = ""
+    service_name: Annotated[str, Field(max_length=63)] = ""
+
+
 class SecretValues(Body):
     """`POST /apps/{app}/secrets`: null removes."""
 

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from roost.control.contract_machines import CheckStatus, ContainerStatus, Leases, Machines, Memory, Tunnels, Updates
+from roost.control.contract_networks import IpAssignments, NetworkPolicies
 from roost.edge.contract import EdgeStatus
 from roost.model.app import App, Release
 from roost.model.app_config import AppConfig
@@ -32,6 +33,7 @@ from roost.plan.certificates import Requirements, Verdict
 
 # of machines, named here as all the others
 __all__ = ["CheckStatus", "ContainerStatus", "Leases", "Machines", "Memory", "Tunnels", "Updates"]
+__all__ += ["IpAssignments", "NetworkPolicies"]
 
 ADMIN = "admin"  # may do everything
 READER = "reader"  # may look, and change nothing
@@ -453,6 +455,14 @@ class Control(Protocol):
     @property
     def volumes(self) -> Volumes:
         """Volumes."""
+
+    @property
+    def network_policies(self) -> NetworkPolicies:
+        """Network policies."""
+
+    @property
+    def ip_assignments(self) -> IpAssignments:
+        """Addresses of apps."""
 
     @property
     def secrets(self) -> Secrets:

@@ -20,10 +20,12 @@ from roost.control.followers import Followers
 from roost.control.growing import Growing
 from roost.control.housekeeping import Housekeeping
 from roost.control.images import Images
+from roost.control.ip_assignments import IpAssignments
 from roost.control.leases import Leases
 from roost.control.lifecycle import Lifecycle
 from roost.control.logs import Logs
 from roost.control.machines import Machines
+from roost.control.network_policies import NetworkPolicies
 from roost.control.oidc import Oidc
 from roost.control.operations import Operations
 from roost.control.pressure import Pressure
@@ -63,7 +65,9 @@ class Control:
         readiness, routing = self._followers.readiness, self._followers.routing
         self.volumes = Volumes(core)
         self.machines = Machines(core, self._lifecycle, self._followers, self.volumes)
-        self.updates = Updating(core, self._lifecycle)
+        self.network_policies = NetworkPolicies(core)
+        self.ip_assignments = IpAssignments(core)
+        self.updates = Updating(core, self._lifecycle, self.network_policies)
         self.leases = Leases(core)
         self.replays = Replays(core)
         signing_keys = SigningKeys(core.cloud.keys / "oidc")
@@ -101,6 +105,7 @@ class Control:
         }
         await self._adopt(rows, observed)
         await asyncio.to_thread(self.admin.resume)
+        await asyncio.to_thread(self.network_policies.resume)
         await self._core.edge.start()
         await self._followers.routing.sync_all()
         self._loops = [

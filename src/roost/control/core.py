@@ -114,6 +114,7 @@ class Core:
     builder: Builder
     vault: Vault
     region: str = "local"
+    public_ipv4: str = ""  # under which the edge is reached from outside; "": not known
     issuer: str = ""  # of machines' identity tokens; "": the API's own address
     memory_kept_free: int = 0  # bytes of the host's memory that suspended machines leave free; 0: the plan's reserve
     fault: Callable[[str], None] = _no_fault

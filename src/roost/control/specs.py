@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roost.control.core import Core
 from roost.control.machine_spec import machine_spec, machine_spec_of_several
 from roost.control.secrets import Secrets
 from roost.host.contract import MachineSpec
 from roost.model.containers import parts_of
 from roost.model.machine import Machine
+from roost.plan.network_filter import filter_of
 
 
 class Specs:
@@ -20,6 +23,11 @@ class Specs:
     def of(self, machine: Machine) -> MachineSpec:
         """Return the spec of a machine; raises NotFound for an image that is gone, BadInput for one with no command."""
         core = self._core
+        allowed = filter_of(machine, core.store.network_policies.list(machine.app))
+        return replace(with_public_ip(self._of(machine), core.public_ipv4), allowed=allowed)
+
+    def _of(self, machine: Machine) -> MachineSpec:
+        core = self._core
         app, secrets = core.store.apps.get(machine.app), self._secrets.open(machine.app)
         image = core.images.get(machine.image_digest)
         if not (parts := parts_of(machine.config)):
@@ -28,3 +36,12 @@ class Specs:
         images = {machine.image_digest: image} | {digest: core.images.get(digest) for digest in digests if digest}
         paths = {digest: core.images.layer_paths(found) for digest, found in images.items()}
         return machine_spec_of_several(app, machine, lambda digest: (images[digest], paths[digest]), secrets)
+
+
+def with_public_ip(spec: MachineSpec, address: str) -> MachineSpec:
+    """Return the spec with the server's address in the environment, of each container too; "" is not known."""
+    if not address:
+        return spec
+    told = {"FLY_PUBLIC_IP": address, "ROOST_PUBLIC_IP": address}
+    containers = tuple(replace(one, env={**one.env, **told}) for one in spec.containers)
+    return replace(spec, env=spec.env if containers else {**spec.env, **told}, containers=containers)

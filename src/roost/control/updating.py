@@ -15,6 +15,7 @@ from dataclasses import replace
 from roost.control.container_images import with_images
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
+from roost.control.network_policies import NetworkPolicies
 from roost.model.app import Event
 from roost.model.errors import BadInput, Conflict, FailedPrecondition, RoostError
 from roost.model.image import parse_image_ref
@@ -37,8 +38,9 @@ def _no_report(_line: str) -> None:
 class Updating:
     """New versions of machines, and their metadata."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, policies: NetworkPolicies) -> None:
         self._core = core
+        self._policies = policies
         self._lifecycle = lifecycle
 
     def update(
@@ -178,6 +180,7 @@ class Updating:
                 return machine
             machine = replace(machine, config=replace(machine.config, metadata=metadata), updated_at=self._core.now())
             self._core.store.machines.save(machine)
+            self._policies.enforce_on(machine)
             return machine
 
     def _event(self, machine: Machine, status: str, detail: dict[str, object]) -> Event:

@@ -44,6 +44,7 @@ from roost.edge.contract import WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.host.agent import LocalHost
 from roost.host.contract import Doors
+from roost.host.own_address import outgoing_ipv4
 from roost.host.process import run, spawn
 from roost.model.cloud import Cloud
 from roost.model.errors import RoostError
@@ -106,6 +107,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         vault=Vault(KeyRing(cloud.keys), store.data_keys),
         memory_kept_free=settings.memory_reserve_mb << 20,
         issuer=settings.issuer,
+        public_ipv4=settings.address or outgoing_ipv4(),
         fault=fault,
     )
     waker.control = Control(core)

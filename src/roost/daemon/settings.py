@@ -11,6 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,11 +23,12 @@ from roost.model.errors import BadInput
 DEFAULT_HOME = Path("/var/lib/roost")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _KEYS = {
-    "": {"log_level", "cache", "pool", "memory", "registry", "limits", "oidc"},
+    "": {"log_level", "cache", "pool", "memory", "registry", "limits", "oidc", "edge"},
     "pool": {"size_gb"},
     "memory": {"reserve_mb"},
     "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst"},
     "oidc": {"issuer"},
+    "edge": {"address"},
     "registry": {"default", "auth_file", "mirrors", "insecure"},
 }
 
@@ -43,6 +45,7 @@ class Settings:
     registry: RegistrySettings
     rates: RateSettings  # how often the API may be called
     issuer: str  # of machines' identity tokens: where relying parties find the keys; "": the API's own address
+    address: str  # IPv4, under which the edge is reached from outside; "": the one the server goes out with
     fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
 
     @property
@@ -69,6 +72,7 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         registry=_read_registry(data.get("registry", {}), env),
         rates=_read_rates(data.get("limits", {})),
         issuer=_read_issuer(data.get("oidc", {}).get("issuer", "")),
+        address=_read_address(data.get("edge", {}).get("address", "")),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
     )
 
@@ -134,6 +138,15 @@ def _read_issuer(value: object) -> str:
             hint="for example https://id.example.com",
         )
     return text.rstrip("/")
+
+
+def _read_address(value: object) -> str:
+    try:
+        return str(IPv4Address(str(value))) if value != "" else ""
+    except ValueError:
+        raise BadInput(
+            f"edge.address must be an IPv4 address, not {str(value)[:40]!r}", hint='for example "203.0.113.7"'
+        ) from None
 
 
 def _read_rates(data: Mapping[str, Any]) -> RateSettings:

@@ -13,6 +13,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
 from roost.model.machine_config import Check
 from roost.model.names import check_machine_id
+from roost.model.network_policy import Filter
 from roost.model.volume import Usage as VolumeUsage
 
 _SPARES = 2
@@ -88,6 +90,9 @@ class LocalHost:
         self._parts.spare_disks.clear()
         self._disks.prepare_template(COMMON_DISK_GB)
         self._parts.spare_disks.refill()
+        for machine_id in self._network.limited():
+            if self._files(machine_id).record() is None:
+                self._network.unlimit(machine_id)
         self._network.ensure()
         self._parts.namespaces.refill()
         if self._doors:
@@ -307,6 +312,18 @@ class LocalHost:
             raise NotFound(f"machine {machine_id} has no writable layer", hint="it was stopped; start it again")
         self._cgroups.kill_all(machine_id)  # nothing writes any more
         yield files.upper
+
+    def limit(self, machine_id: str, ipv4: IPv4Address, ipv6: IPv6Address, allowed: Filter) -> None:
+        """See the contract."""
+        files = self._files(machine_id)
+        if files.record() is not None:
+            self._network.limit(machine_id, ipv4, ipv6, allowed)
+            if files.record() is None:  # it was stopped meanwhile
+                self._network.unlimit(machine_id)
+
+    def limited(self) -> frozenset[str]:
+        """See the contract."""
+        return self._network.limited()
 
     # Volumes
 

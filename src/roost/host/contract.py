@@ -17,6 +17,7 @@ from typing import Protocol
 from roost.host.health import HealthResult
 from roost.model.machine import ExitInfo
 from roost.model.machine_config import Check
+from roost.model.network_policy import NO_FILTER, Filter
 from roost.model.volume import Usage as VolumeUsage
 
 
@@ -119,6 +120,7 @@ class MachineSpec:
     isolation: str = "crun"  # crun | gvisor
     builder: bool = False  # may mount and unshare inside its own user namespace: for image builds only
     tty: bool = False
+    allowed: Filter = NO_FILTER  # by network policies: which connections it takes and makes
     containers: tuple[ContainerSpec, ...] = ()  # with any, `layers`, `argv` and what goes with them mean nothing
     shared: tuple[SharedDirectory, ...] = ()
     domain_name: str = ""  # the full name that belongs to `hostname`, "" for none
@@ -325,6 +327,12 @@ class Host(Protocol):
 
     def set_memory_limit(self, machine_id: str, limit: int) -> None:
         """Let a running machine use so many bytes until its next start; raises FailedPrecondition if it uses more."""
+
+    def limit(self, machine_id: str, ipv4: IPv4Address, ipv6: IPv6Address, allowed: Filter) -> None:
+        """Let a machine that is here take and make these connections from now on, until its next start."""
+
+    def limited(self) -> frozenset[str]:
+        """Return the ids of the machines whose connections are limited."""
 
     def logs(
         self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000, container: str = ""

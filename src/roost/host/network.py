@@ -32,12 +32,14 @@ from pyroute2 import IPRoute  # type: ignore[import-untyped]
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
 from roost.host import nftables
+from roost.host.network_filters import Limited, NetworkFilters
 from roost.host.network_forwarding import allow_forwarding
 from roost.host.network_groups import NetworkGroups
 from roost.host.network_namespace import MACHINE_SYSCTLS, inside, write_sysctls
 from roost.host.network_resolvers import resolvers
 from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
+from roost.model.network_policy import Filter
 
 __all__ = ["Network", "link_name", "resolvers"]
 
@@ -65,6 +67,7 @@ class Network:
         self._gateway_ipv6 = str(cloud.ipv6_network.network_address + 1)
         self._mtu = 0
         self._ruled: set[int] = set()
+        self._filters = NetworkFilters(cloud.run, cloud.nft_table, self._load_rules)
 
     def ensure(self) -> None:
         """Make ready for machines: forwarding, the gateway, the rules. Repeat it to repair what others removed.
@@ -75,7 +78,8 @@ class Network:
             self._refuse_overlap(ip)
             self._ensure_gateway(ip)
             self._mtu = _uplink_mtu(ip)
-        self._load_rules()  # before forwarding: no moment in which it is on and the rules are not
+        with self._filters.held():
+            self._load_rules()  # before forwarding: no moment in which it is on and the rules are not
         allow_forwarding()
 
     def intact(self) -> bool:
@@ -122,6 +126,21 @@ class Network:
                 ip.route("replace", dst=f"{ipv6}/128", oif=index, prefsrc=self._gateway_ipv6)
         inside(netns, lambda: _address(ipv4, ipv6))
 
+    def limit(self, machine_id: str, ipv4: IPv4Address, ipv6: IPv6Address, allowed: Filter) -> None:
+        """Let a machine connect as far as `allowed`, from now on; connections there are go on.
+
+        To be called before `assign`, so that it is never reachable without.
+        """
+        self._filters.set(machine_id, Limited(ipv4, ipv6, allowed))
+
+    def unlimit(self, machine_id: str) -> None:
+        """Forget what a machine may do, once its link is gone."""
+        self._filters.drop(machine_id)
+
+    def limited(self) -> frozenset[str]:
+        """Return the ids of the machines that are limited."""
+        return frozenset(self._filters.all())
+
     def release(self, name: str) -> None:
         """Remove a link with its routes; nothing happens when there is none. The namespace itself stays."""
         with _netlink() as ip:
@@ -137,6 +156,7 @@ class Network:
                     ip.route("del", dst=subnet, type="unreachable", priority=_UNREACHABLE_METRIC)
         nftables.remove(self._cloud.nft_table)
         self._groups.remove()
+        self._filters.remove()
 
     # the pieces of ensure
 
@@ -177,6 +197,7 @@ class Network:
                 groups=tuple(n for n in numbers if n > nftables.PREPARED_GROUPS),
                 dns=(self._cloud.dns_ipv4, self._cloud.dns_ipv6),
                 resolvers=resolvers(),
+                limited=tuple(self._filters.all().values()),
             )
         )
         self._ruled = set(numbers)

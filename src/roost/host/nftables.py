@@ -4,7 +4,8 @@ It owns the nftables table named after the cloud and nothing else. Invariants, f
 machine: its source address is the machine's own (reverse path, by interface); it reaches machines of
 the same private network only; it reaches neither the host nor a cloud metadata service. No rule names
 a single machine: rules go by the cloud's interface prefix and by the *link group* of the interfaces,
-which is the number of the private network. So starting a machine changes no rule.
+which is the number of the private network, and network policies by sets of addresses (`network_filters`).
+So starting a machine changes no rule.
 
 A table is replaced in one transaction: there is never a moment without it, and loading twice is the
 same as once. A load that fails leaves the former table in place.
@@ -16,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from roost.host.network_filters import Limited, render_chain, render_sets
 from roost.host.process import run
 
 PREPARED_GROUPS = 256  # private networks that need no rule of their own: their elements are always loaded
@@ -37,6 +39,7 @@ class Rules:
     groups: tuple[int, ...] = ()  # numbers of private networks beyond PREPARED_GROUPS
     dns: tuple[IPv4Address, IPv6Address] | None = None  # the host's own addresses at which machines may ask for names
     resolvers: tuple[str, ...] = ()  # of machines: reachable on port 53 even where metadata services live
+    limited: tuple[Limited, ...] = ()  # machines that network policies select
 
 
 def render(rules: Rules) -> str:
@@ -62,7 +65,7 @@ table inet {rules.table} {{
     size 65535
     flags dynamic
   }}
-  chain own_address_only {{
+{render_sets(rules.limited)}  chain own_address_only {{
     type filter hook prerouting priority raw; policy accept;
     iifname {machine} fib saddr . iif oif missing drop
   }}
@@ -81,8 +84,9 @@ table inet {rules.table} {{
     oifname {machine} jump to_machine
     iifname {machine} jump machine_to_outside
   }}
-  chain to_machine {{
+{render_chain()}  chain to_machine {{
     ct state established,related accept
+    iifname {machine} jump policies
     iifname {machine} meta iifgroup . meta oifgroup @networks accept
     iifname {machine} reject with icmpx type host-unreachable
     drop
@@ -96,6 +100,7 @@ table inet {rules.table} {{
     ip6 daddr {{ {", ".join(METADATA_IPV6)} }} reject with icmpx type admin-prohibited
     ip daddr {rules.ipv4} reject with icmpx type host-unreachable
     ip6 daddr {{ fdaa::/16, fe80::/10 }} reject with icmpx type host-unreachable
+    jump policies
     ct state new add @connections4 {{ ip saddr ct count over {MAX_CONNECTIONS} }} drop
     ct state new add @connections6 {{ ip6 saddr ct count over {MAX_CONNECTIONS} }} drop
   }}

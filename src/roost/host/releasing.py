@@ -55,6 +55,7 @@ def release(parts: Parts, machine_id: str, *, keep_root: bool = False) -> None:
     if not keep_root:
         parts.disks.remove(machine_id)
     files.forget_run()
+    parts.network.unlimit(machine_id)
 
 
 def _kill_uncounted(files: RunFiles) -> None:

@@ -88,6 +88,7 @@ class Starting:
             pair.close()
             raise
         parts.faults("host.start.network")
+        parts.network.limit(spec.id, spec.ipv4, spec.ipv6, spec.allowed)
         return parts.beside.submit(
             parts.network.assign, files.network_namespace, link, spec.network, spec.ipv4, spec.ipv6
         )

@@ -14,6 +14,7 @@ from roost.sdk.certificates import Certificates
 from roost.sdk.files import Files
 from roost.sdk.group import Async, Group, M, Sync, call
 from roost.sdk.machines import Machines
+from roost.sdk.networks import IpAssignments, NetworkPolicies
 from roost.sdk.operations import Deploys, Images, Operations, Scaling, Sources
 from roost.sdk.platform import Platform
 from roost.sdk.secret_keys import SecretKeys
@@ -31,6 +32,8 @@ class Calls(Group[M]):
         self.apps: Apps[M] = Apps(transport)
         self.machines: Machines[M] = Machines(transport)
         self.volumes: Volumes[M] = Volumes(transport)
+        self.network_policies: NetworkPolicies[M] = NetworkPolicies(transport)
+        self.ip_assignments: IpAssignments[M] = IpAssignments(transport)
         self.releases: Releases[M] = Releases(transport)
         self.secrets: Secrets[M] = Secrets(transport)
         self.secret_keys: SecretKeys[M] = SecretKeys(transport)

@@ -82,6 +82,27 @@ class Snapshot(TypedDict, total=False):
     created_at: str
 
 
+class NetworkPolicy(TypedDict, total=False):
+    """What some machines of an app take and make in direct connections."""
+
+    id: str
+    name: str
+    selector: dict[str, Any]
+    rules: list[dict[str, Any]]
+    created_at: str
+
+
+class IpAssignment(TypedDict, total=False):
+    """An address under which an app is reached."""
+
+    ip: str
+    region: str
+    service_name: str
+    shared: bool
+    egress: bool
+    created_at: str
+
+
 class AppStatus(TypedDict, total=False):
     """What a visitor of the app finds, and why: `state` is awake, asleep, stopped, broken, empty or deploying."""
 

@@ -17,8 +17,10 @@ from roost.store.schema import (
     apps,
     certificates,
     events,
+    ip_assignments,
     leases,
     machines,
+    network_policies,
     operations,
     progress,
     releases,
@@ -92,7 +94,17 @@ class Apps:
             own = select(machines.c.id).where(machines.c.app == name)
             for by_machine in (leases, updates, versions):
                 connection.execute(delete(by_machine).where(by_machine.c.machine_id.in_(own)))
-            for table in (machines, events, releases, secrets, secret_keys, certificates, operations):
+            for table in (
+                machines,
+                events,
+                releases,
+                secrets,
+                secret_keys,
+                certificates,
+                operations,
+                network_policies,
+                ip_assignments,
+            ):
                 connection.execute(delete(table).where(table.c.app == name))
             remove_of_app(connection, name)
             connection.execute(delete(apps).where(apps.c.name == name))

@@ -244,3 +244,25 @@ snapshots = Table(
     Column("retention_days", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
 )
+
+network_policies = Table(
+    "network_policies",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("app", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("selector", JSON, nullable=False),
+    Column("rules", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("app", "name", name="policy_name_in_app"),
+)
+
+ip_assignments = Table(
+    "ip_assignments",
+    metadata,
+    Column("app", String, primary_key=True),
+    Column("ip", String, primary_key=True),
+    Column("region", String, nullable=False),
+    Column("service_name", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+)

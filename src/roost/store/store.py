@@ -8,6 +8,7 @@ from roost.store.data_keys import DataKeys
 from roost.store.database import Database
 from roost.store.leases import Leases
 from roost.store.machines import Events, Machines
+from roost.store.networks import IpAssignments, NetworkPolicies
 from roost.store.operations import Operations, Tokens
 from roost.store.replays import Replays
 from roost.store.secret_keys import SecretKeys
@@ -32,6 +33,8 @@ class Store:
         self.events = Events(self.database)
         self.volumes = Volumes(self.database)
         self.snapshots = Snapshots(self.database)
+        self.network_policies = NetworkPolicies(self.database)
+        self.ip_assignments = IpAssignments(self.database)
         self.operations = Operations(self.database)
         self.tokens = Tokens(self.database)
         self.data_keys = DataKeys(self.database)

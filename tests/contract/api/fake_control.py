@@ -18,7 +18,14 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.contract.api import fake_certificates, fake_inside, fake_scaling, fake_secret_keys, fake_tunnels
+from tests.contract.api import (
+    fake_certificates,
+    fake_inside,
+    fake_networks,
+    fake_scaling,
+    fake_secret_keys,
+    fake_tunnels,
+)
 
 from roost.api.idempotency import MemoryReplays
 from roost.control.contract import (
@@ -698,6 +705,8 @@ class FakeControl:
         self.admin = fake_inside.Admin()
         self.region = "local"
         self.volumes = Volumes(self.world)
+        self.network_policies = fake_networks.NetworkPolicies(self.world)
+        self.ip_assignments = fake_networks.IpAssignments(self.world)
         self.secrets = Secrets(self.world)
         self.secret_keys = fake_secret_keys.SecretKeys(self.world)
         self.certificates = fake_certificates.Certificates(self.world)

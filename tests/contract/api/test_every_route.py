@@ -22,6 +22,8 @@ EXAMPLES = {
     "hostname": "www.shop.example",
     "key": "role",
     "slug": "personal",
+    "policy_id": "np_0123456789abcdef",
+    "ip": "203.0.113.7",
     "source_id": "src1",
     "operation_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
 }

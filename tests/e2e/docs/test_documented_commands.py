@@ -244,6 +244,27 @@ VOLUMES = (
     Step("roost volumes restore {snapshot} --name data --size 20 -a shop --json", shows='"data"'),
     Step("roost machine run roost/base:bookworm --volume data:/data", where="shop", shows="[0-9a-f]{14}"),
 )
+NETWORKS = (
+    Step("roost network policies create web-only -a shop --ingress tcp/80 --ingress tcp/443", shows="np_"),
+    Step("roost network policies create workers -a shop --metadata role=worker --egress tcp/443 --egress udp/53"),
+    Step("roost machine list -a shop --json", saves=ID),
+    Step(
+        "roost network policies create all --ingress tcp/80 --egress udp/53 --machine {machine} --metadata a=b"
+        " -a shop --json",
+        saves=("policy", r'"id": "(np_\w+)"'),
+    ),
+    Step("roost network policies list -a shop", shows="ingress tcp/80 tcp/443"),
+    Step("roost network policies list -a shop --json", shows='"ingress"'),
+    Step("roost network policies show {policy} -a shop", shows="a=b"),
+    Step("roost network policies show {policy} -a shop --json", shows='"udp"'),
+    Step("roost network policies show {policy}", where="shop"),
+    Step("roost network policies destroy {policy} -a shop --yes"),
+    Step("roost ips allocate --type shared_v4 -a shop --json", saves=("address", r'"ip": "([0-9.]+)"')),
+    Step("roost ips allocate", where="shop", shows="shared"),
+    Step("roost ips list -a shop --json", shows="{address}"),
+    Step("roost ips list", where="shop", shows="{address}"),
+    Step("roost ips release {address} -a shop"),
+)
 IMAGES = (
     Step("roost image list", shows="roost/base"),
     Step("roost image list --json", shows="roost/base"),
@@ -281,6 +302,7 @@ SESSION = (
     *LOGS_AND_CONSOLE,
     *MACHINES,
     *VOLUMES,
+    *NETWORKS,
     *IMAGES,
     *THE_END,
 )
