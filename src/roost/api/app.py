@@ -27,6 +27,7 @@ from roost.api.rates import Rates, RateSettings
 from roost.api.routes import (
     admin,
     apps,
+    audit,
     certificates,
     cloud,
     deploys,
@@ -40,11 +41,13 @@ from roost.api.routes import (
     networks,
     oidc,
     operations,
+    orgs,
     platform,
     public,
     secret_keys,
     secrets,
     sources,
+    tokens,
     volumes,
 )
 from roost.control.contract import Control, Replays
@@ -55,12 +58,15 @@ _ROUTES = (
     admin,
     cloud,
     apps,
+    audit,
     machines,
     machine_actions,
     machine_inside,
     machine_leases,
     machine_metadata,
     platform,
+    orgs,
+    tokens,
     volumes,
     networks,
     secrets,
@@ -116,7 +122,7 @@ def create_api(
     app.add_exception_handler(RoostError, on_roost_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation_error)
-    app.add_middleware(Front, allowed_hosts=tuple(allowed_hosts), metrics=app.state.metrics)
+    app.add_middleware(Front, allowed_hosts=tuple(allowed_hosts), metrics=app.state.metrics, note=control.audit.record)
     publish(app)
     return app
 

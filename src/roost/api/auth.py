@@ -17,55 +17,69 @@ from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from roost.api import inside
+from roost.api import access, inside
 from roost.api.idempotency import Idempotency
 from roost.api.limits import Limits, bounded, refuse_size
 from roost.api.rates import Rates
-from roost.control.contract import ADMIN, READER, Control, Principal
-from roost.model.errors import Forbidden, Unauthorized
+from roost.control.contract import Control, Principal
+from roost.model.errors import Forbidden, NotFound, RoostError, Unauthorized
 
 SCHEMES = ("bearer", "flyv1")
-MAX_TOKEN = 8192  # characters
-_SAFE_METHODS = ("GET", "HEAD")
+MAX_TOKEN = 8192  # characters, of all tokens in a header
+MAX_TOKENS = 16
 
 # For the published OpenAPI only: the check itself is made in `GuardedRoute`, before the body is read.
 documented = Security(HTTPBearer(auto_error=False, description="`Bearer TOKEN` or `FlyV1 TOKEN`"))
 
 
-def token_of(authorization: str) -> str:
-    """Return the token of an Authorization header; raises Unauthorized when there is none that can be read."""
-    scheme, _, token = authorization.strip().partition(" ")
-    token = token.strip()
-    if scheme.lower() not in SCHEMES or not token or len(token) > MAX_TOKEN or not token.isascii():
+def tokens_of(authorization: str) -> list[str]:
+    """Return the tokens of an Authorization header, one or a list with commas; raises Unauthorized for none."""
+    scheme, _, text = authorization.strip().partition(" ")
+    tokens = [token.strip() for token in text.split(",")] if len(text) <= MAX_TOKEN and text.isascii() else []
+    tokens = [token for token in tokens if token]
+    if scheme.lower() not in SCHEMES or not 1 <= len(tokens) <= MAX_TOKENS:
         raise Unauthorized(
             "Authenticate: token validation error",
-            hint="send the header `Authorization: Bearer TOKEN`; `roost auth login` stores one",
+            hint="send the header `Authorization: Bearer TOKEN`; `roost login URL` stores one",
         )
-    return token
+    return tokens
 
 
-def check_role(principal: Principal, *, changes: bool) -> None:
-    """Raise Forbidden unless the principal may do this; `changes` is False for a call that only looks."""
-    if principal.role == ADMIN or (principal.role == READER and not changes):
-        return
-    raise Forbidden(
-        f"the token of {principal.name!r} may not do this: its role is {principal.role!r}",
-        hint=f"use a token with the role {ADMIN!r}",
-    )
+async def authenticate(connection: HTTPConnection) -> Principal:
+    """Check the connection's token and that it may do this; remember it in `state` and return who it is.
 
-
-async def authenticate(connection: HTTPConnection, *, changes: bool) -> Principal:
-    """Check the connection's token and role, remember who it is in `state.principal` and return it."""
+    Of several tokens the first that may do it counts. Raises Unauthorized, Forbidden, and NotFound for what the
+    path names.
+    """
     control: Control = connection.app.state.control
     if (machine_id := inside.source_machine(connection)) and "authorization" not in connection.headers:
         principal = await inside.admit(connection, machine_id)
-        connection.state.principal = principal
-        return principal
-    token = token_of(connection.headers.get("authorization", ""))
-    principal = await anyio.to_thread.run_sync(control.tokens.authenticate, token)
-    check_role(principal, changes=changes)
-    connection.state.principal = principal
-    return principal
+        found = access.Access(principal, "")
+    else:
+        tokens = tokens_of(connection.headers.get("authorization", ""))
+        found = await anyio.to_thread.run_sync(_first_that_may, control, tokens, connection)
+    connection.state.principal, connection.state.access = found.principal, found
+    return found.principal
+
+
+def _first_that_may(control: Control, tokens: list[str], connection: HTTPConnection) -> access.Access:
+    source = connection.client.host if connection.client else ""
+    template = str(getattr(connection.scope.get("route"), "path_format", ""))
+    method = str(connection.scope.get("method", access.WEBSOCKET))
+    refused: RoostError | None = None
+    for token in tokens:
+        try:
+            others = [other for other in tokens if other is not token]
+            principal = control.tokens.authenticate(token, others) if others else control.tokens.authenticate(token)
+        except Unauthorized as error:
+            refused = refused or error
+            continue
+        connection.state.principal = principal  # for the log, also when it may not
+        try:
+            return access.check(control, principal, source, method, template, connection.path_params)
+        except (Forbidden, NotFound) as error:
+            refused = error if refused is None or isinstance(refused, Unauthorized) else refused
+    raise refused or Unauthorized("Authenticate: token validation error")
 
 
 class GuardedRoute(APIRoute):
@@ -78,8 +92,8 @@ class GuardedRoute(APIRoute):
         answer: Callable[[Request], Awaitable[Response]] = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            safe = request.method in _SAFE_METHODS
-            principal = await authenticate(request, changes=not safe)
+            safe = request.method in access.SAFE_METHODS
+            principal = await authenticate(request)
             rates: Rates = request.app.state.rates
             rates.check(request)
             if safe or not self.reads_body:
@@ -115,6 +129,12 @@ def _principal(connection: HTTPConnection) -> Principal:
     return principal
 
 
+def _access(connection: HTTPConnection) -> access.Access:
+    found: access.Access = connection.state.access
+    return found
+
+
 TheControl = Annotated[Control, Depends(_control)]
 TheLimits = Annotated[Limits, Depends(_limits)]
 ThePrincipal = Annotated[Principal, Depends(_principal)]
+TheAccess = Annotated[access.Access, Depends(_access)]

@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from roost.model.errors import BadInput
 
-_Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-_OptionalLabel = Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")]
+Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+OptionalLabel = Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")]
 _MachineName = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$")]
 _Words = Annotated[list[str], Field(max_length=1024)]
 LeaseTime = Annotated[int, Field(ge=0, le=86_400)]  # seconds; 0: as if not given
@@ -74,8 +74,8 @@ class NewApp(Body):
     not_acted_on = ("enable_subdomains", "app_role_id")
     name: str | None = None
     app_name: str | None = None
-    org_slug: _Label = "personal"
-    network: _OptionalLabel = ""
+    org_slug: Label = "personal"
+    network: OptionalLabel = ""
 
     def chosen_name(self) -> str:
         """Return the name, from either of its two fields; raises BadInput for none or two different ones."""
@@ -95,7 +95,7 @@ class NewMachine(Body):
     skip_service_registration: bool = False
     lease_ttl: LeaseTime | None = None
     name: _MachineName = ""
-    region: _OptionalLabel = ""
+    region: OptionalLabel = ""
     skip_launch: bool = False
     min_secrets_version: Annotated[int, Field(ge=0)] | None = None
 
@@ -187,7 +187,7 @@ class NewVolume(Body):
 
     not_acted_on = ("require_unique_zone", "unique_zone_app_wide", "compute", "compute_image")
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,30}$")]
-    region: _OptionalLabel = ""
+    region: OptionalLabel = ""
     size_gb: Annotated[int, Field(ge=1, le=500)] | None = None
     snapshot_id: str | None = None
     source_volume_id: str | None = None
@@ -223,7 +223,7 @@ class NewIpAssignment(Body):
 
     not_acted_on = ("org_slug", "network")
     type: str
-    region: _OptionalLabel = ""
+    region: OptionalLabel = ""
     service_name: Annotated[str, Field(max_length=63)] = ""
 
 

@@ -50,7 +50,7 @@ async def console(
     limits: Limits = websocket.app.state.limits
     long_calls: LongCalls = websocket.app.state.long_calls
     try:
-        await authenticate(websocket, changes=True)
+        await authenticate(websocket)
         check_app_name(app)
         check_machine_id(machine_id)
         argv = check_argv(command)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,9 +17,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from roost.api.auditing import called
 from roost.api.errors import Json, error_response, traceback_text, unexpected
 from roost.api.inside import SOURCE
 from roost.api.metrics import ApiMetrics
+from roost.model.audit import Called
 from roost.model.errors import out_of_space
 from roost.model.names import ulid
 
@@ -38,8 +40,11 @@ def host_name(host_header: str) -> str:
 class Front:
     """ASGI middleware around the whole API."""
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: Iterable[str], metrics: ApiMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, allowed_hosts: Iterable[str], metrics: ApiMetrics, note: Callable[[Called], None]
+    ) -> None:
         self._app = app
+        self._note = note
         self._hosts = LOOPBACK_NAMES | {host_name(host) for host in allowed_hosts}
         self._metrics = metrics
 
@@ -49,7 +54,7 @@ class Front:
             await self._app(scope, receive, send)
             return
         request_id = ulid(int(time.time() * 1000), os.urandom(10))
-        exchange = _Exchange(send, request_id)
+        exchange = _Exchange(send, request_id, lambda status: self._audit(scope, request_id, status))
         began = time.monotonic()
         try:
             own_socket = SOURCE in scope.get("state", {})  # no browser gets there
@@ -76,7 +81,14 @@ class Front:
         }
         await _answer(Json(body, 421), scope, receive, exchange)
 
+    def _audit(self, scope: Scope, request_id: str, status: int) -> None:
+        call = called(scope, route_template(scope), status, request_id)
+        if call is not None:
+            self._note(call)
+
     def _record(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
+        if not exchange.answered:
+            self._audit(scope, exchange.request_id, exchange.status)
         template = route_template(scope)
         method = scope.get("method", "WEBSOCKET")
         first = exchange.first_byte - exchange.began if exchange.first_byte else seconds
@@ -94,10 +106,12 @@ class Front:
 
 
 class _Exchange:
-    """Watches one answer: its status, the time of its first byte; adds the request id to it."""
+    """Watches one answer: its status, the time of its first byte; adds the request id to it, and tells its status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, answers: Callable[[int], None]) -> None:
         self._send = send
+        self._answers = answers
+        self.answered = False
         self.request_id = request_id
         self.status = 0
         self.began = time.monotonic()
@@ -109,6 +123,9 @@ class _Exchange:
         if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
             self.status = message.get("status", 101)
             self.first_byte = time.monotonic()
+            if not self.answered:
+                self.answered = True
+                self._answers(self.status)
             MutableHeaders(scope=message).setdefault("fly-request-id", self.request_id)
         elif kind == "websocket.close" and not self.status:
             self.status = 403  # what a server answers to a handshake that was closed

@@ -35,7 +35,7 @@ async def proxy(websocket: WebSocket, app: str, machine_id: str, port: str = "")
     control: Control = websocket.app.state.control
     async with AsyncExitStack() as closing:
         try:
-            await authenticate(websocket, changes=True)
+            await authenticate(websocket)
             opening = control.tunnels.open(check_app_name(app), check_machine_id(machine_id), check_port(port))
             reader, writer = await closing.enter_async_context(opening)
         except RoostError as error:

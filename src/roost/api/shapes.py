@@ -18,7 +18,6 @@ from roost.control.contract import (
     CloudStatus,
     ContainerStatus,
     LogEntry,
-    Principal,
     SecretInfo,
     SourceInfo,
 )
@@ -328,20 +327,6 @@ def source_to_json(source: SourceInfo) -> Json:
 def build_plan_to_json(plan: BuildPlan) -> Json:
     """Return what was detected in a source directory."""
     return asdict(plan)
-
-
-def principal_to_json(principal: Principal) -> Json:
-    """Return the token in use, in the form of `GET /tokens/current`."""
-    return {
-        "token_id": principal.token_id,
-        "org_slug": "personal",
-        "organization": "personal",
-        "apps": None,
-        "user": principal.name,
-        "role": principal.role,
-        "restricted_to_machine": None,
-        "source_machine_id": None,
-    }
 
 
 def cloud_to_json(status: CloudStatus) -> Json:

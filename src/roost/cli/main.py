@@ -16,6 +16,8 @@ from roost import __version__
 from roost.cli import (
     admin,
     apps,
+    audit,
+    auth,
     certs,
     cloud,
     config,
@@ -28,10 +30,12 @@ from roost.cli import (
     machine_look,
     network,
     operations,
+    orgs,
     proxy,
     scale,
     secrets,
     ssh,
+    tokens,
     volumes,
 )
 from roost.cli.exits import FAILED, INTERRUPTED, OK, USAGE, exit_code
@@ -114,7 +118,7 @@ def print_version() -> None:
     _version(True)
 
 
-for module in (launch, deploy, cloud, logs, login, proxy):
+for module in (launch, deploy, cloud, logs, login, proxy, audit):
     module.register(app)
 for name, group in (
     ("apps", apps.group),
@@ -130,6 +134,9 @@ for name, group in (
     ("operations", operations.group),
     ("certs", certs.group),
     ("admin", admin.group),
+    ("orgs", orgs.group),
+    ("tokens", tokens.group),
+    ("auth", auth.group),
 ):
     app.add_typer(group, name=name)
 

@@ -8,10 +8,12 @@ from roost.control.contract import AppState, AppStatus
 from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
 from roost.control.operations import Operations
+from roost.control.orgs import lock_of
 from roost.control.sealing import keys_of
 from roost.control.volumes import Volumes
 from roost.model.app import App, Release, ReleaseState, default_network
 from roost.model.errors import FailedPrecondition
+from roost.model.identity import Org, check_org
 from roost.model.machine import Machine, MachineState
 from roost.model.names import check_app_name
 
@@ -30,15 +32,15 @@ class Apps:
         self._operations = operations
 
     def create(self, name: str, org: str = "personal", network: str = "") -> App:
-        """Make an app; raises NameTaken."""
+        """Make an app, and its org if there is none yet (who may name that one is the cloud's); raises NameTaken."""
         check_app_name(name)
-        return self._core.store.apps.create(
-            name=name,
-            app_id=os.urandom(8).hex(),
-            org=org,
-            network=network or default_network(org),
-            now=self._core.now(),
-        )
+        now = self._core.now()
+        with self._core.locks.holding(lock_of(org)):
+            if self._core.store.orgs.find(org) is None:
+                self._core.store.orgs.add(Org(check_org(org), org, now))
+            return self._core.store.apps.create(
+                name=name, app_id=os.urandom(8).hex(), org=org, network=network or default_network(org), now=now
+            )
 
     def get(self, name: str) -> App:
         """Return an app; raises NotFound."""

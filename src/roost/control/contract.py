@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from roost.control.contract_identity import Orgs, Tokens
 from roost.control.contract_machines import CheckStatus, ContainerStatus, Leases, Machines, Memory, Tunnels, Updates
 from roost.control.contract_networks import IpAssignments, NetworkPolicies
 from roost.edge.contract import EdgeStatus
 from roost.model.app import App, Release
 from roost.model.app_config import AppConfig
+from roost.model.audit import AuditEntry, Called
 from roost.model.build_plan import BuildPlan
 from roost.model.certificate import Certificate
+from roost.model.identity import Principal
 from roost.model.image import Image
 from roost.model.machine import Machine
 from roost.model.operation import Operation, Progress
@@ -31,9 +34,21 @@ from roost.model.secret_key import KeyType, SecretKey
 from roost.model.volume import DEFAULT_RETENTION, Snapshot, Usage, Volume
 from roost.plan.certificates import Requirements, Verdict
 
-# of machines, named here as all the others
-__all__ = ["CheckStatus", "ContainerStatus", "Leases", "Machines", "Memory", "Tunnels", "Updates"]
-__all__ += ["IpAssignments", "NetworkPolicies"]
+# of machines and of identity, named here as all the others
+__all__ = [
+    "CheckStatus",
+    "ContainerStatus",
+    "IpAssignments",
+    "Leases",
+    "Machines",
+    "Memory",
+    "NetworkPolicies",
+    "Orgs",
+    "Principal",
+    "Tokens",
+    "Tunnels",
+    "Updates",
+]
 
 ADMIN = "admin"  # may do everything
 READER = "reader"  # may look, and change nothing
@@ -116,15 +131,6 @@ class DeployRequest:
     build_args: dict[str, str] = field(default_factory=dict)
     build_secrets: dict[str, str] = field(default_factory=dict, repr=False)
     no_cache: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is asking, after the token was checked. `role` is ADMIN or READER."""
-
-    name: str
-    role: str
-    token_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,18 +378,29 @@ class Images(Protocol):
         """Remove what nothing uses; returns the bytes freed."""
 
 
-class Tokens(Protocol):
-    """API tokens."""
-
-    def authenticate(self, token: str) -> Principal:
-        """Return who owns the token (compared in constant time); raises Unauthorized."""
-
-
 class Admin(Protocol):
     """What only the cloud's operator may do."""
 
     def rotate_keys(self) -> KeyRotation:
         """Replace the key that wraps all others, and make the next key that signs identity tokens."""
+
+
+class Audit(Protocol):
+    """Who changed or tried to change what."""
+
+    def record(self, call: Called) -> None:
+        """Note a call, to be written soon. Never fails, never waits."""
+
+    def list(
+        self,
+        *,
+        orgs: Sequence[str] | None = None,
+        apps: Sequence[str] | None = None,
+        since: float = 0.0,
+        before: str = "",
+        limit: int = 100,
+    ) -> Sequence[AuditEntry]:
+        """Return entries, newest first: of some orgs and apps (None: of all), since a time, before an entry's id."""
 
 
 class Oidc(Protocol):
@@ -445,6 +462,10 @@ class Control(Protocol):
         """What only the operator may do."""
 
     @property
+    def audit(self) -> Audit:
+        """The audit log."""
+
+    @property
     def oidc(self) -> Oidc:
         """Identity tokens of machines."""
 
@@ -503,6 +524,10 @@ class Control(Protocol):
     @property
     def tokens(self) -> Tokens:
         """Tokens."""
+
+    @property
+    def orgs(self) -> Orgs:
+        """Orgs."""
 
     def status(self) -> CloudStatus:
         """Return how the cloud is."""

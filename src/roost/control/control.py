@@ -11,6 +11,7 @@ from roost import __version__
 from roost.build.sources import SourceStore
 from roost.control.admin import Admin
 from roost.control.apps import Apps
+from roost.control.audit import Audit
 from roost.control.certificates import Certificates
 from roost.control.contract import CloudStatus
 from roost.control.core import Core, log
@@ -28,6 +29,7 @@ from roost.control.machines import Machines
 from roost.control.network_policies import NetworkPolicies
 from roost.control.oidc import Oidc
 from roost.control.operations import Operations
+from roost.control.orgs import Orgs
 from roost.control.pressure import Pressure
 from roost.control.releases import Releases
 from roost.control.replays import Replays
@@ -38,7 +40,7 @@ from roost.control.secrets import Secrets
 from roost.control.signing_keys import SigningKeys
 from roost.control.sleeping import Sleeping
 from roost.control.sources import Sources
-from roost.control.tokens import Tokens
+from roost.control.tokens import Tokens, root_key
 from roost.control.tunnels import Tunnels
 from roost.control.updating import Updating
 from roost.control.volumes import Volumes
@@ -83,12 +85,14 @@ class Control:
         rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing, self.volumes)
         self.deploys = Deploys(core, self.operations, self.sources, self.secrets, rollout)
         self.scaling = Scaling(core, self.operations, self.deploys, rollout)
-        self.tokens = Tokens(core.store, core.now)
+        self.tokens = Tokens(core.store, core.now, root_key(core.cloud.keys))
+        self.orgs = Orgs(core)
+        self.audit = Audit(core.store)
         self.waking = Waking(core, self._lifecycle, readiness, routing)
         self.tunnels = Tunnels(core, self._lifecycle)
         self._sleeping = Sleeping(core, self._lifecycle, routing, self.tunnels)
         self._pressure = Pressure(core, self._lifecycle, kept_free=core.memory_kept_free)
-        self._housekeeping = Housekeeping(core, self.images, self.volumes)
+        self._housekeeping = Housekeeping(core, self.images, self.volumes, self.audit)
         self._growing = Growing(core, self.volumes)
         self._loops: list[asyncio.Task[Any]] = []
 
@@ -162,6 +166,7 @@ class Control:
             task.cancel()
         self._followers.close()
         await self._core.edge.stop(envoy_too=envoy_too)
+        await asyncio.to_thread(self.audit.flush)
 
     def status(self) -> CloudStatus:
         """Return how the cloud is."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from roost.control.audit import Audit
 from roost.control.core import Core, log
 from roost.control.images import Images
+from roost.control.tokens import KEPT as TOKENS_KEPT
 from roost.control.volumes import Volumes
 from roost.model.replay import REPLAY_LIFETIME
 
@@ -17,7 +19,8 @@ LOG_KEPT = 7 * 86_400.0  # seconds that the log of a destroyed machine can be re
 class Housekeeping:
     """The rounds, for ever."""
 
-    def __init__(self, core: Core, images: Images, volumes: Volumes) -> None:
+    def __init__(self, core: Core, images: Images, volumes: Volumes, audit: Audit) -> None:
+        self._audit = audit
         self._core = core
         self._volumes = volumes
         self._images = images
@@ -44,6 +47,8 @@ class Housekeeping:
         """One round of cleaning."""
         self._core.store.events.trim()
         self._core.store.replays.forget_before(self._core.now() - REPLAY_LIFETIME)
+        self._core.store.tokens.forget_before(self._core.now() - TOKENS_KEPT)
+        self._audit.trim(self._core.now())
         freed = self._images.collect()
         gone = self._core.store.events.forget_gone(self._core.now() - LOG_KEPT)
         for machine_id in gone:

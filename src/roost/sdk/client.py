@@ -13,6 +13,7 @@ from roost.sdk.apps import Apps, Logs, Releases, Secrets
 from roost.sdk.certificates import Certificates
 from roost.sdk.files import Files
 from roost.sdk.group import Async, Group, M, Sync, call
+from roost.sdk.identity import Audit, Orgs, Tokens
 from roost.sdk.machines import Machines
 from roost.sdk.networks import IpAssignments, NetworkPolicies
 from roost.sdk.operations import Deploys, Images, Operations, Scaling, Sources
@@ -46,6 +47,9 @@ class Calls(Group[M]):
         self.images: Images[M] = Images(transport)
         self.platform: Platform[M] = Platform(transport)
         self.files: Files[M] = Files(transport)
+        self.orgs: Orgs[M] = Orgs(transport)
+        self.tokens: Tokens[M] = Tokens(transport)
+        self.audit: Audit[M] = Audit(transport)
 
     @property
     def base_url(self) -> str:

@@ -1,8 +1,7 @@
-"""Rows of operations, what they reported, and tokens."""
+"""Rows of operations, and what they reported."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -10,7 +9,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from roost.model.errors import NotFound
 from roost.model.operation import Operation, OperationState, Progress
 from roost.store.database import Database
-from roost.store.schema import operations, progress, tokens
+from roost.store.schema import operations, progress
 
 _COLUMNS = [column for column in operations.c if column.name != "sealed"]
 
@@ -121,41 +120,3 @@ class Operations:
             query = query.where(operations.c.state == OperationState.RUNNING.value)
         with self._db.read() as connection:
             return [_operation(row) for row in connection.execute(query)]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredToken:
-    """A token as stored: only its hash. Times are Unix seconds; None: never."""
-
-    id: str
-    name: str
-    role: str
-    sha256: str
-    created_at: float
-    expires_at: float | None
-    revoked_at: float | None
-
-
-class Tokens:
-    """Tokens by the SHA-256 of their secret part."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    def add(self, token: StoredToken) -> None:
-        """Add a token."""
-        with self._db.write() as connection:
-            connection.execute(insert(tokens).values(**{name: getattr(token, name) for name in token.__slots__}))
-
-    def find(self, token_id: str) -> StoredToken | None:
-        """Return the token with this id, or None."""
-        with self._db.read() as connection:
-            row = connection.execute(select(tokens).where(tokens.c.id == token_id)).first()
-            return StoredToken(**row._mapping) if row else None
-
-    def list(self) -> list[StoredToken]:
-        """Return all tokens, oldest first."""
-        with self._db.read() as connection:
-            return [
-                StoredToken(**row._mapping) for row in connection.execute(select(tokens).order_by(tokens.c.created_at))
-            ]

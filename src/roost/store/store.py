@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from roost.store.apps import Apps, Releases, Secrets
+from roost.store.audit import Audit
 from roost.store.certificates import Certificates
 from roost.store.data_keys import DataKeys
 from roost.store.database import Database
+from roost.store.identity import Orgs, Tokens
 from roost.store.leases import Leases
 from roost.store.machines import Events, Machines
 from roost.store.networks import IpAssignments, NetworkPolicies
-from roost.store.operations import Operations, Tokens
+from roost.store.operations import Operations
 from roost.store.replays import Replays
 from roost.store.secret_keys import SecretKeys
 from roost.store.versions import Versions
@@ -37,6 +39,8 @@ class Store:
         self.ip_assignments = IpAssignments(self.database)
         self.operations = Operations(self.database)
         self.tokens = Tokens(self.database)
+        self.orgs = Orgs(self.database)
+        self.audit = Audit(self.database)
         self.data_keys = DataKeys(self.database)
         self.replays = Replays(self.database)
 

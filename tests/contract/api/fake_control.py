@@ -22,6 +22,7 @@ from tests.contract.api import (
     fake_certificates,
     fake_inside,
     fake_networks,
+    fake_orgs,
     fake_scaling,
     fake_secret_keys,
     fake_tunnels,
@@ -47,7 +48,7 @@ from roost.model.app import App, Event, Release, ReleaseState
 from roost.model.app_config import AppConfig
 from roost.model.app_config_read import propose_app_config
 from roost.model.build_plan import BuildPlan
-from roost.model.errors import BadInput, Conflict, FailedPrecondition, NameTaken, NotFound, TimedOut, Unauthorized
+from roost.model.errors import BadInput, Conflict, FailedPrecondition, NameTaken, NotFound, TimedOut
 from roost.model.image import Image, ImageConfig
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig
@@ -682,15 +683,6 @@ class Images:
         return 4096
 
 
-class Tokens:
-    def authenticate(self, token: str) -> Principal:
-        if token == ADMIN_TOKEN:
-            return Principal("admin", "admin", "tok_admin")
-        if token == READER_TOKEN:
-            return Principal("reader", "reader", "tok_reader")
-        raise Unauthorized("Authenticate: token validation error")
-
-
 class FakeControl:
     def __init__(self) -> None:
         self.world = World()
@@ -716,7 +708,14 @@ class FakeControl:
         self.releases = Releases(self.world)
         self.operations = Operations(self.world)
         self.images = Images(self.world)
-        self.tokens = Tokens()
+        self.audit = fake_orgs.Audit()
+        self.orgs = fake_orgs.Orgs()
+        self.tokens = fake_orgs.Tokens(
+            {
+                ADMIN_TOKEN: Principal("admin", "admin", "tok_admin"),
+                READER_TOKEN: Principal("reader", "reader", "tok_reader"),
+            }
+        )
 
     def status(self) -> CloudStatus:
         edge = EdgeStatus(pid=12, connected=True, routes=1)

@@ -25,6 +25,8 @@ EXAMPLES = {
     "policy_id": "np_0123456789abcdef",
     "ip": "203.0.113.7",
     "source_id": "src1",
+    "token_id": "0123456789ab",
+    "user": "ann",
     "operation_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
 }
 

@@ -7,14 +7,16 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from roost.api.auth import GuardedRoute, TheControl, documented
+from roost.api.auth import GuardedRoute, TheAccess, TheControl, documented
 from roost.api.bodies import NewApp
 from roost.api.long_calls import TheLongCalls
 from roost.api.reading import AppName
 from roost.api.shapes import app_status_to_json, app_to_json, release_to_json
 from roost.control.contract import Control
 from roost.model.app import App
+from roost.model.identity import Action
 from roost.model.names import check_app_name
+from roost.plan.access import Scope, Target
 
 router = APIRouter(prefix="/v1/apps", route_class=GuardedRoute, dependencies=[documented], tags=["apps"])
 
@@ -24,16 +26,17 @@ def _counted(app: App, control: Control) -> dict[str, Any]:
 
 
 @router.get("")
-def list_apps(control: TheControl, org_slug: str | None = None) -> dict[str, Any]:
-    """List the apps of an org, or all."""
-    apps = [_counted(app, control) for app in control.apps.list(org_slug)]
+def list_apps(control: TheControl, access: TheAccess, org_slug: str | None = None) -> dict[str, Any]:
+    """List the apps of an org, or all that the token sees."""
+    apps = [_counted(app, control) for app in control.apps.list(org_slug) if access.sees(app.org, app.name)]
     return {"total_apps": len(apps), "apps": apps}
 
 
 @router.post("", status_code=201)
-def create_app(body: NewApp, control: TheControl) -> dict[str, Any]:
+def create_app(body: NewApp, control: TheControl, access: TheAccess) -> dict[str, Any]:
     """Make an app."""
     name = check_app_name(body.chosen_name())
+    access.require(Action.WRITE, Target(Scope.APP, body.org_slug, name))
     return app_to_json(control.apps.create(name, body.org_slug, body.network), 0)
 
 

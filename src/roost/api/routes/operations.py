@@ -9,20 +9,29 @@ import anyio.to_thread
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
-from roost.api.auth import GuardedRoute, TheControl, TheLimits, documented
+from roost.api.auth import GuardedRoute, TheAccess, TheControl, TheLimits, documented
 from roost.api.reading import OperationId
 from roost.api.shapes import operation_to_json, progress_to_json
 from roost.api.streams import LiveResponse, closing_source, event, failure
 from roost.control.contract import Control
+from roost.model.identity import Action
 from roost.model.names import check_app_name
+from roost.plan.access import CLOUD
 
 router = APIRouter(prefix="/v1/operations", route_class=GuardedRoute, dependencies=[documented], tags=["operations"])
 
 
 @router.get("")
-def list_operations(control: TheControl, app: str = "") -> list[dict[str, Any]]:
-    """List the operations of an app, or all, newest first."""
-    return [operation_to_json(found) for found in control.operations.list(check_app_name(app) if app else None)]
+def list_operations(control: TheControl, access: TheAccess, app: str = "") -> list[dict[str, Any]]:
+    """List the operations of an app, or of all apps that the token sees, newest first."""
+    if access.may(Action.READ, CLOUD):
+        found = control.operations.list(check_app_name(app) if app else None)
+    else:
+        names = [seen.name for seen in control.apps.list() if access.sees(seen.org, seen.name)]
+        names = [name for name in names if not app or name == check_app_name(app)]
+        of_each = [operation for name in names for operation in control.operations.list(name)]
+        found = sorted(of_each, key=lambda operation: operation.id, reverse=True)[:100]
+    return [operation_to_json(operation) for operation in found]
 
 
 @router.get("/{operation_id}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from roost.api.auth import GuardedRoute, TheControl, documented
+from roost.api.auth import GuardedRoute, TheAccess, TheControl, documented
 from roost.api.bodies import Placement
 from roost.api.errors import Json
 from roost.api.machine_shapes import regions_to_json
@@ -22,6 +22,7 @@ router = APIRouter(prefix="/v1", route_class=GuardedRoute, dependencies=[documen
 def list_org_machines(
     slug: Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")],
     control: TheControl,
+    access: TheAccess,
     state: Annotated[list[str], Query()] = [],  # noqa: B006
     region: str = "",
     summary: bool = False,
@@ -35,6 +36,7 @@ def list_org_machines(
     found = control.machines.of_org(slug, after=after, states=states(state), region=region, limit=limit + 1)
     more, found = len(found) > limit, found[:limit]
     last = found[-1] if found else None
+    found = [machine for machine in found if access.sees(slug, machine.app)]
     answer = {
         "machines": [
             shown | {"app_name": machine.app}

@@ -1,0 +1,193 @@
+"""Tokens against a real store: proved, weakened, expired, revoked; those of before go on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from roost.control.tokens import Tokens, root_key
+from roost.model.errors import HostFailure, NotFound, Unauthorized
+from roost.model.identity import Action, Member, NewToken, Role, Token
+from roost.model.macaroon import BadMacaroon, attenuated, bound, decode, encode, mint, with_third_party
+from roost.model.token_text import PREFIX, spell, weakened
+from roost.plan.access import CLOUD, Scope, Target, may
+from roost.store.store import Store
+
+KEY = b"r" * 32
+SHOP = Target(Scope.APP, "acme", "shop", "00000000000001")
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    from roost.model.identity import Org
+
+    found = Store(f"sqlite:///{tmp_path}/state.db")
+    found.orgs.add(Org("acme", "Acme", 1.0))
+    found.apps.create(name="shop", app_id="1", org="acme", network="acme-default", now=1.0)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def tokens(store: Store, clock: Clock) -> Tokens:
+    return Tokens(store, clock, KEY)
+
+
+def refused(call: Callable[[], object]) -> bool:
+    with pytest.raises(Unauthorized):
+        call()
+    return True
+
+
+def test_a_token_is_proved_by_the_key_and_nothing_in_the_database_makes_one(
+    tokens: Tokens, store: Store, tmp_path: Path
+) -> None:
+    made, text = tokens.issue(NewToken("ci", Role.DEPLOYER, "acme"))
+    assert text.startswith(PREFIX)
+    found = tokens.authenticate(text)
+    assert (found.name, found.token_id, found.orgs, found.attenuated) == ("ci", made.id, {"acme": Role.DEPLOYER}, False)
+    signature = decode(text.removeprefix(PREFIX)).signature
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert signature not in stored
+    assert text.encode() not in stored
+    assert KEY not in stored
+    other = Tokens(store, Clock(), b"x" * 32)
+    assert refused(lambda: other.authenticate(text))
+
+
+def test_tokens_of_before_go_on(tokens: Tokens, store: Store) -> None:
+    secret = "s" * 43
+    row = Token("0123456789ab", "admin", Role.ADMIN, 1.0, None, None)
+    store.tokens.add(row, hashlib.sha256(secret.encode()).hexdigest())
+    found = tokens.authenticate(f"roost_0123456789ab_{secret}")
+    assert found.orgs is None
+    assert may(found, Action.OPERATE, CLOUD)
+    assert refused(lambda: tokens.authenticate(f"roost_0123456789ab_{'t' * 43}"))
+    assert refused(lambda: tokens.authenticate(spell(mint(KEY, b"0123456789ab"))))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "roost_", "fm2_abc", PREFIX, PREFIX + "AAAA", PREFIX + "é", "roost_000000000000_" + "a" * 43, "a" * 8000],
+)
+def test_what_is_no_token_is_refused(tokens: Tokens, text: str) -> None:
+    assert refused(lambda: tokens.authenticate(text))
+
+
+def test_a_new_macaroon_token_without_a_row_is_refused(tokens: Tokens) -> None:
+    key = tokens._key_of("ffffffffffff")
+    assert refused(lambda: tokens.authenticate(spell(mint(key, b"ffffffffffff"))))
+
+
+def test_expiry_and_revocation(tokens: Tokens, clock: Clock) -> None:
+    made, text = tokens.issue(NewToken("ci", Role.READER, "acme", lifetime=60.0))
+    clock.now += 59
+    tokens.authenticate(text)
+    clock.now += 1
+    assert refused(lambda: tokens.authenticate(text))
+    made, text = tokens.issue(NewToken("ci", Role.READER, "acme"))
+    assert made.expires_at == clock.now + 90 * 86_400
+    copy = weakened(text, ["app = shop"])
+    tokens.authenticate(copy)
+    tokens.revoke(made.id)
+    assert refused(lambda: tokens.authenticate(text))
+    assert refused(lambda: tokens.authenticate(copy))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "allowed"),
+    [
+        (["app = shop"], {Action.READ, Action.WRITE, Action.EXEC}),
+        (["app = blog"], set()),
+        (["org = acme"], {Action.READ, Action.WRITE, Action.EXEC}),
+        (["org = other"], set()),
+        (["action = read"], {Action.READ}),
+        (["action = read,exec", "action = exec"], {Action.EXEC}),
+        (["action = operate"], set()),
+        (["machine = 00000000000001", "action = exec"], {Action.EXEC}),
+        (["machine = 00000000000002"], set()),
+        (["machine = 00000000000001", "machine = 00000000000002"], set()),
+        (["ip = 192.0.2.0/24"], {Action.READ, Action.WRITE, Action.EXEC}),
+        (["ip = 192.0.2.0/24", "ip = 198.51.100.0/24"], set()),
+        (["time < 1000001"], {Action.READ, Action.WRITE, Action.EXEC}),
+    ],
+)
+@pytest.mark.parametrize("of_cloud", [False, True])
+def test_a_weaker_copy_may_less(tokens: Tokens, conditions: list[str], allowed: set[Action], of_cloud: bool) -> None:
+    _, text = tokens.issue(NewToken("x", Role.DEPLOYER, "" if of_cloud else "acme"))
+    found = tokens.authenticate(weakened(text, conditions))
+    assert found.limited
+    assert {action for action in Action if may(found, action, SHOP, "192.0.2.9")} == allowed
+    assert not may(found, Action.MANAGE, SHOP, "192.0.2.9")
+
+
+def test_a_cloud_admin_narrowed_to_an_org_is_not_the_operator(tokens: Tokens) -> None:
+    found = tokens.authenticate(weakened(tokens.create("admin"), ["org = acme"]))
+    assert may(found, Action.WRITE, SHOP)
+    assert not may(found, Action.OPERATE, CLOUD)
+    assert not may(found, Action.WRITE, Target(Scope.APP, "other", "theirs"))
+
+
+def test_conditions_that_are_over_or_unknown_void_the_copy(tokens: Tokens) -> None:
+    _, text = tokens.issue(NewToken("x", Role.DEPLOYER, "acme"))
+    assert refused(lambda: tokens.authenticate(weakened(text, ["time < 1000000"])))
+    macaroon = attenuated(decode(text.removeprefix(PREFIX)), b"colour = red")
+    assert refused(lambda: tokens.authenticate(PREFIX + encode(macaroon)))
+
+
+def test_a_third_party_must_have_confirmed(tokens: Tokens) -> None:
+    _, text = tokens.issue(NewToken("x", Role.DEPLOYER, "acme"))
+    shared = b"known to the third party"
+    root = with_third_party(decode(text.removeprefix(PREFIX)), shared, b"logged in?", b"https://id.example", bytes(24))
+    discharge = bound(attenuated(mint(shared, b"logged in?"), b"action = read"), root)
+    assert refused(lambda: tokens.authenticate(spell(root)))
+    assert refused(lambda: tokens.authenticate(spell(root), [text]))
+    found = tokens.authenticate(spell(root), [spell(discharge)])
+    assert {action for action in Action if may(found, action, SHOP)} == {Action.READ}
+
+
+def test_a_users_token_has_the_roles_of_now(tokens: Tokens, store: Store) -> None:
+    with pytest.raises(NotFound):
+        tokens.issue(NewToken("ann", Role.ADMIN, user="ann"))
+    store.orgs.set_member(Member("acme", "ann", Role.DEPLOYER, 1.0))
+    _, text = tokens.issue(NewToken("ann", Role.ADMIN, user="ann"))
+    assert may(tokens.authenticate(text), Action.WRITE, SHOP)
+    assert not may(tokens.authenticate(text), Action.MANAGE, SHOP)
+    store.orgs.set_member(Member("acme", "ann", Role.ADMIN, 1.0))
+    assert may(tokens.authenticate(text), Action.MANAGE, SHOP)
+    store.orgs.remove_member("acme", "ann")
+    assert not may(tokens.authenticate(text), Action.READ, SHOP)
+
+
+def test_the_root_key_is_made_once_private_and_checked(tmp_path: Path) -> None:
+    key = root_key(tmp_path / "keys")
+    assert len(key) == 32
+    assert root_key(tmp_path / "keys") == key
+    path = tmp_path / "keys" / "tokens.key"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_bytes(b"short")
+    with pytest.raises(HostFailure):
+        root_key(tmp_path / "keys")
+
+
+def test_a_forged_signature_is_refused(tokens: Tokens) -> None:
+    made, text = tokens.issue(NewToken("x", Role.READER, "acme"))
+    forged = mint(b"a guess", made.id.encode())
+    assert refused(lambda: tokens.authenticate(spell(forged)))
+    with pytest.raises(BadMacaroon):
+        decode(text.removeprefix(PREFIX)[:-8])
