@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 
 import structlog
 
@@ -21,6 +22,7 @@ log = structlog.get_logger("roost.dns")
 LOOK = 0.5  # seconds between two looks
 LONGEST_PAUSE = 30.0  # seconds before one that can't run is tried again; doubles up to this
 END_TIMEOUT = 3.0
+READY_TIMEOUT = 3.0
 
 
 async def keep_running(cloud: Cloud) -> None:
@@ -36,6 +38,13 @@ async def keep_running(cloud: Cloud) -> None:
         elif cloud.dns_ready.exists():
             pause = LOOK
         await asyncio.sleep(pause)
+
+
+async def until_ready(cloud: Cloud) -> None:
+    """Wait until it answers, but not long: a cloud without names is better than none."""
+    deadline = time.monotonic() + READY_TIMEOUT
+    while not cloud.dns_ready.exists() and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
 
 
 def _understands(cloud: Cloud) -> bool:

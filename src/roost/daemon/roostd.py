@@ -140,8 +140,9 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     if asked.is_set():
         return
     provide_tokens(control, cloud)
-    await control.start()
     names = asyncio.create_task(dns_process.keep_running(cloud))
+    await dns_process.until_ready(cloud)  # a machine that starts from here on finds its network's names
+    await control.start()
     try:
         api = create_api(control, replays=control.replays, rates=settings.rates, version=__version__)
         sockets.serve(api)

@@ -10,7 +10,9 @@ from fastapi import FastAPI
 from tests.contract.api.fake_control import ADMIN, FakeControl
 
 from roost.api.app import create_api
+from roost.api.idempotency import Idempotency
 from roost.api.limits import Limits
+from roost.api.long_calls import LongCalls
 from roost.control.contract import Control
 
 BASE = "http://127.0.0.1"
@@ -30,6 +32,21 @@ def control() -> Iterator[FakeControl]:
 @pytest.fixture
 def api(control: FakeControl) -> FastAPI:
     return create_api(control, allowed_hosts=["cloud.test"], limits=LIMITS)
+
+
+@pytest.fixture(scope="session")
+def built() -> FastAPI:
+    """An API that is made once: making one takes longer than most tests of it."""
+    return create_api(FakeControl(), allowed_hosts=["cloud.test"], limits=LIMITS)
+
+
+@pytest.fixture
+def rewired(built: FastAPI, control: FakeControl) -> FastAPI:
+    """The same API over this test's control plane, for tests that don't look at its metrics."""
+    built.state.control = control
+    built.state.long_calls = LongCalls(LIMITS)
+    built.state.idempotency = Idempotency()
+    return built
 
 
 @pytest.fixture

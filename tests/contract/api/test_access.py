@@ -67,6 +67,16 @@ WHO: dict[tuple[str, str], str] = {
     ("GET", A + "/secrets/{name}"): READER,
     ("POST", A + "/secrets/{name}"): DEPLOYER,
     ("DELETE", A + "/secrets/{name}"): DEPLOYER,
+    ("GET", A + "/certificates"): READER,
+    ("GET", A + "/certificates/{hostname}"): READER,
+    **{("POST", f"{A}/certificates/{last}"): DEPLOYER for last in ("acme", "custom", "{hostname}/check")},
+    **{("DELETE", f"{A}/certificates/{{hostname}}{last}"): DEPLOYER for last in ("", "/acme", "/custom")},
+    **{("GET", f"{A}/{noun}"): READER for noun in ("network_policies", "network_policies/{policy_id}")},
+    ("POST", A + "/network_policies"): DEPLOYER,
+    ("DELETE", A + "/network_policies/{policy_id}"): DEPLOYER,
+    ("GET", A + "/ip_assignments"): READER,
+    ("POST", A + "/ip_assignments"): DEPLOYER,
+    ("DELETE", A + "/ip_assignments/{ip}"): DEPLOYER,
     ("GET", A + "/volumes"): READER,
     ("POST", A + "/volumes"): DEPLOYER,
     ("GET", V): READER,
@@ -120,6 +130,11 @@ BODIES = {  # where the body says which org is meant
     ("POST", "/v1/apps"): b'{"name": "another", "org_slug": "acme"}',
     ("POST", "/v1/tokens"): b'{"type": "org", "org_slug": "acme"}',
 }
+
+
+@pytest.fixture
+def api(rewired: FastAPI) -> FastAPI:
+    return rewired
 
 
 @pytest.fixture

@@ -31,6 +31,11 @@ EXAMPLES = {
 }
 
 
+@pytest.fixture
+def api(rewired: FastAPI) -> FastAPI:
+    return rewired
+
+
 def published() -> list[tuple[str, str]]:
     paths = create_api(FakeControl()).openapi()["paths"]
     return [(method.upper(), path) for path, methods in paths.items() for method in methods]
@@ -159,15 +164,3 @@ async def test_unexpected_failure_tells_the_request_id_only(
     assert "internal detail" in log
     assert answer.headers["fly-request-id"] in log
     assert ADMIN["Authorization"].partition(" ")[2] not in log
-
-
-async def test_metrics(client: httpx2.AsyncClient, api: FastAPI) -> None:
-    await client.get("/v1/apps/one")
-    await client.get("/v1/apps/two")
-    await client.get("/whatever")
-    text = (await client.get("/metrics")).text
-    assert 'roost_api_requests_total{method="GET",route="/v1/apps/{app}",status="404"} 2.0' in text
-    assert 'route="unknown",status="404"} 1.0' in text
-    assert 'roost_machines{state="started"} 1.0' in text
-    assert "roost_pool_used_bytes 10.0" in text
-    assert "roost_edge_connected 1.0" in text
