@@ -16,7 +16,7 @@ from roost.control.contract import Principal
 from roost.model.audit import Called
 
 _LOOKS = ("GET", "HEAD", "OPTIONS")
-SUBJECT = "audited"  # the key in a connection's state of what a handler made: its kind and name
+SUBJECT = "audited"  # the key in a connection's state of what a handler made: kinds and names
 _LONGEST = 200  # characters of a name from a path
 
 
@@ -28,6 +28,7 @@ def called(scope: Scope, route: str, status: int, request_id: str) -> Called | N
     if principal is None or method in _LOOKS:
         return None
     subject = {key: str(value)[:_LONGEST] for key, value in scope.get("path_params", {}).items()}
+    subject |= state.get(SUBJECT, {})
     target = getattr(state.get("access"), "target", None)
     return Called(
         at=time.time(),
@@ -39,7 +40,7 @@ def called(scope: Scope, route: str, status: int, request_id: str) -> Called | N
         source=source_of(scope),
         status=status,
         request_id=request_id,
-        subject=subject | dict(state.get(SUBJECT, {})),
+        subject=subject,
         org=getattr(target, "org", "") or subject.get("slug", ""),
     )
 

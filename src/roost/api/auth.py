@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from roost.api import access, inside
+from roost.api.auditing import SUBJECT
 from roost.api.idempotency import Idempotency
 from roost.api.limits import Limits, bounded, refuse_size
 from roost.api.rates import Rates
@@ -137,4 +138,14 @@ def _access(connection: HTTPConnection) -> access.Access:
 TheControl = Annotated[Control, Depends(_control)]
 TheLimits = Annotated[Limits, Depends(_limits)]
 ThePrincipal = Annotated[Principal, Depends(_principal)]
+
+
+def _subject(connection: HTTPConnection) -> dict[str, str]:
+    """What a handler makes and the path does not name: it goes into the call's line in the audit log."""
+    made: dict[str, str] = {}
+    setattr(connection.state, SUBJECT, made)
+    return made
+
+
 TheAccess = Annotated[access.Access, Depends(_access)]
+TheSubject = Annotated[dict[str, str], Depends(_subject)]

@@ -65,6 +65,22 @@ async def test_what_was_refused_or_failed_is_a_line(
     assert (line["status"], line["result"]) == (status, result)
 
 
+async def test_what_was_made_is_named(api: FastAPI, control: FakeControl) -> None:
+    async with client(api, "the-operators-token") as http:
+        await http.post("/v1/apps", json={"name": "new", "org_slug": "acme"})
+        await http.post("/v1/orgs", json={"slug": "lab"})
+        await http.post("/v1/orgs/lab/members", json={"user": "ann", "role": "admin"})
+        made = (await http.post("/v1/tokens", json={"type": "org", "org_slug": "lab"})).json()
+        await http.delete(f"/v1/tokens/{made['id']}")
+    revoked, token, member, org, app = await lines(api, "the-operators-token")
+    assert (app["subject"], app["app"], app["org_slug"]) == ({"app": "new", "slug": "acme"}, "new", "acme")
+    assert (org["subject"], org["org_slug"]) == ({"slug": "lab"}, "lab")
+    assert member["subject"] == {"slug": "lab", "user": "ann", "role": "admin"}
+    assert (token["subject"], token["org_slug"]) == ({"slug": "lab", "token_id": made["id"]}, "lab")
+    assert (revoked["subject"], revoked["org_slug"]) == ({"token_id": made["id"], "slug": "lab"}, "lab")
+    assert made["token"] not in repr(control.audit.entries)
+
+
 async def test_who_has_no_token_leaves_no_line(api: FastAPI, control: FakeControl) -> None:
     for token in ("", "unknown"):
         async with client(api, token) as http:

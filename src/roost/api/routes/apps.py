@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from roost.api.auth import GuardedRoute, TheAccess, TheControl, documented
+from roost.api.auth import GuardedRoute, TheAccess, TheControl, TheSubject, documented
 from roost.api.bodies import NewApp
 from roost.api.long_calls import TheLongCalls
 from roost.api.reading import AppName
@@ -33,9 +33,10 @@ def list_apps(control: TheControl, access: TheAccess, org_slug: str | None = Non
 
 
 @router.post("", status_code=201)
-def create_app(body: NewApp, control: TheControl, access: TheAccess) -> dict[str, Any]:
+def create_app(body: NewApp, control: TheControl, access: TheAccess, subject: TheSubject) -> dict[str, Any]:
     """Make an app."""
     name = check_app_name(body.chosen_name())
+    subject |= {"app": name, "slug": body.org_slug}
     access.require(Action.WRITE, Target(Scope.APP, body.org_slug, name))
     return app_to_json(control.apps.create(name, body.org_slug, body.network), 0)
 

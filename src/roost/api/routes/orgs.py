@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
-from roost.api.auth import GuardedRoute, TheAccess, TheControl, documented
+from roost.api.auth import GuardedRoute, TheAccess, TheControl, TheSubject, documented
 from roost.api.identity_bodies import NewMember, NewOrg
 from roost.api.identity_shapes import member_to_json, org_to_json
 from roost.model.identity import Role, check_org
@@ -31,9 +31,10 @@ def list_orgs(control: TheControl, access: TheAccess) -> dict[str, Any]:
 
 
 @router.post("", status_code=201)
-def create_org(body: NewOrg, control: TheControl) -> dict[str, Any]:
+def create_org(body: NewOrg, control: TheControl, subject: TheSubject) -> dict[str, Any]:
     """Make an org."""
-    return org_to_json(control.orgs.create(check_org(body.chosen_slug()), body.name), apps=0)
+    subject["slug"] = check_org(body.chosen_slug())
+    return org_to_json(control.orgs.create(subject["slug"], body.name), apps=0)
 
 
 @router.get("/{slug}")
@@ -57,8 +58,9 @@ def list_members(slug: Slug, control: TheControl) -> dict[str, Any]:
 
 
 @router.post("/{slug}/members", status_code=201)
-def set_member(slug: Slug, body: NewMember, control: TheControl) -> dict[str, Any]:
+def set_member(slug: Slug, body: NewMember, control: TheControl, subject: TheSubject) -> dict[str, Any]:
     """Add a member, or change its role."""
+    subject |= {"user": body.user, "role": body.role}
     return member_to_json(control.orgs.set_member(slug, body.user, Role(body.role)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from roost.api.access import Access
-from roost.api.auth import GuardedRoute, TheAccess, TheControl, documented
+from roost.api.auth import GuardedRoute, TheAccess, TheControl, TheSubject, documented
 from roost.api.identity_bodies import NewDeployToken, TokenWanted, lifetime
 from roost.api.identity_shapes import token_to_json
 from roost.api.reading import AppName
@@ -50,11 +50,13 @@ def list_tokens(control: TheControl, access: TheAccess, org_slug: str = "") -> d
 
 
 @router.post("/tokens", status_code=201)
-def create_token(body: TokenWanted, control: TheControl, access: TheAccess) -> dict[str, Any]:
+def create_token(body: TokenWanted, control: TheControl, access: TheAccess, subject: TheSubject) -> dict[str, Any]:
     """Make a token. The answer has it in `token`, this once."""
     wanted = body.wanted()
     access.require(Action.MANAGE, Target(Scope.ORG, wanted.org) if wanted.org else CLOUD)
+    subject |= {"slug": wanted.org} if wanted.org else {}
     made, text = _issue(control, access, wanted)
+    subject["token_id"] = made.id
     return token_to_json(made) | {"token": text}
 
 
@@ -65,9 +67,11 @@ def get_token(token_id: str, control: TheControl) -> dict[str, Any]:
 
 
 @router.delete("/tokens/{token_id}")
-def revoke_token(token_id: str, control: TheControl) -> dict[str, Any]:
+def revoke_token(token_id: str, control: TheControl, subject: TheSubject) -> dict[str, Any]:
     """Revoke a token, and with it all that were made from it by attenuation."""
-    return token_to_json(control.tokens.revoke(_shown(control, token_id).id))
+    token = _shown(control, token_id)
+    subject |= {"slug": token.org} if token.org else {}
+    return token_to_json(control.tokens.revoke(token.id))
 
 
 @router.post("/apps/{app}/deploy_token", status_code=201)
