@@ -133,7 +133,6 @@ CERTIFICATES = (
     Step(
         "roost certs import shop.example.com --fullchain chain.pem --private-key key.pem -a shop", shows="ecdsa until"
     ),
-    Step("roost certs import shop.example.com", where="shop", code=2),
     Step("roost certs show shop.example.com -a shop", shows="imported"),
     Step("roost certs show shop.example.com -a shop --json", shows='"custom"'),
     Step("roost certs list -a shop", shows="shop.example.com"),
