@@ -12,17 +12,20 @@ import re
 import httpx2
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIWebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from tests.contract.api.fake_control import FakeControl
 from tests.contract.api.fake_orgs import ORG
 from tests.contract.api.test_every_route import GUARDED, example
+
+from roost.api.app import _ROUTES
 
 READER, DEPLOYER, ADMIN, OPERATOR, NOBODY, CLOUD_READER = "reader", "deployer", "admin", "operator", "nobody", "cloud"
 A = "/v1/apps/{app}"
 M = A + "/machines/{machine_id}"
 V = A + "/volumes/{volume_id}"
 O = "/v1/orgs/{slug}"  # noqa: E741
-CONSOLE = ("GET", M + "/console")  # a WebSocket
+WEBSOCKETS = ("GET", M + "/console"), ("GET", M + "/proxy")
 
 WHO: dict[tuple[str, str], str] = {
     ("GET", "/metrics"): CLOUD_READER,
@@ -99,7 +102,7 @@ WHO: dict[tuple[str, str], str] = {
     ("PATCH", M + "/metadata"): DEPLOYER,
     ("DELETE", M + "/metadata/{key}"): DEPLOYER,
     ("PUT", M + "/memory"): DEPLOYER,
-    CONSOLE: DEPLOYER,
+    **dict.fromkeys(WEBSOCKETS, DEPLOYER),
     ("POST", "/v1/sources"): DEPLOYER,
     ("POST", "/v1/sources/{source_id}/plan"): DEPLOYER,
     ("GET", "/v1/operations"): READER,
@@ -158,7 +161,7 @@ def path_of(control: FakeControl, path: str) -> str:
 
 
 async def ask(api: FastAPI, control: FakeControl, method: str, path: str, token: str) -> int:
-    if path.endswith("/console"):
+    if path.endswith(("/console", "/proxy")):
         return console(api, path_of(control, path), token)
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     transport = httpx2.ASGITransport(app=api)
@@ -177,7 +180,8 @@ def console(api: FastAPI, path: str, token: str) -> int:
 
 
 def test_every_route_has_a_row() -> None:
-    routes = {*GUARDED, CONSOLE}
+    routes_of = [route for module in _ROUTES for route in module.router.routes]
+    routes = {*GUARDED, *(("GET", route.path) for route in routes_of if isinstance(route, APIWebSocketRoute))}
     assert not routes - set(WHO), "a new route: say in WHO who may call it, and see roost.api.access"
     assert not set(WHO) - routes, "a row for a route that there is not"
 
@@ -234,7 +238,7 @@ async def test_with_a_token_for_exec(api: FastAPI, control: FakeControl, method:
     if not path.startswith(A):
         return
     status = await ask(api, control, method, path, "the-exec-token")
-    allowed = path.startswith(M) and (method == "GET" or path == M + "/exec")
+    allowed = path.startswith(M) and (path == M + "/exec" or (method == "GET" and path != M + "/proxy"))
     assert (status != 403) is allowed
     other = path.replace("{machine_id}", "00000000000002")
     assert await ask(api, control, method, other, "the-exec-token") == (403 if other != path or not allowed else status)
