@@ -6,7 +6,8 @@ JSON objects, typed as in `roost.sdk.shapes`; failures are the classes of `roost
 catches `NotFound`, not a status code.
 """
 
+from roost.model.token_text import weakened as attenuate
 from roost.sdk.client import AsyncClient, Client
 from roost.sdk.errors import Unreachable
 
-__all__ = ["AsyncClient", "Client", "Unreachable"]
+__all__ = ["AsyncClient", "Client", "Unreachable", "attenuate"]

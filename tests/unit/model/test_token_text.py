@@ -34,3 +34,12 @@ def test_other_tokens_are_refused_without_repeating_them(token: str) -> None:
     with pytest.raises(BadInput) as caught:
         weakened(token, ["app = a"])
     assert "secret" not in caught.value.message
+
+
+def test_the_sdk_has_it_as_documented() -> None:
+    from roost.sdk import attenuate
+
+    assert conditions_of(read(attenuate(spell(mint(KEY, b"id")), ["app = shop", "action = read"]))) == [
+        "app = shop",
+        "action = read",
+    ]
