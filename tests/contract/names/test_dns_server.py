@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 
@@ -28,9 +29,13 @@ def look_up(asker: str, name: str) -> Records | None:
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free for UDP and TCP."""
+    while True:
+        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            stream.bind(("127.0.0.1", 0))
+            with contextlib.suppress(OSError):
+                datagrams.bind(stream.getsockname())
+                return int(stream.getsockname()[1])
 
 
 @pytest.fixture

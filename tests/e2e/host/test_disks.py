@@ -161,7 +161,7 @@ def test_a_spare_disk_is_given_once_and_then_made_again(disks: tuple[Disks, Clou
         wait_for(lambda: spares.ready == 1)
     finally:
         spares.close()
-    wait_for(lambda: not [path for path in loop.attached() if path.parent.name == "spares"])
+    wait_for(lambda: not [path for path in loop.attached() if path.is_relative_to(cloud.pool / "spares")])
     assert not list((cloud.pool / "spares").glob("*.img"))
 
 
