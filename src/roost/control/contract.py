@@ -50,9 +50,6 @@ __all__ = [
     "Updates",
 ]
 
-ADMIN = "admin"  # may do everything
-READER = "reader"  # may look, and change nothing
-
 
 @dataclass(frozen=True, slots=True)
 class KeyRotation:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from roost.control.contract import ADMIN, Principal
+from roost.control.contract import Principal
 from roost.control.key_ring import write_private
 from roost.model.conditions import Limits, read_conditions
 from roost.model.errors import BadInput, HostFailure, NotFound, Unauthorized
@@ -57,7 +57,7 @@ class Tokens:
         self._root_key = root_key
         self._now = now
 
-    def create(self, name: str, role: str = ADMIN) -> str:
+    def create(self, name: str, role: str = Role.ADMIN) -> str:
         """Make a token of the whole cloud that never expires, and return its only copy."""
         return self.issue(NewToken(name, Role(role), lifetime=None))[1]
 
