@@ -91,14 +91,14 @@ def test_nothing_of_a_command_stays(site: Site, machine: MachineSpec):
 
 def test_ctrl_c_on_a_console_ends_the_command_and_not_the_shell(site: Site, machine: MachineSpec):
     console = site.host.console(machine.id, ("bash", "--norc"), rows=24, columns=80)
-    os.write(console.fileno(), b"sh -c 'echo be\"\"gun; sleep 30'\n")
+    # Not `sh`: dash drops a signal that comes while it starts a program (onsig returns at once while a vfork is under
+    # way, and its child, not yet executed, drops it the same way). On a bare terminal, without a machine, one Ctrl-C of
+    # four right after its `echo` is lost so; with bash none is.
+    os.write(console.fileno(), b"bash --norc -c 'echo be\"\"gun; sleep 30; true'\n")
     read_until(console, b"begun")  # it is in the foreground now
-    seen, deadline = b"", time.monotonic() + 10
-    while b"# " not in seen.partition(b"^C")[2]:  # what is typed before the prompt is back, the shell may throw away
-        assert time.monotonic() < deadline, seen
-        os.write(console.fileno(), b"\x03")  # pressed again while nothing happens, as one does
-        while select.select([console.fileno()], [], [], 0.5)[0]:
-            seen += os.read(console.fileno(), 4096)
+    os.write(console.fileno(), b"\x03")
+    seen = read_until(console, b"# ")  # what is typed before the prompt is back, the shell may throw away
+    assert b"^C" in seen
     os.write(console.fileno(), b"exit 9\n")
     began = time.monotonic()
     while select.select([console.fileno()], [], [], 10)[0]:
