@@ -23,6 +23,7 @@ LOOK = 0.5  # seconds between two looks
 LONGEST_PAUSE = 30.0  # seconds before one that can't run is tried again; doubles up to this
 END_TIMEOUT = 3.0
 READY_TIMEOUT = 3.0
+FORM = 2  # of the process; a change of it replaces one that an older Roost started
 
 
 async def keep_running(cloud: Cloud) -> None:
@@ -47,9 +48,14 @@ async def until_ready(cloud: Cloud) -> None:
         await asyncio.sleep(0.02)
 
 
+def ready_text() -> str:
+    """Return what the file says that tells of a ready DNS server: the schema it understands, and its own form."""
+    return f"{newest_revision()} {FORM}"
+
+
 def _understands(cloud: Cloud) -> bool:
     try:
-        return cloud.dns_ready.read_text() == newest_revision()
+        return cloud.dns_ready.read_text() == ready_text()
     except OSError:
         return False
 

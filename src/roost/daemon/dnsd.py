@@ -1,7 +1,8 @@
-"""The DNS server of a cloud's private networks, a process of its own: it answers also while roostd is away.
+"""The DNS server of a cloud's private networks, two processes of their own: they answer also while roostd is away.
 
-It reads the database and nothing else; what it answers is what is written there now. State: the file that says it
-is ready, which names the schema it understands, and goes with it. `dns_process` keeps one running.
+One talks to machines and to resolvers, as a user of its own without any right; the other, root, reads the database and
+nothing else, and answers the first: what is written there now. State: the file that says they are ready, which goes
+with them. Invariant: either ends with the other. `dns_process` keeps them running.
 """
 
 from __future__ import annotations
@@ -9,22 +10,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+import dns.rdata
 
 from roost.daemon.cloud_file import load_cloud
-from roost.host.dns_server import DnsServer, Records
+from roost.daemon.dns_link import LONGEST_ANSWER, READY, Questions, answer_all
+from roost.daemon.dns_process import ready_text
+from roost.host.dns_server import DnsServer, Records, bound
 from roost.host.network_resolvers import resolvers
+from roost.host.privileges import give_up
 from roost.model.app import App, private_network
 from roost.model.cloud import Cloud
 from roost.model.machine import Machine
 from roost.plan.addresses import slot_of
 from roost.plan.internal_names import TEXTS, Asked, Question, listed, text, understand
-from roost.store.database import newest_revision
 from roost.store.store import Store
 
+USER = 61991  # in the range that Linux systems leave to services without an account; Envoy's is the one before
+ADDRESS_SPACE = 512 << 20
+OPEN_FILES = 4096
 _HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 
 
@@ -64,22 +75,72 @@ class Names:
         return [machine for app in apps for machine in self._store.machines.list(app.name)]
 
 
-async def serve(cloud: Cloud, store: Store) -> None:
-    """Answer until SIGTERM. Raises OSError when the addresses can't be had."""
-    asked = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    server = DnsServer(
-        Names(cloud, store).look_up, resolvers, lambda problem: print(problem, file=sys.stderr, flush=True)
-    )
+class _Ended(Exception):
+    """Somebody wants this process to end."""
+
+
+def serve(cloud: Cloud) -> None:
+    """Answer until SIGTERM, or until the half that strangers talk to ends. Raises OSError: no addresses to be had."""
     addresses = [str(cloud.dns_ipv4), *([str(cloud.dns_ipv6)] if _HAS_IPV6 else [])]
-    await server.listen(addresses)
-    cloud.dns_ready.write_text(newest_revision())
+    sockets = bound(addresses)
+    ours, theirs = socket.socketpair()
+    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]  # now: later no files can be read
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        _serve_strangers(sockets, theirs, parent)
+    theirs.close()
+    for one in sockets:
+        one.close()
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
     try:
-        await asked.wait()
+        with contextlib.suppress(_Ended):
+            _read_for(cloud, ours)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            cloud.dns_ready.unlink()
+        cloud.dns_ready.unlink(missing_ok=True)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise _Ended
+
+
+def _read_for(cloud: Cloud, connection: socket.socket) -> None:
+    """Read the database for the other half."""
+    store = Store(cloud.database_url)
+    try:
+        with connection.makefile("rwb") as stream:
+            if stream.readline(len(READY)) != READY:
+                raise OSError("the half that listens did not come up")
+            cloud.dns_ready.write_text(ready_text())
+            answer_all(stream, Names(cloud, store).look_up)
+    finally:
+        store.close()
+
+
+def _serve_strangers(sockets: Sequence[socket.socket], connection: socket.socket, parent: int) -> NoReturn:
+    """Be the half that strangers talk to: it has the sockets and the connection, and may do nothing."""
+    code = 1
+    try:
+        give_up(USER, parent=parent, memory=ADDRESS_SPACE, files=OPEN_FILES)
+        asyncio.run(_converse(sockets, connection))
+        code = 0
+    except BaseException as error:
+        print(f"the DNS server ends: {error!r}", file=sys.stderr)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+async def _converse(sockets: Sequence[socket.socket], connection: socket.socket) -> None:
+    reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LONGEST_ANSWER)
+    questions = Questions(reader, writer)
+    server = DnsServer(questions.look_up, resolvers, lambda problem: print(problem, file=sys.stderr, flush=True))
+    await server.listen(sockets)
+    await questions.run()
 
 
 def main() -> int:
@@ -87,14 +148,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="roost-dns", description="The DNS of Roost's private networks.")
     parser.add_argument("--home", type=Path, required=True)
     cloud = load_cloud(parser.parse_args().home)
-    store = Store(cloud.database_url)
     try:
-        asyncio.run(serve(cloud, store))
+        serve(cloud)
     except OSError as error:
-        print(f"the DNS server can't listen: {error}", file=sys.stderr)
+        print(f"the DNS server can't go on: {error}", file=sys.stderr)
         return 1
-    finally:
-        store.close()
     return 0
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -44,8 +45,30 @@ class Records:
     text: str | None = None
 
 
-Lookup = Callable[[str, str], Records | None]  # asker's address, name -> records; may block, raises nothing
+Lookup = Callable[[str, str], Awaitable[Records | None]]  # asker's address, name -> records
 OURS = dns.name.from_text("internal.")
+
+
+def bound(addresses: Sequence[str], port: int = 53) -> list[socket.socket]:
+    """Return sockets for UDP and TCP on all addresses; raises OSError when one can't be had."""
+    sockets: list[socket.socket] = []
+    try:
+        for address in addresses:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                one = socket.socket(family, kind)
+                sockets.append(one)
+                one.setblocking(False)
+                if family == socket.AF_INET6:
+                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if kind == socket.SOCK_STREAM:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                one.bind((address, port))
+    except OSError:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
 
 
 class DnsServer:
@@ -58,12 +81,14 @@ class DnsServer:
         self._busy: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def listen(self, addresses: Sequence[str], port: int = 53) -> None:
-        """Listen by UDP and TCP on all addresses; raises OSError when one can't be had."""
+    async def listen(self, sockets: Sequence[socket.socket]) -> None:
+        """Answer on sockets that `bound` gave."""
         loop = asyncio.get_running_loop()
-        for address in addresses:
-            await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(address, port))
-            await asyncio.start_server(self._connection, address, port, limit=LARGEST_QUESTION + 2)
+        for one in sockets:
+            if one.type == socket.SOCK_DGRAM:
+                await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=one)
+            else:
+                await asyncio.start_server(self._connection, sock=one, limit=LARGEST_QUESTION + 2)
 
     def spawn(self, asker: str, work: Coroutine[Any, Any, None]) -> None:
         """Carry work out for an asker, unless it has too much under way: then it is dropped, as a full network does."""
@@ -118,7 +143,7 @@ class DnsServer:
         return await self._theirs(query)
 
     async def _ours(self, asker: str, query: dns.message.Message, question: dns.rrset.RRset) -> dns.message.Message:
-        records = await asyncio.to_thread(self._lookup, asker, question.name.to_text())
+        records = await self._lookup(asker, question.name.to_text())
         response = dns.message.make_response(query, recursion_available=True)
         response.flags |= dns.flags.AA
         if records is None:

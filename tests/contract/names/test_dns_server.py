@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roost.host.dns_server import DnsServer, Records
+from roost.host.dns_server import DnsServer, Records, bound
 
 MANY = Records(tuple(f"10.0.{n // 250}.{n % 250}" for n in range(300)), ("fdaa::1",), None)
 ZONE = {"shop.internal.": MANY, "vms.shop.internal.": Records(text="x" * 600), "empty.internal.": Records()}
 
 
-def look_up(asker: str, name: str) -> Records | None:
+async def look_up(asker: str, name: str) -> Records | None:
     if name == "broken.internal.":
         raise RuntimeError("a defect")
     return ZONE.get(name) if asker == "127.0.0.1" else None
@@ -42,7 +42,7 @@ def free_port() -> int:
 async def port() -> AsyncIterator[int]:
     number = free_port()
     server = DnsServer(look_up, lambda: ["127.0.0.1"], lambda _problem: None)  # upstream: nobody listens on its port 53
-    await server.listen(["127.0.0.1"], number)
+    await server.listen(bound(["127.0.0.1"], number))
     yield number
 
 

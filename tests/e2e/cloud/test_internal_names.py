@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from tests.e2e.cloud.conftest import RunningCloud, wait_until
 
 from roost.daemon import pid_file
+from roost.daemon.dnsd import ADDRESS_SPACE, USER
 
 ASK = """
 import socket, sys
@@ -93,11 +96,35 @@ def test_names_of_the_own_network(cloud: RunningCloud, apps: tuple[str, str, str
     os.kill(cloud.roostd_pid, signal.SIGKILL)
     cloud.roost("up", "--home", cloud.home)
     assert pid_file.read(dns_pid(cloud)) == pid
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: pid_file.read(dns_pid(cloud)) not in (None, pid), "another DNS server runs")
-    wait_until(
-        lambda: sorted(look_up(cloud, asking, front, f"{back}.internal").split()) == both, "names are answered again"
-    )
+    for choose in (lambda dns: dns, half_for_strangers):
+        pid = wait_until(lambda: pid_file.read(dns_pid(cloud)), "a DNS server runs")
+        victim = choose(pid)
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda old=pid: pid_file.read(dns_pid(cloud)) not in (None, old), "another DNS server runs")
+        wait_until(
+            lambda: sorted(look_up(cloud, asking, front, f"{back}.internal").split()) == both, "names are answered"
+        )
+
+
+def test_who_talks_to_strangers_may_do_nothing(cloud: RunningCloud) -> None:
+    pid = wait_until(lambda: pid_file.read(dns_pid(cloud)), "the DNS server runs")
+    stranger = half_for_strangers(pid)
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{stranger}/status").read_text().splitlines())
+    assert set(status["Uid"].split() + status["Gid"].split()) == {str(USER)} and not status["Groups"].strip()
+    assert not any(int(status[kind], 16) for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
+    assert status["NoNewPrivs"] == "1" and status["Threads"] == "1"
+    limits = Path(f"/proc/{stranger}/limits").read_text()
+    for name, limit in (("address space", ADDRESS_SPACE), ("processes", 0), ("core file size", 0)):
+        assert re.search(rf"^Max {name} +{limit} +{limit} ", limits, re.MULTILINE), limits
+    assert int(status["VmPeak"].split()[0]) << 10 < ADDRESS_SPACE // 2, "it is far from its limit"
+    opened = {str(link.readlink()) for link in Path(f"/proc/{stranger}/fd").iterdir()}
+    assert not [name for name in opened if "state.db" in name], opened
+    asked = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "cat", str(cloud.home / "state.db")]
+    assert subprocess.run(asked, capture_output=True, check=False).returncode, "it can't read the database"
+
+
+def half_for_strangers(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
 
 
 def cloud_id(cloud: RunningCloud) -> str:
