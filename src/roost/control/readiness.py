@@ -17,6 +17,7 @@ from roost.control.contract import CheckStatus
 from roost.control.core import Core
 from roost.edge.contract import Refusal
 from roost.host.health import HealthState, HealthStatus, check, listens_on_loopback_only, wait_port
+from roost.model.edge_errors import exit_code
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import Check
 from roost.plan.checks import aside, checks_of
@@ -207,7 +208,11 @@ class Readiness:
 def _exited(machine: Machine) -> Refusal:
     how = machine.last_exit.describe() if machine.last_exit else "could not be started"
     return Refusal(
-        502, "app", "app_exited", f"{machine.app} {how}.", f"See its last words: roost logs -a {machine.app}"
+        502,
+        "app",
+        exit_code(machine.last_exit),
+        f"{machine.app} {how}.",
+        f"See its last words: roost logs -a {machine.app}",
     )
 
 

@@ -21,6 +21,7 @@ from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
 from roost.edge.head import END, MAX_HEAD, BadHead, Head, parse_head
 from roost.edge.pages import Page, negotiate, reason
 from roost.edge.replies import MARK
+from roost.model.edge_errors import edge_error
 
 HEAD_TIMEOUT = 10.0
 CONNECT_TIMEOUT = 5.0
@@ -216,6 +217,8 @@ async def _refuse(head: Head, refusal: Refusal, reader: asyncio.StreamReader, wr
         f"Roost-Error: {refusal.code}",
         f"Roost-Fault: {refusal.fault}",
     ]
+    if fly := edge_error(refusal.code).fly:
+        lines.append(f"Fly-Error: {fly}")
     if refusal.status == 503:
         lines.append("Retry-After: 2")
     text = "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines)

@@ -10,20 +10,18 @@ from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
 
+from roost.model.edge_errors import blame
+
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 1.5rem;color:#1c2430;"
     "background:#fbfaf7}h1{font-size:1.35rem;margin:0 0 .75rem}p{margin:.5rem 0}small{color:#6b7280}"
     "@media(prefers-color-scheme:dark){body{color:#e6e6e3;background:#16181d}}"
 )
-_BLAME = {
-    "app": "The app, not the cloud, caused this.",
-    "cloud": "The cloud, not the app, caused this.",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page says. `fault` is app, cloud or none; `code` a machine-readable class."""
+    """What a page says. `fault` is app, cloud, client or none; `code` a machine-readable class."""
 
     status: int
     fault: str
@@ -43,7 +41,7 @@ def reason(status: int) -> str:
 def html_page(page: Page) -> str:
     """Return a small page for a browser."""
     title = f"{page.status} {reason(page.status)}"
-    lines = [page.hint, _BLAME.get(page.fault, "")]
+    lines = [page.hint, blame(page.fault)]
     body = "".join(f"<p>{escape(line)}</p>" for line in lines if line)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -60,7 +58,7 @@ def json_page(page: Page) -> str:
 
 def text_page(page: Page) -> str:
     """Return a few lines of plain text."""
-    lines = [f"{page.status} {reason(page.status)}: {page.message}", page.hint, _BLAME.get(page.fault, ""), page.code]
+    lines = [f"{page.status} {reason(page.status)}: {page.message}", page.hint, blame(page.fault), page.code]
     return "\n".join(line for line in lines if line) + "\n"
 
 

@@ -20,6 +20,7 @@ from envoy.data.accesslog.v3.accesslog_pb2 import (  # type: ignore[import-untyp
     DownstreamStart,
     HTTPAccessLogEntry,
 )
+from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.network.http_connection_manager.v3 import (  # type: ignore[import-untyped]

@@ -1,105 +1,163 @@
-"""What Envoy answers by itself when a request can't reach the app or the activator. Pure.
+"""What Envoy answers by itself when a request can't reach the app or the activator, and what its flags mean. Pure.
 
-Whose fault it is shows in `Roost-Fault` (app, cloud, client) and why in `Roost-Error`. A request on
-its way to the activator carries the header `roost-activator`: when that fails, `roostd` is down.
+Whose fault it is shows in `Roost-Fault` and why in `Roost-Error`, both by the table `model.edge_errors`; `Fly-Error`
+has Fly's word for the same, where there is one. A request on its way to the activator carries the header
+`roost-activator`: when that fails, `roostd` is down. The access log is read with the same rules (`code_of`), so
+what the client was told and what the developer reads is one thing. Invariant: each flag of Envoy's has a class.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from roost.edge.pages import Page, html_page, json_page, text_page
+from roost.model.edge_errors import EDGE_ERRORS, EdgeError
 
 MARK = "roost-activator"  # request header that the default virtual host sets
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """One class of failure: when Envoy's response flags are among `flags`."""
+class Rule:
+    """Gives the class `code` to answers with one of `flags`, and, if there is one, a status among `statuses`.
 
-    flags: tuple[str, ...]
-    status: int
-    fault: str
+    `detail` must be in Envoy's words on the failed connection.
+    """
+
     code: str
-    message: str
-    hint: str
+    flags: tuple[str, ...] = ()
+    statuses: tuple[int, ...] = ()
+    detail: str = ""
     to_activator: bool = False
-    retry_after: int = 0
 
 
-REPLIES = (
-    Reply(
-        ("UF", "UH", "UC", "UO", "URX", "LR", "NC"), 503, "cloud", "control_plane_restarting",
-        "The control plane of this cloud is restarting.",
-        "Apps that are awake keep serving; this one is asleep or unknown and can be looked up in a moment. Try again.",
-        to_activator=True, retry_after=2,
-    ),
-    Reply(
-        ("UF",), 502, "app", "app_not_listening",
-        "The app does not accept connections on its port.",
-        "It may have crashed, or listen on another port or on 127.0.0.1 only: it must listen on 0.0.0.0 and the "
-        "internal_port of its service. `roost logs` shows what it said.",
-    ),
-    Reply(
-        ("UO",), 503, "app", "app_at_hard_limit",
-        "The app is handling as many requests as its hard_limit allows.",
-        "Try again, or raise the limit or the number of machines.", retry_after=1,
-    ),
-    Reply(
-        ("UC", "UPE", "LR", "UR"), 502, "app", "app_closed_connection",
-        "The app closed the connection before it had answered.",
-        "It may have crashed or restarted in the middle of the request. `roost logs` shows what it said.",
-    ),
-    Reply(
-        ("UH", "NC"), 503, "cloud", "no_machine",
-        "The app has no machine that can answer right now.",
-        "Its machines are being changed. Try again.", retry_after=1,
-    ),
-    Reply(
-        ("SI", "UT", "DT"), 504, "app", "app_silent",
-        "The app was silent for longer than the idle_timeout of its service.",
-        "`roost logs` shows what it said.",
-    ),
-    Reply(
-        ("OM",), 503, "cloud", "edge_overloaded", "The edge has no room for more requests.", "Try again.", retry_after=2
-    ),
-)  # fmt: skip
+RULES = (  # the first that fits holds
+    Rule("control_plane_restarting", ("UF", "UH", "UC", "UO", "URX", "LR", "NC", "UPE", "UR"), to_activator=True),
+    Rule("app_at_hard_limit", ("UO",)),
+    Rule("app_not_accepting", ("UF",), detail="timeout"),
+    Rule("app_not_listening", ("UF",)),
+    Rule("app_invalid_answer", ("UPE",)),
+    Rule("app_closed_connection", ("UC", "LR", "UR", "URX")),
+    Rule("no_machine", ("UH", "NC", "LH")),
+    Rule("app_silent", ("SI", "UT", "DT", "UMSDR")),
+    Rule("edge_overloaded", ("OM", "DO", "UDO")),
+    Rule("rate_limited", ("RL",)),
+    Rule("no_route", ("NR",)),
+    Rule("headers_too_large", ("DPE",), (431,)),
+    Rule("bad_request", ("DPE", "IH")),
+    Rule("edge_failed", ("NFCF", "RFCF", "DF", "DI", "FI", "UAEX", "RLSE")),
+    Rule("bad_request", statuses=(400,)),
+    Rule("upgrade_refused", statuses=(403,)),
+    Rule("no_route", statuses=(404,)),
+    Rule("client_too_slow", statuses=(408,)),
+    Rule("body_too_large", statuses=(413,)),
+    Rule("headers_too_large", statuses=(431,)),
+    Rule("edge_failed", statuses=(500,)),
+)
+DIRECT = "direct_response"  # Envoy's word for the answer that a route gives by itself
+GONE = ("DC", "DR")  # the client ended it: nobody is left to be answered
+BROKE_OFF = ("UC", "UR", "URX", "LR", "UF")  # these, after an answer had begun
+
+
+def code_of(flags: Collection[str], status: int, detail: str, *, own: bool, to_activator: bool = False) -> str:
+    """Return the class of a request that ended so, "" for one that went well.
+
+    `own`: Envoy gave the answer itself; else the app did, in full or in part.
+    """
+    if any(flag in GONE for flag in flags):
+        return "client_gone"
+    if not own:
+        if "UPE" in flags:
+            return "app_invalid_answer"
+        if any(flag in BROKE_OFF for flag in flags):
+            return "app_broke_off"
+        if any(flag in ("SI", "UT", "DT", "UMSDR") for flag in flags):
+            return "app_silent"
+        return "app_answered_5xx" if status >= 500 else ""
+    if detail == DIRECT and not flags:
+        return ""
+    for rule in RULES:
+        if rule.to_activator and not to_activator:
+            continue
+        if rule.flags and not any(flag in rule.flags for flag in flags):
+            continue
+        if rule.statuses and status not in rule.statuses:
+            continue
+        if rule.detail in detail:
+            return rule.code
+    return "edge_failed" if status >= 500 else ""
 
 
 def local_reply_config() -> dict[str, Any]:
     """Return the HTTP connection manager's `local_reply_config`; the first mapper that fits wins."""
-    mappers = [mapper for reply in REPLIES for mapper in _mappers(reply)]
+    mappers = [mapper for rule in RULES for mapper in _mappers(rule)]
     bare = {"text_format_source": {"inline_string": "%RESPONSE_CODE% %LOCAL_REPLY_BODY%\n"}}
     return {"mappers": mappers, "body_format": bare}
 
 
-def _mappers(reply: Reply) -> list[dict[str, Any]]:
-    flags: dict[str, Any] = {"response_flag_filter": {"flags": list(reply.flags)}}
-    only = [flags, _header(MARK, {"present_match": True})] if reply.to_activator else [flags]
-    page = Page(reply.status, reply.fault, reply.code, reply.message, reply.hint)
-    return [
-        _mapper(reply, [*only, _accepts("text/html")], html_page(page), "text/html; charset=utf-8"),
-        _mapper(reply, [*only, _accepts("json")], json_page(page), "application/json"),
-        _mapper(reply, only, text_page(page), "text/plain; charset=utf-8"),
-    ]
+def _mappers(rule: Rule) -> Iterator[dict[str, Any]]:
+    error = EDGE_ERRORS[rule.code]
+    only: list[dict[str, Any]] = []
+    if rule.flags:
+        only.append({"response_flag_filter": {"flags": list(rule.flags)}})
+    if rule.statuses:
+        only.append(_any_of([_status(status) for status in rule.statuses]))
+    if rule.detail:
+        only.append(_expression(f"response.code_details.contains('{rule.detail}')"))
+    if not rule.flags:  # what a route answers by itself is meant so
+        only.append(_expression(f"response.code_details != '{DIRECT}'"))
+    if rule.to_activator:
+        only.append(_header(MARK, {"present_match": True}))
+    page = Page(error.status, error.fault, error.code, error.message, error.hint)
+    yield _mapper(error, [*only, _accepts("text/html")], html_page(page), "text/html; charset=utf-8")
+    yield _mapper(error, [*only, _accepts("json")], json_page(page), "application/json")
+    yield _mapper(error, only, text_page(page), "text/plain; charset=utf-8")
 
 
-def _mapper(reply: Reply, filters: list[dict[str, Any]], body: str, content_type: str) -> dict[str, Any]:
-    headers = {"roost-error": reply.code, "roost-fault": reply.fault, "cache-control": "no-store"}
-    if reply.retry_after:
-        headers["retry-after"] = str(reply.retry_after)
+def _mapper(error: EdgeError, filters: list[dict[str, Any]], body: str, content_type: str) -> dict[str, Any]:
     return {
         "filter": filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}},
-        "status_code": reply.status,
+        "status_code": error.status,
         "headers_to_add": [
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-            for key, value in headers.items()
+            for key, value in error_headers(error).items()
         ],
         "body_format_override": {
             "content_type": content_type,
             "text_format_source": {"inline_string": body.replace("%", "%%")},
         },
+    }
+
+
+def error_headers(error: EdgeError) -> dict[str, str]:
+    """Return the headers that say what an error is, for programs."""
+    headers = {"roost-error": error.code, "roost-fault": error.fault, "cache-control": "no-store"}
+    if error.fly:
+        headers["fly-error"] = error.fly
+    if error.retry_after:
+        headers["retry-after"] = str(error.retry_after)
+    return headers
+
+
+def _status(status: int) -> dict[str, Any]:
+    value = {"default_value": status, "runtime_key": f"roost.status.{status}"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+
+
+def _any_of(filters: list[dict[str, Any]]) -> dict[str, Any]:
+    return filters[0] if len(filters) == 1 else {"or_filter": {"filters": filters}}
+
+
+def _expression(text: str) -> dict[str, Any]:
+    return {
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                "expression": text,
+            },
+        }
     }
 
 

@@ -115,6 +115,6 @@ def app_virtual_host(route: Route) -> Any:
     retry.retry_back_off.max_interval.FromMilliseconds(250)
     retry.host_selection_retry_max_attempts = 3
     entry.request_headers_to_remove.append("roost-activator")
-    for header in ("roost-error", "roost-fault"):  # what they say is the edge's word, not the app's
+    for header in ("roost-error", "roost-fault", "fly-error"):  # what they say is the edge's word, not the app's
         entry.response_headers_to_remove.append(header)
     return resource(host.name, host)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from roost.model.edge_errors import exit_code
 from roost.model.machine import Machine, MachineState
 from roost.plan.idle import web_service
 
@@ -85,5 +86,7 @@ def whom_to_wake(app: str, machines: Sequence[Machine], *, release_failure: str,
         )
     if best.state is MachineState.FAILED and now - best.updated_at < RETRY_FAILED_AFTER:
         how = best.last_exit.describe() if best.last_exit else "could not be started"
-        return Refuse(502, "app", "app_exited", f"{app} {how}, again and again.", f"See why: roost logs -a {app}")
+        return Refuse(
+            502, "app", exit_code(best.last_exit), f"{app} {how}, again and again.", f"See why: roost logs -a {app}"
+        )
     return Rouse(best)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roost.edge.pages import Page, html_page, negotiate, text_page
-from roost.edge.replies import REPLIES, local_reply_config
+from roost.edge.replies import RULES, local_reply_config
 
 
 @given(st.text(), st.text())
@@ -31,9 +31,9 @@ def test_the_form_follows_the_accept_header() -> None:
 
 def test_every_reply_of_envoy_has_three_forms_and_says_whose_fault_it_is() -> None:
     mappers = local_reply_config()["mappers"]
-    assert len(mappers) == 3 * len(REPLIES)
+    assert len(mappers) == 3 * len(RULES)
     for mapper in mappers:
         headers = {item["header"]["key"]: item["header"]["value"] for item in mapper["headers_to_add"]}
-        assert headers["roost-fault"] in ("app", "cloud")
+        assert headers["roost-fault"] in ("app", "cloud", "client")
         assert headers["roost-error"]
         assert "%" not in mapper["body_format_override"]["text_format_source"]["inline_string"].replace("%%", "")

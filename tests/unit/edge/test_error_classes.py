@@ -1,0 +1,61 @@
+"""One table of error classes: each flag of Envoy's and each refusal of control's is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from envoy.data.accesslog.v3.accesslog_pb2 import ResponseFlags
+
+import roost
+from roost.edge.entries import FLAGS
+from roost.edge.replies import GONE, RULES, code_of
+from roost.model.edge_errors import EDGE_ERRORS
+
+SOURCE = Path(roost.__file__).parent
+
+
+def test_every_flag_of_envoys_has_a_short_name_and_a_class() -> None:
+    assert {field.name for field in ResponseFlags.DESCRIPTOR.fields} == set(FLAGS)
+    ruled = {flag for rule in RULES if not rule.to_activator for flag in rule.flags}
+    assert set(FLAGS.values()) - set(GONE) - ruled == set()
+    for flag in FLAGS.values():
+        assert code_of([flag], 500, "", own=True) in EDGE_ERRORS
+
+
+def test_every_refusal_in_the_source_is_in_the_table() -> None:
+    words = r'\b[45]0\d,\s*"(?:app|cloud|none|client)",\s*"([a-z_]+)"'
+    found = {code for path in SOURCE.rglob("*.py") for code in re.findall(words, path.read_text())}
+    assert {"no_such_app", "wake_failed", "too_many_waiting", "app_not_listening"} <= found
+    assert found - set(EDGE_ERRORS) == set()
+
+
+def test_the_table_is_whole() -> None:
+    for code, error in EDGE_ERRORS.items():
+        assert re.fullmatch("[a-z0-9_]+", code)
+        assert error.fault in ("app", "cloud", "client", "none")
+        assert re.fullmatch("(P[PUCTMAERL][0-9]{2})?", error.fly)
+        assert error.message.endswith(".")
+        assert (error.status == 503) <= (error.retry_after > 0 or error.fault == "app")
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "detail", "own", "to_activator", "code"),
+    [
+        (["URX", "UF"], 503, "remote_connection_failure|delayed_connect_error", True, False, "app_not_listening"),
+        (["UF"], 503, "connection_timeout", True, False, "app_not_accepting"),
+        (["UF"], 503, "", True, True, "control_plane_restarting"),
+        (["UC"], 200, "", False, False, "app_broke_off"),
+        (["UPE"], 200, "", False, False, "app_invalid_answer"),
+        (["SI"], 200, "", False, False, "app_silent"),
+        (["DC"], 0, "", True, False, "client_gone"),
+        ([], 500, "via_upstream", False, False, "app_answered_5xx"),
+        ([], 404, "via_upstream", False, False, ""),
+        ([], 503, "direct_response", True, False, ""),
+        ([], 431, "", True, False, "headers_too_large"),
+        ([], 200, "", True, False, ""),
+    ],
+)
+def test_classes(flags: list[str], status: int, detail: str, own: bool, to_activator: bool, code: str) -> None:
+    assert code_of(flags, status, detail, own=own, to_activator=to_activator) == code
