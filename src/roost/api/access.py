@@ -46,6 +46,7 @@ _SPECIAL: Mapping[tuple[str, str], Rule] = {
     ("GET", f"{_ORG}/machines"): Rule(Action.READ, Scope.LISTING),  # filtered
     ("GET", "/v1/operations"): Rule(Action.READ, Scope.ANYWHERE),  # filtered
     ("GET", "/v1/platform/regions"): Rule(Action.READ, Scope.ANYWHERE),
+    ("GET", "/v1/platform/certificate_authority"): Rule(Action.READ, Scope.ANYWHERE),
     ("POST", "/v1/platform/placements"): Rule(Action.WRITE, Scope.ANYWHERE),
     ("POST", "/v1/sources"): Rule(Action.WRITE, Scope.ANYWHERE),
     ("POST", "/v1/sources/{source_id}/plan"): Rule(Action.WRITE, Scope.ANYWHERE),

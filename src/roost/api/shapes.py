@@ -337,6 +337,7 @@ def cloud_to_json(status: CloudStatus) -> Json:
         "version": status.version,
         "domain": status.domain,
         "http_port": status.http_port,
+        "https_port": status.https_port,
         "api_port": status.api_port,
         "pid": status.pid,
         "started_at": time_to_json(status.started_at),

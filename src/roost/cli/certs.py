@@ -12,7 +12,7 @@ from roost.cli import context, output, prompts
 from roost.model.errors import BadInput
 
 group = typer.Typer(
-    help="Certificates: list, add, show, check, import, remove.", rich_markup_mode=None, no_args_is_help=True
+    help="Certificates: list, add, show, check, import, remove, ca.", rich_markup_mode=None, no_args_is_help=True
 )
 Host = Annotated[str, typer.Argument(metavar="HOSTNAME", help="Like shop.example.com or *.example.com.")]
 
@@ -84,6 +84,17 @@ def remove(hostname: Host, app: context.AppOption = "", yes: context.YesOption =
     with context.client() as client:
         client.certificates.remove(context.app_name(app), hostname)
     output.say(f"removed {hostname}")
+
+
+@group.command(epilog="Example: roost certs ca > roost-ca.pem && curl --cacert roost-ca.pem https://APP.localhost:8443")
+def ca(as_json: context.JsonOption = False) -> None:
+    """Print the certificate of the cloud's own authority, to trust it: it signs for the cloud's domain alone."""
+    with context.client() as client:
+        pem = client.platform.certificate_authority()
+    if as_json:
+        output.say_json({"pem": pem})
+    else:
+        output.say(pem.strip())
 
 
 def _text(path: Path) -> str:

@@ -16,6 +16,10 @@ import typer
 from roost.cli import context, output, prompts
 
 HttpPort = Annotated[int | None, typer.Option("--http-port", metavar="N", min=1, max=65535, help="Port of the apps.")]
+HttpsPort = Annotated[
+    int | None,
+    typer.Option("--https-port", metavar="N", min=0, max=65535, help="Port of the apps by TLS; 0: none."),
+]
 ApiPort = Annotated[int | None, typer.Option("--api-port", metavar="N", min=1, max=65535, help="Port of the API.")]
 Domain = Annotated[str, typer.Option("--domain", metavar="NAME", help="Apps answer on APP.NAME.")]
 Stray = Annotated[str, typer.Option("--stray", metavar="ID", help="End this cloud, whose home was removed by hand.")]
@@ -43,6 +47,7 @@ def _become_daemon(verb: str, options: Mapping[str, object]) -> NoReturn:
 def up(
     home: context.HomeOption = None,
     http_port: HttpPort = None,
+    https_port: HttpsPort = None,
     api_port: ApiPort = None,
     domain: Domain = "",
     foreground: Foreground = False,
@@ -50,7 +55,11 @@ def up(
     """Start the cloud on this server; makes it at the first time. Does nothing if it runs."""
     if home is not None:
         context.set_home(home)
-    ports = {"http-port": http_port, "api-port": api_port}
+    ports = {
+        "http-port": http_port,
+        "https-port": None if https_port is None else str(https_port),
+        "api-port": api_port,
+    }
     _become_daemon("up", {**ports, "domain": domain, "foreground": foreground})
 
 
@@ -130,6 +139,7 @@ def render_cloud(found: Mapping[str, Any]) -> str:
             ("cloud", found.get("id")),
             ("version", found.get("version")),
             ("apps at", f"http://APP.{found.get('domain')}:{found.get('http_port')}"),
+            ("https at", f"https://APP.{found.get('domain')}:{secure}" if (secure := found.get("https_port")) else ""),
             ("API", found["api_url"]),
             ("roostd", f"pid {roostd['pid']}, up since {roostd.get('started_at') or '?'}"),
             ("envoy", edge),

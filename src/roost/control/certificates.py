@@ -1,7 +1,8 @@
 """The verbs on certificates: host names, what is asked for or brought for them, and what DNS says.
 
 State owned: none; rows are the store's, private keys are sealed before they reach it. What DNS said is kept as it
-was at the last check. Asking for a name twice is as once; a key that is brought takes the place of an earlier one.
+was at the last check. After a change `announce` is called with app and host name, for the edge. Asking for a name twice
+is as once; a key that is brought takes the place of an earlier one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Protocol
 
 from roost.control.certificate_files import read_upload
 from roost.control.core import Core
+from roost.control.local_authority import LocalAuthority
 from roost.control.sealing import keys_of, of_app
+from roost.edge.contract import Material
 from roost.model.certificate import Certificate, Seen, check_hostname
 from roost.model.errors import BadInput
 from roost.plan.certificates import Requirements, Verdict, queried, requirements, verdict
@@ -28,9 +31,15 @@ class Lookup(Protocol):
 class Certificates:
     """Certificates by app and host name."""
 
-    def __init__(self, core: Core, lookup: Lookup) -> None:
+    def __init__(self, core: Core, lookup: Lookup, local: LocalAuthority) -> None:
         self._core = core
         self._lookup = lookup
+        self._local = local
+        self.announce: Callable[[str, str], None] = lambda _app, _host: None
+
+    def authority(self) -> str:
+        """Return the certificate of the cloud's own authority as PEM."""
+        return self._local.pem()
 
     def list(self, app: str, *, part: str = "", after: str = "", limit: int) -> tuple[list[Certificate], int]:
         """Return those after a host name, at most `limit`, whose names hold `part`; and how many these are in all."""
@@ -49,7 +58,9 @@ class Certificates:
 
     def request(self, app: str, hostname: str) -> Certificate:
         """Ask for a certificate to be issued; raises BadInput, NameTaken."""
-        return self._change(self._own(app, hostname), lambda found: replace(found, acme_requested=True))
+        changed = self._change(self._own(app, hostname), lambda found: replace(found, acme_requested=True))
+        self.announce(app, changed.hostname)
+        return changed
 
     def upload(self, app: str, hostname: str, fullchain: str, private_key: str) -> Certificate:
         """Bring a certificate with its key; raises BadInput, NameTaken."""
@@ -60,6 +71,7 @@ class Certificates:
             sealed = self._core.vault.seal(key, f"{app}/certificate/{hostname}", key=of_app(app))
             changed = replace(found, custom=uploaded, updated_at=self._core.now())
             self._core.store.certificates.save_with_key(changed, sealed)
+        self.announce(app, hostname)
         return self.get(app, hostname)
 
     def private_key(self, certificate: Certificate) -> bytes:
@@ -67,6 +79,16 @@ class Certificates:
         sealed = self._core.store.certificates.sealed_key(certificate.hostname) or b""
         place = f"{certificate.app}/certificate/{certificate.hostname}"
         return self._core.vault.open(sealed, place, key=of_app(certificate.app))
+
+    def material(self, host: str) -> Material | None:
+        """Return the certificate that a client is shown for a host name, None if there is none."""
+        now = self._core.now()
+        found = [each for each in self._core.store.certificates.serving(host) if each.custom is not None]
+        found.sort(key=lambda each: each.custom is not None and each.custom.expires_at <= now)  # stable: own name first
+        for each in found:
+            if each.custom is not None:
+                return Material(each.custom.fullchain.encode(), self.private_key(each))
+        return None
 
     def check(self, app: str, hostname: str) -> Certificate:
         """Ask DNS now, and keep what it says; raises NotFound."""
@@ -84,6 +106,7 @@ class Certificates:
         """Remove the host name with all it has; raises NotFound."""
         self.get(app, hostname)
         self._core.store.certificates.remove(app, hostname)
+        self.announce(app, hostname)
 
     def remove_acme(self, app: str, hostname: str) -> Certificate:
         """Ask no longer for one to be issued; raises NotFound."""
@@ -91,7 +114,9 @@ class Certificates:
 
     def remove_custom(self, app: str, hostname: str) -> Certificate:
         """Remove the one that was brought, and its key; raises NotFound."""
-        return self._change(self.get(app, hostname), lambda found: replace(found, custom=None))
+        changed = self._change(self.get(app, hostname), lambda found: replace(found, custom=None))
+        self.announce(app, hostname)
+        return changed
 
     def _own(self, app: str, hostname: str) -> Certificate:
         """Return the row of a host name, made if it is not there."""

@@ -138,6 +138,7 @@ class CloudStatus:
     version: str
     domain: str
     http_port: int
+    https_port: int  # 0: no TLS
     api_port: int
     pid: int
     started_at: float
@@ -298,6 +299,9 @@ class Certificates(Protocol):
 
     def remove_custom(self, app: str, hostname: str) -> Certificate:
         """Remove the one that was brought, and its key; raises NotFound."""
+
+    def authority(self) -> str:
+        """Return the certificate of the cloud's own authority as PEM."""
 
 
 class Logs(Protocol):

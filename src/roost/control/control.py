@@ -24,6 +24,7 @@ from roost.control.images import Images
 from roost.control.ip_assignments import IpAssignments
 from roost.control.leases import Leases
 from roost.control.lifecycle import Lifecycle
+from roost.control.local_authority import LocalAuthority
 from roost.control.logs import Logs
 from roost.control.machines import Machines
 from roost.control.network_policies import NetworkPolicies
@@ -37,6 +38,7 @@ from roost.control.rollout import Rollout
 from roost.control.scaling import Scaling
 from roost.control.secret_keys import SecretKeys
 from roost.control.secrets import Secrets
+from roost.control.serving_certificates import ServingCertificates
 from roost.control.signing_keys import SigningKeys
 from roost.control.sleeping import Sleeping
 from roost.control.sources import Sources
@@ -60,11 +62,14 @@ class Control:
         self._started_at = core.now()
         self.secrets = Secrets(core)
         self.secret_keys = SecretKeys(core)
-        self.certificates = Certificates(core, DnsLookup())
+        local_authority = LocalAuthority(core)
+        self.certificates = Certificates(core, DnsLookup(), local_authority)
+        self.serving_certificates = ServingCertificates(core, self.certificates, local_authority)
         self._lifecycle = Lifecycle(core, self.secrets)
         self._followers = Followers(core, self._lifecycle)
         self._lifecycle.attach(self._followers)
         readiness, routing = self._followers.readiness, self._followers.routing
+        self.certificates.announce = self.serving_certificates.announcer(routing.sync)
         self.volumes = Volumes(core)
         self.machines = Machines(core, self._lifecycle, self._followers, self.volumes)
         self.network_policies = NetworkPolicies(core)
@@ -177,6 +182,7 @@ class Control:
             version=__version__,
             domain=core.cloud.domain,
             http_port=core.cloud.http_port,
+            https_port=core.cloud.https_port,
             api_port=core.cloud.api_port,
             pid=os.getpid(),
             started_at=self._started_at,

@@ -33,7 +33,8 @@ class Routing:
         name = host.lower().rsplit(":", 1)[0] if not host.endswith("]") else host
         suffix = f".{self._core.cloud.domain}"
         if not name.endswith(suffix):
-            return None
+            found = self._core.store.certificates.serving(name)
+            return found[0].app if found else None
         return name[: -len(suffix)]
 
     def route_of(self, app: str, machines: Iterable[Machine]) -> Route | None:
@@ -52,7 +53,7 @@ class Routing:
             return None
         return Route(
             app=app,
-            hosts=(self._core.cloud.app_host(app),),
+            hosts=(self._core.cloud.app_host(app), *self._core.store.certificates.hosts(app)),
             endpoints=tuple(endpoints),
             region=self._core.region,
             force_https=any(port.force_https for port in first.ports),

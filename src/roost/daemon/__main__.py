@@ -30,7 +30,7 @@ def say(text: str) -> None:
 
 def run_up(settings: Settings, arguments: argparse.Namespace) -> int:
     """Carry out `up`."""
-    wanted = up.Wanted(arguments.http_port, arguments.api_port, arguments.domain)
+    wanted = up.Wanted(arguments.http_port, arguments.api_port, arguments.domain, arguments.https_port)
     if arguments.foreground:
         up.become_roostd(settings, wanted, say)
     cloud = up.start(settings, wanted, say)
@@ -52,10 +52,12 @@ def run_up(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def summary(cloud: Cloud) -> str:
     """Say where everything is."""
+    secure = cloud.app_https_url("APP")
     return "\n".join(
         (
             "Roost is up.",
             f"  apps    {cloud.app_url('APP')}",
+            *((f"  https   {secure} (`roost certs ca` prints the certificate to trust)",) if secure else ()),
             f"  API     {cloud.api_url} (on this server only; the token is in {cloud.keys / 'cli.token'})",
             f"  state   {cloud.home}",
             f"  logs    {cloud.logs}",
@@ -121,6 +123,10 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a port: use a number from 1 to 65535")
 
 
+def _port_or_none(text: str) -> int:
+    return 0 if text == "0" else _port(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs."""
     result = argparse.ArgumentParser(
@@ -136,6 +142,11 @@ def parser() -> argparse.ArgumentParser:
 
     added = verb("up", "start the cloud; does nothing when it runs", run_up)
     added.add_argument("--http-port", type=_port, help="port of the apps (default for a new cloud: 8080)")
+    added.add_argument(
+        "--https-port",
+        type=_port_or_none,
+        help="port of the apps by TLS, 0 for none (default: 443 with --http-port 80, 8443 with 8080, else none)",
+    )
     added.add_argument("--api-port", type=_port, help="port of the API on 127.0.0.1 (default for a new cloud: 4280)")
     added.add_argument("--domain", help="apps answer on APP.DOMAIN (default for a new cloud: localhost)")
     added.add_argument("--foreground", action="store_true", help="become roostd instead of starting it, for systemd")

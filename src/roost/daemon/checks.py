@@ -49,6 +49,8 @@ def for_start(cloud: Cloud) -> list[Finding]:
     """Check the host for a cloud of which nothing runs; raises Conflict when one of its ports is taken."""
     check_port_is_free(cloud.api_port, "the API")
     check_port_is_free(cloud.http_port, "the apps")
+    if cloud.https_port:
+        check_port_is_free(cloud.https_port, "the apps by https")
     found = diagnose(cloud.http_port, cloud.api_port, cloud.home)
     if not (cloud.home / "state.db").exists():
         return found
@@ -61,15 +63,15 @@ def for_start(cloud: Cloud) -> list[Finding]:
 
 
 def check_port_is_free(port: int, what: str) -> None:
-    """Raise Conflict when something listens on `port` already. `what` is "the API" or "the apps"."""
+    """Raise Conflict when something listens on `port` already. `what` is one of three."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))  # noqa: S104  # looks at every address; nothing listens here
         except OSError as error:
-            flag = "--api-port" if what == "the API" else "--http-port"
+            flags = {"the API": "--api-port", "the apps": "--http-port", "the apps by https": "--https-port"}
             raise Conflict(
-                f"port {port} for {what} can't be used: {error.strerror}", hint=f"choose another one with {flag}"
+                f"port {port} for {what} can't be used: {error.strerror}", hint=f"choose another one with {flags[what]}"
             ) from None
 
 

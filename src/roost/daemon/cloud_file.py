@@ -73,6 +73,7 @@ def to_json(cloud: Cloud) -> dict[str, Any]:
     return {
         "id": cloud.id,
         "http_port": cloud.http_port,
+        "https_port": cloud.https_port,
         "api_port": cloud.api_port,
         "domain": cloud.domain,
         "ipv4_network": str(cloud.ipv4_network),
@@ -106,6 +107,7 @@ def from_json(data: Mapping[str, Any], home: Path, cache: Path | None = None) ->
         api_port=int(data["api_port"]),
         domain=str(data["domain"]),
         ipv4_network=IPv4Network(data["ipv4_network"]),
+        https_port=int(data.get("https_port", usual_https_port(int(data["http_port"])))),
     )
     return replace(cloud, cache=cache) if cache is not None else cloud
 
@@ -123,7 +125,14 @@ def save_cloud(cloud: Cloud) -> None:
     _note(cloud).write_text(f"{cloud.ipv4_network} {cloud.home}\n")
 
 
-def new_cloud(home: Path, *, cache: Path, http_port: int, api_port: int, domain: str) -> Cloud:
+def usual_https_port(http_port: int) -> int:
+    """Return the port for TLS that goes with a port for HTTP; 0, which is none, for a port that is nobody's custom."""
+    return {80: 443, 8080: 8443}.get(http_port, 0)
+
+
+def new_cloud(
+    home: Path, *, cache: Path, http_port: int, api_port: int, domain: str, https_port: int | None = None
+) -> Cloud:
     """Return a new cloud for `home`, an empty directory; nothing is written yet.
 
     Raises Conflict when `home` holds other things: a home is removed as a whole by destroy-cloud.
@@ -137,7 +146,8 @@ def new_cloud(home: Path, *, cache: Path, http_port: int, api_port: int, domain:
     cloud_id = secrets.token_hex(4)
     used = [*parse_routes(Path("/proc/net/route").read_text()), *_networks_of_others(cache)]
     network = choose_network(cloud_id, used)
-    return Cloud(cloud_id, home, http_port, api_port, domain, network, cache)
+    secure = usual_https_port(http_port) if https_port is None else https_port
+    return Cloud(cloud_id, home, http_port, api_port, domain, network, cache, secure)
 
 
 def forget_cloud(cloud: Cloud) -> None:

@@ -114,6 +114,7 @@ def status(cloud: Cloud, seen: Seen, *, version: str) -> dict[str, object]:
         "domain": cloud.domain,
         "state": "up" if seen.healthy else "down" if seen.nothing_runs else "degraded",
         "http_port": cloud.http_port,
+        "https_port": cloud.https_port,
         "api_port": cloud.api_port,
         "api_url": cloud.api_url,
         "roostd": {"pid": seen.roostd, "running": seen.roostd is not None, "healthy": seen.healthy},

@@ -40,7 +40,7 @@ from roost.daemon.cloud_file import load_cloud
 from roost.daemon.faults import fault_points
 from roost.daemon.machine_sockets import MachineSockets
 from roost.daemon.settings import Settings, read_settings
-from roost.edge.contract import WakeResult
+from roost.edge.contract import Material, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.host.agent import LocalHost
 from roost.host.contract import Doors
@@ -78,6 +78,11 @@ class _LateWaker:
             raise RuntimeError("the edge was started before control")
         return await self.control.waking.wake(host)
 
+    async def certificate(self, host: str) -> Material | None:
+        if self.control is None:
+            raise RuntimeError("the edge was started before control")
+        return await self.control.serving_certificates.certificate(host)
+
 
 def _spawn(argv: Sequence[str], log_file: Path) -> int:
     return spawn(argv, log=log_file).pid
@@ -101,7 +106,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         cloud=cloud,
         store=store,
         host=host,
-        edge=EnvoyEdge(cloud, waker, _spawn),
+        edge=EnvoyEdge(cloud, waker, _spawn, certificates=waker),
         images=images,
         builder=MachineBuilder(cloud, images, host, run, address),
         vault=Vault(KeyRing(cloud.keys), store.data_keys),

@@ -40,6 +40,7 @@ class Wanted:
     http_port: int | None = None
     api_port: int | None = None
     domain: str | None = None
+    https_port: int | None = None  # 0: none
 
 
 def require_root(verb: str) -> None:
@@ -102,6 +103,7 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
             http_port=http_port or cloud_file.DEFAULT_HTTP_PORT,
             api_port=api_port or cloud_file.DEFAULT_API_PORT,
             domain=cloud_file.check_domain(domain or cloud_file.DEFAULT_DOMAIN),
+            https_port=wanted.https_port,
         )
     else:
         cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
@@ -110,17 +112,33 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
             http_port=http_port or cloud.http_port,
             api_port=api_port or cloud.api_port,
             domain=cloud_file.check_domain(domain or cloud.domain),
+            https_port=_https_port(cloud, wanted),
         )
     if changed.http_port == changed.api_port:
         raise BadInput(
             f"port {changed.http_port} can't be both the apps' and the API's",
             hint="choose another one with --http-port or --api-port",
         )
+    if changed.https_port in (changed.http_port, changed.api_port):
+        raise BadInput(
+            f"port {changed.https_port} can't be that of https, since it is the apps' or the API's",
+            hint="choose another one with --https-port",
+        )
     if changed != cloud and _may_run(cloud):
         raise Conflict(
             "the cloud runs with other ports or another domain", hint="run `roost down` first, then `up` again"
         )
     return changed
+
+
+def _https_port(cloud: Cloud, wanted: Wanted) -> int:
+    """Return the port that is asked for, else the one it had; with the usual ports it moves along with HTTP's."""
+    if wanted.https_port is not None:
+        return wanted.https_port
+    moved = wanted.http_port is not None and wanted.http_port != cloud.http_port
+    if moved and cloud.https_port == cloud_file.usual_https_port(cloud.http_port):
+        return cloud_file.usual_https_port(wanted.http_port or cloud.http_port)
+    return cloud.https_port
 
 
 def _may_run(cloud: Cloud) -> bool:

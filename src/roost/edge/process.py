@@ -35,13 +35,20 @@ class EnvoyProcess:
     """The cloud's Envoy. `on_new` is called whenever a process begins whose state is empty."""
 
     def __init__(
-        self, binary: Path, files: EdgeFiles, node: str, port: int, log: Path, spawn: Spawn, on_new: Callable[[], None]
+        self,
+        binary: Path,
+        files: EdgeFiles,
+        node: str,
+        ports: Sequence[int],
+        log: Path,
+        spawn: Spawn,
+        on_new: Callable[[], None],
     ) -> None:
         self.pid = 0
         self.adopted = False
         self.restarts = 0
         self.trouble = ""
-        self._binary, self._files, self._node, self._port, self._log = binary, files, node, port, log
+        self._binary, self._files, self._node, self._ports, self._log = binary, files, node, ports, log
         self._spawn, self._on_new = spawn, on_new
         self._admin = Admin(files.admin)
         self._watcher: asyncio.Task[None] | None = None
@@ -93,7 +100,9 @@ class EnvoyProcess:
         return 0
 
     async def _start(self) -> None:
-        check_port(self._port)
+        for port, flag in zip(self._ports, ("--http-port", "--https-port"), strict=True):
+            if port:
+                check_port(port, flag)
         self._files.admin.unlink(missing_ok=True)
         configuration = json.dumps(bootstrap(self._node, self._files), indent=1)
         self._files.bootstrap.write_text(configuration)
@@ -135,8 +144,8 @@ class EnvoyProcess:
         fresh.replace(self._files.pid)
 
 
-def check_port(port: int) -> None:
-    """Raise Conflict if the public port can't be listened on."""
+def check_port(port: int, flag: str = "--http-port") -> None:
+    """Raise Conflict if a public port, which `flag` sets, can't be listened on."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -145,13 +154,13 @@ def check_port(port: int) -> None:
         except PermissionError:
             raise Conflict(
                 f"the edge may not listen on port {port}: ports below 1024 are root's",
-                hint="run as root, or choose another with `roost up --http-port 8080`",
+                hint=f"run as root, or choose another with `roost up {flag} PORT`",
             ) from None
         except OSError:
             raise Conflict(
                 f"port {port} is used by another program, so the edge can't listen on it",
                 hint=f"stop that program (`ss -ltnp 'sport = :{port}'` shows it), "
-                "or choose another port with `roost up --http-port PORT`",
+                f"or choose another port with `roost up {flag} PORT`",
             ) from None
 
 

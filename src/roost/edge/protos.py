@@ -23,12 +23,17 @@ from envoy.data.accesslog.v3.accesslog_pb2 import (  # type: ignore[import-untyp
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.listener.tls_inspector.v3 import (  # type: ignore[import-untyped]
+    tls_inspector_pb2,  # noqa: F401
+)
 from envoy.extensions.filters.network.http_connection_manager.v3 import (  # type: ignore[import-untyped]
     http_connection_manager_pb2,  # noqa: F401
 )
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (  # type: ignore[import-untyped]
     header_mutation_pb2,  # noqa: F401
 )
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret  # type: ignore[import-untyped]
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import (  # type: ignore[import-untyped]
     HttpProtocolOptions,
 )
@@ -48,11 +53,13 @@ from envoy.service.discovery.v3.discovery_pb2 import (  # type: ignore[import-un
     Resource,
 )
 from google.protobuf import any_pb2, json_format
+from xds.type.v3 import typed_struct_pb2  # type: ignore[import-untyped]  # noqa: F401
 
 __all__ = [
     "CLUSTER",
     "LISTENER",
     "ROUTES",
+    "SECRET",
     "VIRTUAL_HOST",
     "AccessLogServiceServicer",
     "AggregatedDiscoveryServiceServicer",
@@ -79,12 +86,19 @@ _PREFIX = "type.googleapis.com/"
 CLUSTER = _PREFIX + Cluster.DESCRIPTOR.full_name
 LISTENER = _PREFIX + Listener.DESCRIPTOR.full_name
 ROUTES = _PREFIX + RouteConfiguration.DESCRIPTOR.full_name
+SECRET = _PREFIX + Secret.DESCRIPTOR.full_name
 VIRTUAL_HOST = _PREFIX + VirtualHost.DESCRIPTOR.full_name
-_MESSAGES = {CLUSTER: Cluster, LISTENER: Listener, ROUTES: RouteConfiguration, VIRTUAL_HOST: VirtualHost}
+_MESSAGES = {
+    CLUSTER: Cluster,
+    LISTENER: Listener,
+    ROUTES: RouteConfiguration,
+    SECRET: Secret,
+    VIRTUAL_HOST: VirtualHost,
+}
 
 
 def parse(type_url: str, value: dict[str, Any]) -> Any:
-    """Return the message of one of the four types above that `value`, in protobuf's JSON form, spells."""
+    """Return the message of one of the types above that `value`, in protobuf's JSON form, spells."""
     return json_format.ParseDict(value, _MESSAGES[type_url]())
 
 

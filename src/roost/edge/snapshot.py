@@ -10,6 +10,7 @@ A route's name in Envoy is `app/NAME` too: the access log carries it, and traffi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -25,6 +26,17 @@ CONNECT_TIMEOUT = 5.0  # seconds until a machine that does not answer at all is 
 POOL_IDLE = 1.5  # seconds; below the keep-alive of common servers (gunicorn 2, Node 5): they must not close first
 NO_LIMIT = 1_000_000  # circuit breakers can't be switched off, only set high
 RETRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The edge's public ports. `https` is 0 where it speaks no TLS."""
+
+    http: int
+    https: int
+
+
+NO_TLS = Ports(80, 0)
 
 
 def cluster_name(app: str) -> str:
@@ -59,7 +71,8 @@ def check_route(route: Route) -> None:
     if not route.hosts or not route.endpoints:
         raise BadInput(f"the route of {route.app!r} needs a host and an endpoint")
     for host in route.hosts:
-        plain = host.replace("-", "").replace(".", "")
+        name = host.removeprefix("*.") if host.count(".") > 1 else host  # no wildcard of a top-level name
+        plain = name.replace("-", "").replace(".", "")
         if not (plain.isascii() and plain.isalnum() and host == host.lower() and len(host) <= 253):
             raise BadInput(f"{host[:80]!r} can't be a host name at the edge")
     for endpoint in route.endpoints:
@@ -94,14 +107,16 @@ def app_cluster(route: Route) -> Any:
     return resource(cluster.name, cluster)
 
 
-def app_virtual_host(route: Route) -> Any:
+def app_virtual_host(route: Route, ports: Ports = NO_TLS) -> Any:
     """Return the virtual host resource of an app.
 
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
     A connection that could not be made is tried again, also on another machine; a request that the
-    app may have seen is not. `force_https` has no effect: the edge has no TLS listener to lead to.
+    app may have seen is not. Where the edge speaks TLS, `force_https` leads there.
     """
     host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
+    if route.force_https and ports.https:
+        _lead_to_https(host.routes.add(), ports)
     entry = host.routes.add(name=cluster_name(route.app))
     entry.match.prefix = "/"
     action = entry.route
@@ -118,3 +133,13 @@ def app_virtual_host(route: Route) -> Any:
     for header in ("roost-error", "roost-fault", "fly-error"):  # what they say is the edge's word, not the app's
         entry.response_headers_to_remove.append(header)
     return resource(host.name, host)
+
+
+def _lead_to_https(entry: Any, ports: Ports) -> None:
+    """Make a route that answers what came without TLS with 301 to the same place with it."""
+    entry.match.prefix = "/"
+    plain = entry.match.headers.add(name="x-forwarded-proto")  # set by Envoy itself, from the connection
+    plain.string_match.exact = "http"
+    entry.redirect.https_redirect = True
+    if (ports.http, ports.https) != (80, 443):
+        entry.redirect.port_redirect = ports.https

@@ -3,29 +3,31 @@
 State: the table (name -> resource, per type) and one `_Stream` per connection of Envoy. Versions are
 digests of the content, and a stream begins with what Envoy reports to have, so a restart of roostd
 sends nothing to an Envoy that is up to date. Until `complete` is set, nothing is removed that was not
-removed by name: after a restart the table fills up while Envoy serves what it has.
+removed by name: after a restart the table fills up while Envoy serves what it has. Secrets are sent by
+name only, when Envoy asks for them: `wanted` is told, and they go when they are set or declared missing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Set
 from functools import partial
 from typing import Any
 
-from roost.edge.delta import GONE, Subscription
+from roost.edge.delta import GONE, NamedSubscription, Subscription
 from roost.edge.protos import (
     CLUSTER,
     LISTENER,
     ROUTES,
+    SECRET,
     VIRTUAL_HOST,
     AggregatedDiscoveryServiceServicer,
     DeltaDiscoveryResponse,
 )
 from roost.edge.snapshot import FIRST_HOST, ROUTES_NAME, app_of, cluster_name, virtual_host_name
 
-TYPES = (CLUSTER, LISTENER, ROUTES, VIRTUAL_HOST)  # clusters come before what refers to them
+TYPES = (CLUSTER, SECRET, LISTENER, ROUTES, VIRTUAL_HOST)  # clusters come before what refers to them
 
 
 class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
@@ -35,6 +37,8 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         self.table: dict[str, dict[str, Any]] = {kind: {} for kind in TYPES}
         self.complete = False
         self.latest_refusal = ""
+        self.wanted: Callable[[], None] = lambda: None  # called when the names of secrets that are asked for change
+        self._missing: set[str] = set()  # secrets that there are none for
         self._streams: list[_Stream] = []
         self._answered = asyncio.Event()
 
@@ -50,6 +54,33 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
             self.table[kind][resource.name] = resource
             self._touch(kind, resource.name)
 
+    def asked_secrets(self) -> Set[str]:
+        """Return the names of the secrets that any Envoy wants."""
+        names: set[str] = set()
+        for stream in self._streams:
+            if isinstance(subscription := stream.subscriptions.get(SECRET), NamedSubscription):
+                names |= subscription.asked
+        return names
+
+    def knows_secret(self, name: str) -> bool:
+        """Say whether it was said what becomes of a secret."""
+        return name in self.table[SECRET] or name in self._missing
+
+    def set_secret(self, name: str, resource: Any | None) -> None:
+        """Set a secret; None says that there is none, which Envoy is told at once."""
+        if resource is None:
+            self._missing.add(name)
+            self.delete(SECRET, name)
+        else:
+            self._missing.discard(name)
+            self.set(SECRET, resource)
+
+    def forget_secrets(self, names: Iterable[str]) -> None:
+        """Forget secrets that no Envoy wants any more; nothing is sent."""
+        for name in names:
+            self.table[SECRET].pop(name, None)
+            self._missing.discard(name)
+
     def delete(self, kind: str, name: str) -> None:
         """Remove a resource, also one that only Envoy still has."""
         self.table[kind].pop(name, None)
@@ -60,7 +91,7 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         self.complete = True
         for stream in self._streams:
             for kind, subscription in stream.subscriptions.items():
-                for name in self._beyond(kind, subscription):
+                for name in self._beyond(kind, subscription) if kind != SECRET else ():
                     subscription.touch(name)
             stream.wake.set()
 
@@ -123,6 +154,7 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
                     yield response
         finally:
             self._streams.remove(stream)
+            self.wanted()
             reader.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await reader
@@ -133,6 +165,8 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
                 refusal = stream.take(request)
                 if refusal:
                     self.latest_refusal = refusal
+                if request.type_url == SECRET:
+                    self.wanted()
                 stream.wake.set()
                 self._answered.set()
         finally:
@@ -157,9 +191,13 @@ class _Stream:
             return ""
         refusal: str = request.error_detail.message[:2000] if request.HasField("error_detail") else ""
         first = kind not in self.subscriptions
-        subscription = self.subscriptions.setdefault(kind, Subscription())
+        subscription = self.subscriptions.get(kind)
+        if subscription is None:
+            subscription = self.subscriptions[kind] = NamedSubscription() if kind == SECRET else Subscription()
         if request.response_nonce:
             subscription.answer(request.response_nonce, refusal)
+        if isinstance(subscription, NamedSubscription):
+            subscription.unsubscribe(list(request.resource_names_unsubscribe))
         if first or request.resource_names_subscribe:
             subscription.subscribe(
                 list(request.resource_names_subscribe),
@@ -193,6 +231,8 @@ class _Stream:
         meets a route whose cluster is missing.
         """
         present = name in self._server.table[kind]
+        if kind == SECRET:
+            return self._server.knows_secret(name)
         if kind == VIRTUAL_HOST and present and name != FIRST_HOST:
             clusters = self.subscriptions.get(CLUSTER)
             return clusters is not None and cluster_name(name.removeprefix(f"{ROUTES_NAME}/")) in clusters.has

@@ -30,6 +30,7 @@ class Cloud:
     domain: str  # apps answer on APP.<domain>
     ipv4_network: IPv4Network  # machines' private addresses; the first host address is the gateway
     cache: Path = Path("/var/cache/roost")  # per host, shared between clouds: base images, build tools
+    https_port: int = 0  # the edge's public port for TLS; 0: none
 
     @property
     def run(self) -> Path:
@@ -114,3 +115,10 @@ class Cloud:
         """URL of `app` at the edge."""
         port = "" if self.http_port == 80 else f":{self.http_port}"
         return f"http://{self.app_host(app)}{port}"
+
+    def app_https_url(self, app: str) -> str:
+        """URL of `app` at the edge by TLS; "" where the edge has no such port."""
+        if not self.https_port:
+            return ""
+        port = "" if self.https_port == 443 else f":{self.https_port}"
+        return f"https://{self.app_host(app)}{port}"

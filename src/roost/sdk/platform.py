@@ -47,6 +47,12 @@ class Platform(Group[M]):
         return cast("Sequence[dict[str, Any]]", answer["regions"])
 
     @call
+    async def certificate_authority(self) -> str:
+        """Return the certificate, as PEM, of the authority that signs the cloud's own domain."""
+        answer = await self._http.call("GET", join("platform", "certificate_authority"))
+        return cast("str", answer["pem"])
+
+    @call
     async def placements(self, org: str, *, region: str = "", count: int = 1) -> Sequence[dict[str, Any]]:
         """Return where `count` more machines could be made: `region`, `count` and `concurrency` of each place."""
         body: dict[str, Any] = {"org_slug": org, "count": count} | ({"region": region} if region else {})

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from roost.model.certificate import Certificate, KeyKind, Seen, Uploaded
+from roost.model.certificate import WILDCARD, Certificate, KeyKind, Seen, Uploaded
 from roost.model.errors import NameTaken, NotFound
 from roost.store.database import Database
 from roost.store.schema import certificates
@@ -69,6 +69,20 @@ class Certificates:
         with self._db.read() as connection:
             query = select(certificates.c.sealed).where(certificates.c.hostname == hostname)
             return connection.execute(query).scalar()
+
+    def serving(self, host: str) -> list[Certificate]:
+        """Return what there is for a host name: its own first, then the wildcard that covers it."""
+        names = [host, f"{WILDCARD}{host.partition('.')[2]}"]
+        query = select(*_COLUMNS).where(certificates.c.hostname.in_(names))
+        with self._db.read() as connection:
+            found = [_certificate(row) for row in connection.execute(query)]
+        return sorted(found, key=lambda each: names.index(each.hostname))
+
+    def hosts(self, app: str) -> tuple[str, ...]:
+        """Return an app's host names."""
+        query = select(certificates.c.hostname).where(certificates.c.app == app).order_by(certificates.c.hostname)
+        with self._db.read() as connection:
+            return tuple(connection.execute(query).scalars())
 
     def remove(self, app: str, hostname: str) -> None:
         """Remove one."""

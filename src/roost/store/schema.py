@@ -176,6 +176,16 @@ certificates = Table(
     Column("updated_at", Float, nullable=False),
 )
 
+cloud_certificates = Table(  # the local authority's own, and what it signed for the cloud's domain
+    "cloud_certificates",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("chain", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
 operations = Table(
     "operations",
     metadata,

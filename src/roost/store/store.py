@@ -5,6 +5,7 @@ from __future__ import annotations
 from roost.store.apps import Apps, Releases, Secrets
 from roost.store.audit import Audit
 from roost.store.certificates import Certificates
+from roost.store.cloud_certificates import CloudCertificates
 from roost.store.data_keys import DataKeys
 from roost.store.database import Database
 from roost.store.identity import Orgs, Tokens
@@ -28,6 +29,7 @@ class Store:
         self.releases = Releases(self.database)
         self.secrets = Secrets(self.database)
         self.certificates = Certificates(self.database)
+        self.cloud_certificates = CloudCertificates(self.database)
         self.secret_keys = SecretKeys(self.database)
         self.machines = Machines(self.database)
         self.versions = Versions(self.database)

@@ -28,6 +28,9 @@ class Certificates:
         mine = [c for name, c in sorted(self.kept.items()) if c.app == app and part in name]
         return [c for c in mine if c.hostname > after][:limit], len(mine)
 
+    def authority(self) -> str:
+        return "-----BEGIN CERTIFICATE-----\n"
+
     def get(self, app: str, hostname: str) -> Certificate:
         self.world.app(app)
         found = self.kept.get(hostname)

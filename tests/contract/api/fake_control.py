@@ -720,5 +720,17 @@ class FakeControl:
     def status(self) -> CloudStatus:
         edge = EdgeStatus(pid=12, connected=True, routes=1)
         return CloudStatus(
-            "0011aabb", "0.1.0", "roost.test", 8080, 4280, 11, NOW, edge, 10, 100, len(self.world.apps), {"started": 1}
-        )
+            id="0011aabb",
+            version="0.1.0",
+            domain="roost.test",
+            http_port=8080,
+            https_port=8443,
+            api_port=4280,
+            pid=11,
+            started_at=NOW,
+            edge=edge,
+            pool_used=10,
+            pool_total=100,
+            apps=len(self.world.apps),
+            machines_by_state={"started": 1},
+        )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from roost.edge.bootstrap import EdgeFiles, bootstrap, command
 from roost.edge.contract import Endpoint, Route
-from roost.edge.listener import EdgePlace, activator_cluster, listener, route_configuration
+from roost.edge.listener import EdgePlace, activator_cluster, listeners, route_configuration
 from roost.edge.protos import Cluster, VirtualHost
 from roost.edge.snapshot import app_cluster, app_of, app_virtual_host, check_route, cluster_name
 from roost.model.errors import BadInput
@@ -75,9 +75,11 @@ def test_routes_that_envoy_would_refuse_are_refused(route: Route) -> None:
 
 def test_what_does_not_depend_on_apps_is_the_same_each_time() -> None:
     place = EdgePlace(8080, "local", Path("/run/roost/x/edge/activator.sock"))
-    for make in (listener, route_configuration, activator_cluster):
+    for make in (route_configuration, activator_cluster):
         assert make(place).version == make(place).version
-    assert listener(place).version != listener(EdgePlace(8081, "local", place.activator)).version
+    other = EdgePlace(8081, "local", place.activator)
+    assert [each.version for each in listeners(place)] == [each.version for each in listeners(place)]
+    assert listeners(place)[0].version != listeners(other)[0].version
 
 
 def test_two_clouds_share_no_path_and_no_base_id() -> None:

@@ -18,6 +18,12 @@ from roost.api.shapes import time_to_json
 router = APIRouter(prefix="/v1", route_class=GuardedRoute, dependencies=[documented], tags=["platform"])
 
 
+@router.get("/platform/certificate_authority", response_model=dict[str, Any])
+def get_certificate_authority(control: TheControl) -> dict[str, Any]:
+    """Return the certificate of the cloud's own authority, for clients to trust while a domain has no other."""
+    return {"pem": control.certificates.authority()}
+
+
 @router.get("/orgs/{slug}/machines", response_model=dict[str, Any])
 def list_org_machines(
     slug: Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")],

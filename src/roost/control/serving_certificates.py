@@ -1,0 +1,64 @@
+"""What certificate the edge shows for a name: brought ones first, then issued ones, then the local authority's.
+
+State owned: none beyond what `LocalAuthority` has. Implements the edge's `CertificateSource`. An expired certificate
+that was brought gives way to one that was issued, and is shown if there is no other: clients then say what is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from roost.control.certificates import Certificates
+from roost.control.core import Core, log
+from roost.control.local_authority import LocalAuthority
+from roost.edge.contract import Material
+from roost.model.errors import BadInput, RoostError
+from roost.model.names import check_app_name
+
+ANNOUNCE_TIMEOUT = 10.0  # seconds
+
+
+class ServingCertificates:
+    """Finds the certificate for a name."""
+
+    def __init__(self, core: Core, certificates: Certificates, local: LocalAuthority) -> None:
+        self._core = core
+        self._certificates = certificates
+        self._local = local
+
+    async def certificate(self, host: str) -> Material | None:
+        """Return what to show a client that says this name, None if there is none."""
+        return await asyncio.to_thread(self.find, host)
+
+    def find(self, host: str) -> Material | None:
+        """Return the certificate for a name; raises HostFailure when its key can't be opened."""
+        domain = self._core.cloud.domain
+        if host == f"*.{domain}":
+            return self._local.wildcard()
+        if host == domain:
+            return self._local.single(host)
+        if host.endswith(f".{domain}"):
+            return self._local.single(host) if self._is_app(host.removesuffix(f".{domain}")) else None
+        return self._certificates.material(host)
+
+    def announcer(self, sync: Callable[[str], Awaitable[None]]) -> Callable[[str, str], None]:
+        """Return what to call, on any thread, when an app's host name has changed; the edge has it then."""
+
+        async def announce(app: str, host: str) -> None:
+            self._core.edge.certificates_changed([host])
+            await sync(app)
+
+        def on_any_thread(app: str, host: str) -> None:
+            try:
+                self._core.on_loop(announce(app, host), ANNOUNCE_TIMEOUT)
+            except (RoostError, TimeoutError) as error:  # the sweep tries again
+                log.warning("the edge does not have a host name yet", app=app, host=host, error=str(error))
+
+        return on_any_thread
+
+    def _is_app(self, name: str) -> bool:
+        try:
+            return self._core.store.apps.find(check_app_name(name)) is not None
+        except BadInput:
+            return False

@@ -1,0 +1,111 @@
+"""TLS at the edge: the https listener, and certificates as Envoy takes them (SDS). Pure.
+
+Names of the cloud's own domain share one wildcard certificate, the secret `CLOUD`, which Envoy holds from its start.
+For every other name Envoy asks for the certificate when a client first greets it by that name (on-demand SDS), and
+keeps it from then on. So a certificate more or less, or a new one, changes no listener and drains no connection; a
+name without a certificate fails its own handshakes and nobody else's. A wildcard right below a top-level name
+(*.localhost) is accepted by few clients: such a domain's names get certificates of their own, on demand too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roost.edge.contract import Material
+from roost.edge.protos import SECRET, parse, resource
+
+CLOUD = "cloud"  # the secret with the wildcard certificate of the cloud's domain
+NAMELESS = "nameless"  # the secret for clients that say no name
+HANDSHAKE_TIMEOUT = "10s"
+ALPN = ("h2", "http/1.1")
+_SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets.tls"
+_ADS = {"ads": {}, "resource_api_version": "V3"}
+# TLS 1.3's suites are not chosen. For 1.2: forward secrecy and authenticated encryption only.
+_CIPHERS = (
+    "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]",
+    "[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+)
+
+
+def has_wildcard(domain: str) -> bool:
+    """Say whether names below a domain can share a wildcard certificate."""
+    return "." in domain
+
+
+def secret(name: str, material: Material) -> Any:
+    """Return the secret resource `name`."""
+    message = parse(SECRET, {"name": name, "tls_certificate": {}})
+    message.tls_certificate.certificate_chain.inline_bytes = material.chain
+    message.tls_certificate.private_key.inline_bytes = material.key
+    return resource(name, message)
+
+
+def inspector() -> dict[str, Any]:
+    """Return the listener filter that reads the name and protocols of a TLS greeting."""
+    kind = "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+    return {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": kind}}
+
+
+def filter_chains(domain: str, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the filter chains of the https listener, each with the same network filters."""
+    chains = []
+    if has_wildcard(domain):
+        shared = {"tls_certificate_sds_secret_configs": [{"name": CLOUD, "sds_config": _ADS}]}
+        chains.append(
+            _chain("cloud", {"server_names": [domain, f"*.{domain}"]}, shared, filters, {"session_timeout": "86400s"})
+        )
+    # Envoy refuses to resume sessions whose certificate came on demand.
+    fresh = {"disable_stateless_session_resumption": True, "disable_stateful_session_resumption": True}
+    chains.append(_chain("on-demand", {}, {"custom_tls_certificate_selector": _on_demand()}, filters, fresh))
+    return chains
+
+
+def _chain(
+    name: str,
+    match: dict[str, Any],
+    certificate: dict[str, Any],
+    filters: list[dict[str, Any]],
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    context = {
+        "@type": f"{_SOCKETS}.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "alpn_protocols": list(ALPN),
+            "tls_params": {
+                "tls_minimum_protocol_version": "TLSv1_2",
+                "tls_maximum_protocol_version": "TLSv1_3",
+                "cipher_suites": list(_CIPHERS),
+                "ecdh_curves": ["X25519MLKEM768", "X25519", "P-256"],
+            },
+            **certificate,
+        },
+        **options,
+    }
+    return {
+        "name": name,
+        "filter_chain_match": match,
+        "filters": filters,
+        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context},
+        "transport_socket_connect_timeout": HANDSHAKE_TIMEOUT,
+    }
+
+
+def _on_demand() -> dict[str, Any]:
+    """Return the certificate selector: the secret's name is the name that the client says.
+
+    Written as a TypedStruct, since the messages are newer than those that xds-protos has.
+    """
+    mapper = {
+        "name": "sni",
+        "typed_config": {"@type": f"{_SOCKETS}.cert_mappers.sni.v3.SNI", "default_value": NAMELESS},
+    }
+    return {
+        "name": "envoy.tls.certificate_selectors.on_demand_secret",
+        "typed_config": {
+            "@type": "type.googleapis.com/xds.type.v3.TypedStruct",
+            "type_url": f"{_SOCKETS}.cert_selectors.on_demand_secret.v3.Config",
+            "value": {"config_source": _ADS, "certificate_mapper": mapper},
+        },
+    }
