@@ -111,6 +111,7 @@ class Cloud:
     home: Path
     http_port: int
     api_port: int
+    https_port: int = 0  # 0: none
     _link: http.client.HTTPConnection | None = field(default=None, repr=False)
     _used: float = 0.0
 
