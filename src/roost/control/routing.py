@@ -26,6 +26,7 @@ class Routing:
         self._readiness = readiness
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routed: dict[str, Route] = {}
+        self._orgs: dict[str, str] = {}  # of apps, as last read
         self.drowsy: set[str] = set()
 
     def app_of(self, host: str) -> str | None:
@@ -58,16 +59,20 @@ class Routing:
             region=self._core.region,
             force_https=any(port.force_https for port in first.ports),
             hard_limit=first.hard_limit,
+            org=self._orgs.get(app, ""),
         )
 
     async def sync(self, app: str) -> None:
         """Make the edge serve the app as its machines are now; returns when Envoy has acknowledged it."""
         async with self._turns[app]:
+            if row := self._core.store.apps.find(app):
+                self._orgs[app] = row.org
             route = self.route_of(app, self._core.store.machines.list(app))
             if route == self._routed.get(app):
                 return
             if route is None:
                 self._routed.pop(app, None)
+                self._orgs.pop(app, None)
                 await self._core.edge.remove(app)
             else:
                 self._routed[app] = route
@@ -82,6 +87,7 @@ class Routing:
 
     async def sync_all(self) -> None:
         """Set the whole table, at the start."""
+        self._orgs = {row.name: row.org for row in self._core.store.apps.list()}
         machines: dict[str, list[Machine]] = defaultdict(list)
         for machine in self._core.store.machines.in_states(MachineState.STARTED):
             machines[machine.app].append(machine)

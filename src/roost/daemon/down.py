@@ -114,7 +114,7 @@ def _end_processes(cloud: Cloud, say: Say) -> bool:
     ran = sole.forbid_roostd(cloud, timeout=STOP_TIMEOUT) or ran
     if seen.envoy is not None:
         say("stopping Envoy")
-    ran = pid_file.end(processes.envoy_pid_file(cloud), timeout=ENVOY_TIMEOUT) or ran
+    ran = processes.end_edge(cloud, timeout=ENVOY_TIMEOUT) or ran
     return pid_file.end(processes.dns_pid_file(cloud), timeout=DNS_TIMEOUT) or ran
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from roost.daemon import pid_file
@@ -36,9 +37,16 @@ def supervisor_state_file(cloud: Cloud) -> Path:
     return cloud.run / "supervisor.json"
 
 
-def envoy_pid_file(cloud: Cloud) -> Path:
-    """Written by the edge."""
-    return cloud.run / "edge" / "envoy.pid"
+def edge_pid_files(cloud: Cloud) -> dict[str, Path]:
+    """Written by the edge, which has one cell or several and a front before them; by name, the front first."""
+    base = cloud.run / "edge"
+    cells = {f"cell {path.parent.name}": path for path in sorted(base.glob("cells/*/envoy.pid"))}
+    return {"front": base / "front" / "front.pid", "envoy": base / "envoy.pid", **cells}
+
+
+def end_edge(cloud: Cloud, *, timeout: float) -> bool:
+    """End the front and all cells, each within `timeout` seconds; True when any ran."""
+    return any([pid_file.end(path, timeout=timeout) for path in edge_pid_files(cloud).values()])
 
 
 def dns_pid_file(cloud: Cloud) -> Path:
@@ -75,6 +83,7 @@ class Seen:
     api: bool
     foreground: bool = False
     dns: int | None = None
+    edge: Mapping[str, int] = field(default_factory=dict)  # the edge's processes that run, by name
 
     @property
     def healthy(self) -> bool:
@@ -95,10 +104,12 @@ class Seen:
 def look(cloud: Cloud, *, ask_api: bool = True) -> Seen:
     """Look at the cloud's processes now. Without `ask_api` the API counts as not answering."""
     roostd = pid_file.read(roostd_pid_file(cloud))
+    edge = {name: pid for name, path in edge_pid_files(cloud).items() if (pid := pid_file.read(path))}
     return Seen(
         roostd=roostd,
         supervisor=pid_file.read(supervisor_pid_file(cloud)),
-        envoy=pid_file.read(envoy_pid_file(cloud)),
+        envoy=next((pid for name, pid in edge.items() if name != "front"), edge.get("front")),
+        edge=edge,
         api=ask_api and roostd is not None and api_answers(cloud.api_port),
         dns=pid_file.read(dns_pid_file(cloud)),
         foreground=roostd is not None and pid_file.read(foreground_pid_file(cloud)) == roostd,
@@ -119,7 +130,7 @@ def status(cloud: Cloud, seen: Seen, *, version: str) -> dict[str, object]:
         "api_url": cloud.api_url,
         "roostd": {"pid": seen.roostd, "running": seen.roostd is not None, "healthy": seen.healthy},
         "supervisor": {"pid": seen.supervisor, "running": seen.supervisor is not None},
-        "envoy": {"pid": seen.envoy, "running": seen.envoy is not None},
+        "envoy": {"pid": seen.envoy, "running": seen.envoy is not None, "processes": dict(seen.edge)},
         "dns": {"pid": seen.dns, "running": seen.dns is not None},
         "log": str(roostd_log(cloud)),
     }

@@ -106,7 +106,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         cloud=cloud,
         store=store,
         host=host,
-        edge=EnvoyEdge(cloud, waker, _spawn, certificates=waker),
+        edge=EnvoyEdge(cloud, waker, _spawn, cells=settings.cells, own=settings.own_cells, certificates=waker),
         images=images,
         builder=MachineBuilder(cloud, images, host, run, address),
         vault=Vault(KeyRing(cloud.keys), store.data_keys),

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from roost.api.rates import Rate, RateSettings
 from roost.build.contract import RegistrySettings
 from roost.model.errors import BadInput
+from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
 
 DEFAULT_HOME = Path("/var/lib/roost")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -28,7 +29,7 @@ _KEYS = {
     "memory": {"reserve_mb"},
     "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst"},
     "oidc": {"issuer"},
-    "edge": {"address"},
+    "edge": {"address", "cells", "own_cells"},
     "registry": {"default", "auth_file", "mirrors", "insecure"},
 }
 
@@ -46,6 +47,8 @@ class Settings:
     rates: RateSettings  # how often the API may be called
     issuer: str  # of machines' identity tokens: where relying parties find the keys; "": the API's own address
     address: str  # IPv4, under which the edge is reached from outside; "": the one the server goes out with
+    cells: int  # how many processes of the edge share the orgs
+    own_cells: tuple[str, ...]  # orgs that have one of their own besides
     fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
 
     @property
@@ -73,6 +76,8 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         rates=_read_rates(data.get("limits", {})),
         issuer=_read_issuer(data.get("oidc", {}).get("issuer", "")),
         address=_read_address(data.get("edge", {}).get("address", "")),
+        cells=_read_cells(data.get("edge", {}).get("cells", 1)),
+        own_cells=_read_own_cells(data.get("edge", {}).get("own_cells", [])),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
     )
 
@@ -147,6 +152,20 @@ def _read_address(value: object) -> str:
         raise BadInput(
             f"edge.address must be an IPv4 address, not {str(value)[:40]!r}", hint='for example "203.0.113.7"'
         ) from None
+
+
+def _read_cells(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_CELLS:
+        raise BadInput(f"edge.cells must be a whole number from 1 to {MAX_CELLS}, not {str(value)[:40]!r}")
+    return value
+
+
+def _read_own_cells(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(org, str) and org for org in value):
+        raise BadInput("edge.own_cells must be a list of orgs", hint='for example ["acme"]')
+    if len(value) > MAX_OWN_CELLS or len(set(map(own_cell, value))) < len(value):
+        raise BadInput(f"edge.own_cells must name each org once, and {MAX_OWN_CELLS} at most")
+    return tuple(value)
 
 
 def _read_rates(data: Mapping[str, Any]) -> RateSettings:

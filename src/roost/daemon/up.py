@@ -196,7 +196,7 @@ def start(settings: Settings, wanted: Wanted, say: Say) -> Cloud:
                 if seen.roostd is None:
                     sole.forbid_roostd(cloud, timeout=STOP_TIMEOUT)  # one whose supervisor was killed
                 if seen.envoy is None:
-                    pid_file.end(processes.envoy_pid_file(cloud), timeout=10.0)
+                    processes.end_edge(cloud, timeout=10.0)
             raise
         return cloud
 

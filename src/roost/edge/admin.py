@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import ssl
-import struct
 from pathlib import Path
-from typing import Any
 
 import httpx2
 
@@ -23,14 +19,6 @@ class Admin:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-
-    async def node(self, timeout: float = 2.0) -> str:
-        """Return the node id of the Envoy that listens, "" if none answers."""
-        try:
-            info: dict[str, Any] = json.loads(await self._ask("GET", "/server_info", timeout=timeout))
-        except (HostFailure, ValueError):
-            return ""
-        return str(info.get("node", {}).get("id", ""))
 
     async def active_requests(self, app: str = "", timeout: float = 2.0) -> dict[str, int]:
         """Return the requests under way, waiting for a connection included, of one app or of all that have some.
@@ -55,17 +43,6 @@ class Admin:
     async def drain(self, timeout: float = 2.0) -> None:
         """Ask Envoy to take no new connections and to close those that are idle."""
         await self._ask("POST", "/drain_listeners", {"graceful": ""}, timeout=timeout)
-
-    def listener_pid(self) -> int:
-        """Return the pid of the process that listens on the admin socket, 0 if none does."""
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(1.0)
-                connection.connect(str(self._path))
-                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        except OSError:
-            return 0
-        return int(struct.unpack("3i", credentials)[0])
 
     async def _ask(self, method: str, path: str, query: dict[str, str] | None = None, *, timeout: float) -> str:
         transport = httpx2.AsyncHTTPTransport(uds=str(self._path), verify=_NO_TLS)

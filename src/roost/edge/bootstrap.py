@@ -14,14 +14,20 @@ from typing import Any
 from roost.edge.listener import ACCESS_LOG
 
 XDS = "roostd"
-MAX_CONNECTIONS = 20_000  # of clients
-HEAP_BYTES = 1 << 30  # at 90 % Envoy gives memory back, at 98 % it refuses requests
-WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What one Envoy may use."""
+
+    connections: int = 20_000  # of clients
+    heap_bytes: int = 1 << 30  # at 90 % Envoy gives memory back, at 98 % it refuses requests
+    workers: int = 2  # threads that serve
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeFiles:
-    """The edge's files below a cloud's run directory."""
+    """One Envoy's files below a cloud's run directory."""
 
     directory: Path
 
@@ -46,6 +52,11 @@ class EdgeFiles:
         return self.directory / "envoy"
 
     @property
+    def incoming(self) -> Path:
+        """The directory with the sockets on which a cell takes the front's connections."""
+        return self.directory / "in"
+
+    @property
     def bootstrap(self) -> Path:
         """Envoy's configuration file."""
         return self.directory / "envoy.json"
@@ -56,20 +67,20 @@ class EdgeFiles:
         return self.directory / "envoy.pid"
 
 
-def command(binary: Path, files: EdgeFiles) -> Sequence[str]:
+def command(binary: Path, files: EdgeFiles, caps: Caps) -> Sequence[str]:
     """Return Envoy's argument list. Without hot restart it takes no base id, so clouds do not meet."""
     return (
         str(binary),
         "--config-path", str(files.bootstrap),
         "--disable-hot-restart",
-        "--concurrency", str(WORKERS),
+        "--concurrency", str(caps.workers),
         "--log-level", "warning",
         "--drain-time-s", "5",
         "--parent-shutdown-time-s", "10",
     )  # fmt: skip
 
 
-def bootstrap(node: str, files: EdgeFiles) -> dict[str, Any]:
+def bootstrap(node: str, files: EdgeFiles, caps: Caps) -> dict[str, Any]:
     """Return Envoy's bootstrap configuration in JSON form."""
     return {
         "node": {"id": node, "cluster": "roost"},
@@ -96,7 +107,7 @@ def bootstrap(node: str, files: EdgeFiles) -> dict[str, Any]:
         "static_resources": {"clusters": [_grpc_cluster(XDS, files.xds), _grpc_cluster(ACCESS_LOG, files.xds)]},
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _kept_stats()}}},
-        "overload_manager": _overload(),
+        "overload_manager": _overload(caps),
     }
 
 
@@ -131,7 +142,7 @@ def _kept_stats() -> list[dict[str, Any]]:
     ]
 
 
-def _overload() -> dict[str, Any]:
+def _overload(caps: Caps) -> dict[str, Any]:
     monitors = "type.googleapis.com/envoy.extensions.resource_monitors."
     heap = "envoy.resource_monitors.fixed_heap"
     return {
@@ -141,14 +152,14 @@ def _overload() -> dict[str, Any]:
                 "name": heap,
                 "typed_config": {
                     "@type": f"{monitors}fixed_heap.v3.FixedHeapConfig",
-                    "max_heap_size_bytes": HEAP_BYTES,
+                    "max_heap_size_bytes": caps.heap_bytes,
                 },
             },
             {
                 "name": "envoy.resource_monitors.global_downstream_max_connections",
                 "typed_config": {
                     "@type": f"{monitors}downstream_connections.v3.DownstreamConnectionsConfig",
-                    "max_active_downstream_connections": MAX_CONNECTIONS,
+                    "max_active_downstream_connections": caps.connections,
                 },
             },
         ],

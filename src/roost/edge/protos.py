@@ -23,6 +23,9 @@ from envoy.data.accesslog.v3.accesslog_pb2 import (  # type: ignore[import-untyp
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.listener.proxy_protocol.v3 import (  # type: ignore[import-untyped]
+    proxy_protocol_pb2,  # noqa: F401
+)
 from envoy.extensions.filters.listener.tls_inspector.v3 import (  # type: ignore[import-untyped]
     tls_inspector_pb2,  # noqa: F401
 )

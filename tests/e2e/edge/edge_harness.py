@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from roost.edge.cell import Cell
 from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.model.cloud import Cloud
@@ -51,7 +52,7 @@ def envoys_of(cloud: Cloud) -> list[int]:
                 line = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if f"/{cloud.id}/edge/envoy.json".encode() in line:
+            if f"/{cloud.id}/edge/".encode() in line and b"envoy.json" in line:
                 found.append(int(entry.name))
     return found
 
@@ -214,6 +215,11 @@ class Bench:
     app: App
 
     @property
+    def cell(self) -> Cell:
+        """Return the first cell, or the only one."""
+        return self.edge._cells["0"]
+
+    @property
     def endpoint(self) -> Endpoint:
         return Endpoint("00000000000001", "127.0.0.1", self.app.port)
 
@@ -225,12 +231,12 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(home: Path) -> AsyncIterator[Bench]:
+async def bench(home: Path, *, cells: int = 1) -> AsyncIterator[Bench]:
     cloud = make_cloud(home)
     waker = TestWaker()
     try:
         async with serving(App()) as app:
-            edge = EnvoyEdge(cloud, waker, spawn)
+            edge = EnvoyEdge(cloud, waker, spawn, cells=cells)
             waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))
             await edge.start()
             it = Bench(cloud, waker, edge, app)

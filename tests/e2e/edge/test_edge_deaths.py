@@ -145,7 +145,7 @@ async def test_a_frozen_envoy_is_replaced_by_the_next_roostd(at: Bench) -> None:
 
 
 async def test_a_refused_resource_is_told_and_keeps_nothing_else_back(at: Bench) -> None:
-    xds: XdsServer = at.edge._xds
+    xds: XdsServer = at.cell.xds
     bad = Cluster(name="bad", type=Cluster.EDS)  # an EDS cluster without a source of endpoints
     xds.set(CLUSTER, resource("bad", bad))
     await at.edge.put(at.route())

@@ -143,7 +143,7 @@ async def test_a_request_under_way_survives_changes_of_its_route(at: Bench) -> N
         assert (await at.get()).json()["app"] == "new"
         assert await at.edge.remove("hello")
         at.edge._drop_cluster("hello")
-        assert await at.edge._xds.settle(CLUSTER, ["app/hello"], 2.0) == ""
+        assert await at.cell.xds.settle(CLUSTER, ["app/hello"], 2.0) == ""
         assert not held.done()
         at.app.release.set()
         assert (await held).json()["app"] == "app"

@@ -8,7 +8,7 @@ import time
 import pytest
 from tests.e2e.edge.edge_harness import Bench, until
 
-from roost.edge import edge as edge_module
+from roost.edge import cell as cell_module
 from roost.edge.protos import HTTPAccessLogEntry
 
 
@@ -50,7 +50,7 @@ async def test_a_measurement_in_the_middle_of_traffic_does_not_disturb(at: Bench
 
 async def test_a_lost_end_is_found_out(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await at.edge.put(at.route())
-    at.edge._book.started("hello", "a-stream-whose-end-never-came", time.time() - 10)
+    at.cell.book.started("hello", "a-stream-whose-end-never-came", time.time() - 10)
     assert at.edge.traffic("hello").active == 1
     await at.edge._measure()
     await at.edge._measure()
@@ -60,7 +60,7 @@ async def test_a_lost_end_is_found_out(at: Bench, monkeypatch: pytest.MonkeyPatc
 
 async def test_a_lost_start_is_found_out(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await at.edge.put(at.route())
-    monkeypatch.setattr(edge_module.AccessLogSink, "take", lambda self, entry: None)
+    monkeypatch.setattr(cell_module.AccessLogSink, "take", lambda self, entry: None)
     held = asyncio.create_task(at.get("/hold"))
     await until(lambda: at.app.active == 1)
     assert at.edge.traffic("hello").active == 0
@@ -75,7 +75,7 @@ async def test_a_lost_start_is_found_out(at: Bench, monkeypatch: pytest.MonkeyPa
 async def test_drained_sees_a_request_that_the_log_has_not_told_yet(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await at.edge.put(at.route())
     entries: list[HTTPAccessLogEntry] = []
-    monkeypatch.setattr(edge_module.AccessLogSink, "take", lambda self, entry: entries.append(entry))
+    monkeypatch.setattr(cell_module.AccessLogSink, "take", lambda self, entry: entries.append(entry))
     held = asyncio.create_task(at.get("/hold"))
     await until(lambda: at.app.active == 1)
     assert await at.edge.remove("hello")

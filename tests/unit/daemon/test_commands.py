@@ -226,9 +226,11 @@ def test_last_lines_of_a_log(tmp_path: Path) -> None:
 
 def test_envoys_own_pid_file_is_read(tmp_path: Path) -> None:
     from roost.edge.bootstrap import EdgeFiles
+    from roost.edge.front import FrontFiles
 
     cloud = Cloud("abcdef01", tmp_path, 1, 2, "localhost", IPv4Network("10.9.0.0/16"))
-    assert processes.envoy_pid_file(cloud) == EdgeFiles(cloud.run / "edge").pid
+    assert processes.edge_pid_files(cloud)["envoy"] == EdgeFiles(cloud.run / "edge").pid
+    assert processes.edge_pid_files(cloud)["front"] == FrontFiles(cloud.run / "edge" / "front").pid
     saved = {"pid": os.getpid(), "start": pid_file.start_time(os.getpid())}
     (tmp_path / "envoy.pid").write_text(json.dumps(saved))
     assert pid_file.read(tmp_path / "envoy.pid") == os.getpid()

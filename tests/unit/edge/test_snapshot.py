@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.edge.bootstrap import EdgeFiles, bootstrap, command
+from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
 from roost.edge.contract import Endpoint, Route
 from roost.edge.listener import EdgePlace, activator_cluster, listeners, route_configuration
 from roost.edge.protos import Cluster, VirtualHost
@@ -84,6 +84,6 @@ def test_what_does_not_depend_on_apps_is_the_same_each_time() -> None:
 
 def test_two_clouds_share_no_path_and_no_base_id() -> None:
     one, two = EdgeFiles(Path("/run/roost/aaaaaaaa/edge")), EdgeFiles(Path("/run/roost/bbbbbbbb/edge"))
-    assert "bbbbbbbb" not in str(bootstrap("a", one)) and "aaaaaaaa" in str(bootstrap("a", one))
-    assert "--disable-hot-restart" in command(Path("/envoy"), two)
+    assert "bbbbbbbb" not in str(bootstrap("a", one, Caps())) and "aaaaaaaa" in str(bootstrap("a", one, Caps()))
+    assert "--disable-hot-restart" in command(Path("/envoy"), two, Caps())
     assert len(str(one.activator)) < 100

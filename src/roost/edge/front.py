@@ -1,0 +1,325 @@
+"""The front of an edge with several cells: HAProxy leads each connection to a cell of its host's org.
+
+It reads the first request's Host header, and no more: a connection stays where it was led. The map (host ->
+cells) is changed through HAProxy's socket and written to a file with which it begins; a host that it lacks,
+asleep or unknown, goes to a cell that the client's address chooses, whose activator knows what to do. So
+the map may be late or lost, and requests are still answered right. If a command fails, the whole map is set
+again later. A cell that is dead or answers no checks gets no connection: the org's second cell does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from roost.edge.confinement import FRONT_USER, confined, hand_over, open_files
+from roost.edge.listener import HTTP, HTTPS, incoming_socket
+from roost.edge.process import Keeper, Spawn, alive
+from roost.edge.unit import Unit, public_ports
+from roost.model.cloud import Cloud
+from roost.model.errors import HostFailure
+
+MAX_CONNECTIONS = 25_000  # as far as there are files: HAProxy wants 2.5 for each
+SHARD_PART = 3  # the orgs that share both cells may have one of so many parts: the front is not theirs alone
+FIRST_BYTES = "10s"  # a client has this long for its first request's headers
+COMMAND_TIMEOUT = 2.0
+SAVE_PAUSE = 0.5  # seconds between two writings of the map's file
+_CHUNK = 8_000  # bytes of one command; HAProxy takes 16384
+_NEW_VERSION = re.compile(r"New version created: (\d+)")
+_log = logging.getLogger("roost.edge")
+
+
+@dataclass(frozen=True, slots=True)
+class FrontFiles:
+    """The front's files below a cloud's run directory."""
+
+    directory: Path
+
+    @property
+    def configuration(self) -> Path:
+        """HAProxy's configuration."""
+        return self.directory / "haproxy.cfg"
+
+    @property
+    def map(self) -> Path:
+        """Host names and the cells of their orgs."""
+        return self.directory / "hosts.map"
+
+    @property
+    def private(self) -> Path:
+        """The one directory that the front itself may write."""
+        return self.directory / "own"
+
+    @property
+    def commands(self) -> Path:
+        """The socket that takes commands."""
+        return self.private / "commands.sock"
+
+    @property
+    def pid(self) -> Path:
+        """The pid and start time."""
+        return self.directory / "front.pid"
+
+
+def shard_key(cells: Sequence[str]) -> str:
+    """Return how the map names a pair of cells."""
+    return "-".join(cells)
+
+
+def configuration(
+    node: str, ports: Mapping[str, int], files: FrontFiles, sockets: Mapping[str, Path], shards: Iterable[Sequence[str]]
+) -> str:
+    """Return HAProxy's configuration.
+
+    `ports`: of http and https, 0 for none; `sockets`: the directory where each cell takes connections. Pure but for
+    this host's limits.
+    """
+    connections = min(MAX_CONNECTIONS, (open_files() - 200) * 2 // 5)
+    lines = [
+        "global",
+        f"  node {node}",
+        f"  maxconn {connections}",
+        f"  nbthread {max(1, min(4, (os.cpu_count() or 1) // 2))}",
+        "  noreuseport",
+        f"  stats socket {files.commands} mode 600 level admin",
+        "defaults",
+        "  mode tcp",
+        "  timeout connect 1s",
+        "  timeout check 200ms",
+        "  timeout client 1d",  # the cell knows how long a request may be silent
+        "  timeout server 1d",
+        "  timeout client-fin 10s",
+        "  timeout server-fin 10s",
+        "  option clitcpka",  # a client that vanished is noticed after two minutes
+        "  clitcpka-idle 60s",
+        "  clitcpka-intvl 15s",
+        "  clitcpka-cnt 4",
+        "  option splice-auto",
+        "  option redispatch 1",
+        "  retries 3",
+        "backend cells",
+        "  option httpchk",
+        "  http-check send meth GET uri / ver HTTP/1.1 hdr Host first.invalid",
+        "  http-check expect status 404",
+        *(
+            f"  server {cell} unix@{incoming_socket(sockets[cell], HTTP)} send-proxy-v2"
+            " check inter 200ms fastinter 100ms fall 2 rise 1"
+            for cell in sockets
+        ),
+    ]
+    for way, port in ports.items():
+        if not port:
+            continue
+        lines += [f"frontend {way}", f"  bind 0.0.0.0:{port}", f"  tcp-request inspect-delay {FIRST_BYTES}"]
+        lines += [*_host_rules(way, files.map), f"backend {way}-any", "  balance source", "  hash-type consistent"]
+        lines += _servers(way, list(sockets), sockets)
+        for shard in shards:
+            lines += [
+                f"backend {way}-{shard_key(shard)}",
+                "  balance first",  # and the second only when the first is down
+                f"  tcp-request content reject if {{ be_conn gt {connections // SHARD_PART} }}",
+                *_servers(way, shard, sockets),
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _host_rules(way: str, hosts: Path) -> list[str]:
+    """Return how a frontend finds a connection's host: in the Host header, or in the TLS greeting."""
+    if way == HTTPS:
+        host = "req.ssl_sni"
+        rules = ["  tcp-request content accept if { req.ssl_hello_type 1 }"]
+    else:
+        host = "req.hdr(host),field(1,:)"
+        rules = [
+            "  tcp-request content accept if HTTP",
+            "  tcp-request content accept if { req.payload(0,3) -m str PRI }",  # HTTP/2 without TLS: hides its host
+            "  tcp-request content accept if { req.len gt 15000 }",  # more headers than are looked at
+        ]
+    return [
+        *rules,
+        "  tcp-request content reject",
+        f"  use_backend {way}-%[{host},lower,map_str({hosts},any)]",
+        f"  default_backend {way}-any",
+    ]
+
+
+def _servers(way: str, cells: Sequence[str], sockets: Mapping[str, Path]) -> list[str]:
+    return [
+        f"  server {cell} unix@{incoming_socket(sockets[cell], way)} id {number} send-proxy-v2 track cells/{cell}"
+        for number, cell in enumerate(cells, 1)
+    ]
+
+
+class Front:
+    """The front's process and its map. All calls are on one event loop."""
+
+    def __init__(
+        self, cloud: Cloud, sockets: Mapping[str, Path], shards: Iterable[Sequence[str]], spawn: Spawn
+    ) -> None:
+        self._files = FrontFiles(cloud.run / "edge" / "front")
+        node = f"roost-{cloud.id}-front"
+        ports = {HTTP: cloud.http_port, HTTPS: cloud.https_port}
+        self._text = configuration(node, ports, self._files, sockets, list(shards))
+        self._wanted: dict[str, str] = {}
+        self._behind = False  # the running front's map is not what is wanted
+        self._lock = asyncio.Lock()
+        self._saver: asyncio.Task[None] | None = None
+        unit = Unit(
+            name="front",
+            argv=(),
+            pid_file=self._files.pid,
+            log=cloud.logs / "front.log",
+            probe=self._files.commands,
+            question="show info\n",
+            answer=f"node: {node}",
+            ports=public_ports(cloud.http_port, cloud.https_port),
+            stale=(self._files.commands,),
+        )
+        self.keeper = Keeper(unit, spawn, self._save)
+
+    @property
+    def pid(self) -> int:
+        """The front's pid, 0 when it does not run."""
+        pid = self.keeper.pid
+        return pid if pid and alive(pid) else 0
+
+    async def start(self) -> None:
+        """Start the front or adopt the one that runs. Raises Conflict when the port is taken, HostFailure."""
+        binary = shutil.which("haproxy") or "/usr/sbin/haproxy"
+        if not Path(binary).exists():
+            raise HostFailure("an edge with several cells needs haproxy", hint="scripts/setup installs it")
+        self._files.directory.mkdir(parents=True, exist_ok=True)
+        self._files.directory.chmod(0o711)
+        self._files.private.mkdir(exist_ok=True)
+        hand_over(self._files.private, FRONT_USER)
+        if not self._files.configuration.exists() or self._files.configuration.read_text() != self._text:
+            await self.keeper.end()  # one that runs has other cells or another port
+            self._files.configuration.write_text(self._text)
+        if not self._files.map.exists():
+            self._save()
+        started = (binary, "-db", "-f", str(self._files.configuration))
+        argv = confined(started, reads=(Path(binary), self._files.configuration), user=FRONT_USER)
+        self.keeper.unit = replace(self.keeper.unit, argv=argv)
+        self._wanted = _read_map(self._files.map)
+        await self.keeper.ensure()
+
+    async def stop(self, *, front_too: bool) -> None:
+        """Stop looking after it; end it only when asked."""
+        if self._saver is not None:
+            self._saver.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._saver
+            self._saver = None
+            self._save()
+        await (self.keeper.end() if front_too else self.keeper.release())
+
+    async def lead(self, hosts: Iterable[str], cells: Sequence[str]) -> None:
+        """Lead new connections of these hosts to an org's cells."""
+        commands = []
+        for host in hosts:
+            verb = "set" if host in self._wanted else "add"
+            if self._wanted.get(host) != shard_key(cells):
+                self._wanted[host] = shard_key(cells)
+                commands.append(f"{verb} map {self._files.map} {host} {shard_key(cells)}")
+        await self._change(commands)
+
+    async def forget(self, hosts: Iterable[str]) -> None:
+        """Take hosts out: they sleep or are gone."""
+        gone = [host for host in hosts if self._wanted.pop(host, None) is not None]
+        await self._change([f"del map {self._files.map} {host}" for host in gone])
+
+    async def lead_all(self, shards: Mapping[str, Sequence[str]]) -> None:
+        """Set the whole map."""
+        self._wanted = {host: shard_key(cells) for host, cells in shards.items()}
+        self._behind = True
+        await self.repair()
+
+    async def repair(self) -> None:
+        """Set the whole map again if a command failed or the front is new."""
+        if not self._behind or not self.pid:
+            return
+        async with self._lock:
+            self._behind = False
+            try:
+                await self._set_all()
+            except HostFailure as error:
+                self._behind = True
+                _log.warning("the front's map is not up to date: %s", error)
+        self._save_soon()
+
+    def detail(self) -> dict[str, object]:
+        """Return how the front is, for the status."""
+        found: dict[str, object] = {"pid": self.pid, "hosts": len(self._wanted), "restarts": self.keeper.restarts}
+        if self.keeper.trouble:
+            found["trouble"] = self.keeper.trouble
+        return found
+
+    async def _change(self, commands: Sequence[str]) -> None:
+        if not commands:
+            return
+        async with self._lock:
+            for command in commands:
+                try:
+                    answer = await self._say(f"{command}\n")
+                except HostFailure:
+                    answer = "no answer"
+                if answer.strip():
+                    self._behind = True
+        self._save_soon()
+
+    async def _set_all(self) -> None:
+        """Make a second version of the map and put it in the first one's place at once."""
+        where = self._files.map
+        found = _NEW_VERSION.search(await self._say(f"prepare map {where}\n"))
+        if found is None:
+            raise HostFailure("the front did not begin a new map")
+        version = found[1]
+        chunk: list[str] = []
+        size = 0
+        for host, key in (*self._wanted.items(), ("", "")):
+            line = f"{host} {key}\n"
+            if chunk and (size + len(line) > _CHUNK or not host):
+                await self._say(f"add map @{version} {where} <<\n{''.join(chunk)}\n")
+                chunk, size = [], 0
+            if host:
+                chunk.append(line)
+                size += len(line)
+        await self._say(f"commit map @{version} {where}\n")
+
+    async def _say(self, command: str) -> str:
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                reader, writer = await asyncio.open_unix_connection(self._files.commands)
+                try:
+                    writer.write(command.encode())
+                    return (await reader.read()).decode(errors="replace")
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            raise HostFailure(f"the front does not answer: {type(error).__name__}") from None
+
+    def _save_soon(self) -> None:
+        if self._saver is None or self._saver.done():
+            self._saver = asyncio.create_task(self._save_later())
+
+    async def _save_later(self) -> None:
+        await asyncio.sleep(SAVE_PAUSE)
+        self._save()
+
+    def _save(self) -> None:
+        """Write the map with which a front begins."""
+        fresh = self._files.map.with_suffix(".new")
+        fresh.write_text("".join(f"{host} {key}\n" for host, key in self._wanted.items()))
+        fresh.replace(self._files.map)
+
+
+def _read_map(path: Path) -> dict[str, str]:
+    pairs = (line.split(" ") for line in path.read_text().splitlines())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

@@ -1,0 +1,181 @@
+"""An edge with several cells and the front before them: who is served where, and what a dead or frozen cell costs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest_asyncio
+from tests.e2e.edge.edge_harness import Bench, TestWaker, bench, envoys_of, fetch, free_port, spawn, until
+
+from roost.edge.contract import Route
+from roost.edge.edge import EnvoyEdge
+from roost.edge.process import alive
+from roost.plan.cells import common_cells, shard
+
+CELLS = 3
+
+
+@pytest_asyncio.fixture
+async def at(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench(tmp_path, cells=CELLS) as made:
+        yield made
+
+
+def org_in(first: str, second: str) -> str:
+    """Return an org whose shard is these two cells."""
+    return next(org for n in range(1000) if shard(org := f"org{n}", common_cells(CELLS)) == (first, second))
+
+
+def cell_status(at: Bench, name: str) -> dict[str, object]:
+    cells = at.edge.status().detail["cells"]
+    assert isinstance(cells, list)
+    return next(cell for cell in cells if cell["name"] == name)
+
+
+def pid_of(at: Bench, name: str) -> int:
+    return int(str(cell_status(at, name)["pid"]))
+
+
+def route(at: Bench, app: str, org: str) -> Route:
+    at.waker.apps[f"{app}.localhost"] = (app, at.endpoint)
+    return Route(app, (f"{app}.localhost",), (at.endpoint,), org=org)
+
+
+async def test_an_app_is_in_the_cells_of_its_org_only_and_the_client_is_known(at: Bench) -> None:
+    await at.edge.put(route(at, "a", org_in("0", "2")))
+    assert [cell_status(at, name)["routes"] for name in "012"] == [1, 0, 1]
+    answer = await at.get(host="A.localhost:80")
+    assert answer.status == 200
+    assert answer.json()["fly-client-ip"] == answer.json()["x-forwarded-for"] == "127.0.0.1"
+    assert answer.json()["fly-forwarded-port"] == str(at.cloud.http_port)
+    assert at.waker.calls == 0
+    assert await at.edge.remove("a")
+    assert await at.edge.drained("a", timeout=2.0)
+    assert (await at.get(host="a.localhost")).status == 200, "asleep: the activator knows it"
+    assert at.waker.calls == 1
+    assert (await at.get(host="unknown.localhost")).status == 404
+    assert at.edge.status().detail["front"]["hosts"] == 0  # type: ignore[index]
+
+
+async def test_a_later_request_on_a_connection_may_be_for_another_orgs_host(at: Bench) -> None:
+    await at.edge.put(route(at, "a", org_in("0", "1")))
+    await at.edge.put(route(at, "b", org_in("2", "1")))
+    reader, writer = await asyncio.open_connection("127.0.0.1", at.cloud.http_port)
+    try:
+        for host in ("a.localhost", "b.localhost", "a.localhost"):
+            writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode().lower()
+            assert head.startswith("http/1.1 200")
+            length = int(head.split("content-length: ")[1].split("\r\n")[0])
+            assert f'"host": "{host}"'.encode() in await reader.readexactly(length)
+            if "connection: close" in head:
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", at.cloud.http_port)
+    finally:
+        writer.close()
+
+
+async def test_a_killed_cell_is_missed_by_no_new_connection_and_comes_back(at: Bench) -> None:
+    await at.edge.put(route(at, "a", org_in("1", "2")))
+    await at.edge.put(route(at, "b", org_in("0", "2")))
+    first, others = pid_of(at, "1"), [pid_of(at, "0"), pid_of(at, "2")]
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: not alive(first), what="it is dead")  # until then its socket takes connections
+    for _ in range(20):
+        assert (await at.get(host="a.localhost")).status == 200
+        assert (await at.get(host="b.localhost")).status == 200
+    assert at.waker.calls == 0, "the second cell has the route"
+    await until(lambda: pid_of(at, "1") not in (0, first), timeout=1.0, what="the cell is back")
+    await until(lambda: bool(cell_status(at, "1")["connected"]), what="and configured")
+    assert [pid_of(at, "0"), pid_of(at, "2")] == others
+    assert (await at.get(host="a.localhost")).status == 200
+
+
+async def test_a_frozen_cell_is_gone_round_and_replaced(at: Bench) -> None:
+    await at.edge.put(route(at, "a", org_in("1", "2")))
+    await at.edge.put(route(at, "b", org_in("0", "2")))
+    first = pid_of(at, "1")
+    os.kill(first, signal.SIGSTOP)
+    began = time.monotonic()
+    assert (await at.get(host="b.localhost")).status == 200
+    assert time.monotonic() - began < 0.5, "other orgs do not notice"
+    while True:
+        try:
+            async with asyncio.timeout(0.3):
+                assert (await at.get(host="a.localhost")).status == 200
+                break
+        except (TimeoutError, OSError, asyncio.IncompleteReadError):
+            assert time.monotonic() - began < 3.0
+    await until(lambda: pid_of(at, "1") not in (0, first), timeout=3.0)
+    assert len(envoys_of(at.cloud)) == CELLS
+    assert at.waker.calls == 0
+
+
+async def test_the_next_roostd_adopts_all_and_a_dead_front_comes_back_with_its_map(at: Bench) -> None:
+    await at.edge.put(route(at, "a", org_in("0", "1")))
+    pids = [pid_of(at, name) for name in "012"]
+    front = at.edge.status().detail["front"]["pid"]  # type: ignore[index]
+    await at.edge.stop(envoy_too=False)
+    assert (await at.get(host="a.localhost")).status == 200
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=CELLS)
+    await at.edge.start()
+    assert [pid_of(at, name) for name in "012"] == pids
+    assert at.edge.status().detail["front"]["pid"] == front  # type: ignore[index]
+    await at.edge.replace_all([route(at, "a", org_in("0", "1"))])
+    os.kill(front, signal.SIGKILL)
+
+    def is_back() -> bool:
+        return at.edge.status().detail["front"]["pid"] not in (0, front)  # type: ignore[index]
+
+    await until(is_back, what="the front is back")
+
+    async def serves() -> bool:
+        with contextlib.suppress(OSError):
+            return (await at.get(host="a.localhost")).status == 200
+        return False
+
+    await until(serves, timeout=1.0)
+    assert at.waker.calls == 0
+
+
+async def test_the_number_of_cells_may_change_and_nothing_is_left_of_the_others(at: Bench) -> None:
+    await at.edge.stop(envoy_too=False)
+    for cells in (1, 2):
+        at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=cells)
+        await at.edge.start()
+        await at.edge.replace_all([route(at, "a", "acme")])
+        assert (await at.get(host="a.localhost")).status == 200
+        assert len(envoys_of(at.cloud)) == cells
+        if cells == 1:
+            await at.edge.stop(envoy_too=False)
+    await at.edge.stop(envoy_too=False)
+    at.cloud = replace(at.cloud, http_port=free_port())
+    at.edge = EnvoyEdge(at.cloud, TestWaker(), spawn, cells=1, own=("acme",))
+    await at.edge.start()
+    await at.edge.put(route(at, "a", "acme"))
+    cells = at.edge.status().detail["cells"]
+    assert [(cell.get("org"), cell["routes"]) for cell in cells] == [(None, 1), ("acme", 1)]  # type: ignore[attr-defined]
+    assert (await fetch(at.cloud.http_port, "a.localhost")).status == 200
+
+
+async def test_nobody_but_the_front_reaches_a_cell_and_no_process_is_root(at: Bench) -> None:
+    detail = at.edge.status().detail
+    users = [cell["user"] for cell in detail["cells"]]  # type: ignore[attr-defined]
+    if 0 not in users:
+        assert len(set(users)) == CELLS
+    sock = at.cloud.run / "edge" / "cells" / "0" / "in" / "http.sock"
+    assert sock.is_socket()
+    assert sock.stat().st_mode & 0o007 == 0
+    assert sock.parent.stat().st_mode & 0o007 == 0
+    spoofed = b"PROXY TCP4 6.6.6.6 127.0.0.1 1 80\r\nGET / HTTP/1.1\r\nHost: hello.localhost\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", at.cloud.http_port), 20) as link:
+        link.sendall(spoofed)
+        assert link.recv(4096) == b"", "a client can't say whose address it has"
