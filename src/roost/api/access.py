@@ -44,6 +44,7 @@ _SPECIAL: Mapping[tuple[str, str], Rule] = {
     ("GET", "/v1/orgs"): Rule(Action.READ, Scope.ANYWHERE),  # filtered
     ("POST", "/v1/orgs"): Rule(Action.OPERATE, Scope.CLOUD),
     ("GET", f"{_ORG}/machines"): Rule(Action.READ, Scope.LISTING),  # filtered
+    ("GET", f"{_ORG}/volumes"): Rule(Action.READ, Scope.LISTING),  # filtered
     ("GET", "/v1/operations"): Rule(Action.READ, Scope.ANYWHERE),  # filtered
     ("GET", "/v1/platform/regions"): Rule(Action.READ, Scope.ANYWHERE),
     ("GET", "/v1/platform/certificate_authority"): Rule(Action.READ, Scope.ANYWHERE),
@@ -53,6 +54,8 @@ _SPECIAL: Mapping[tuple[str, str], Rule] = {
     ("GET", "/v1/tokens"): Rule(Action.READ, Scope.ANYWHERE),  # filtered
     ("POST", "/v1/tokens"): Rule(Action.MANAGE, Scope.ANYWHERE),  # the body names the org, as above
     ("GET", "/v1/tokens/current"): Rule(Action.READ, Scope.ANYWHERE),
+    ("POST", "/v1/tokens/authenticate"): Rule(Action.WRITE, Scope.ANYWHERE),  # tells of the token in the body only
+    ("POST", "/v1/tokens/authorize"): Rule(Action.WRITE, Scope.ANYWHERE),  # the same
     ("POST", "/v1/tokens/oidc"): Rule(Action.WRITE, Scope.ANYWHERE),  # for machines' own sockets only
     ("GET", "/v1/audit"): Rule(Action.READ, Scope.ANYWHERE),  # filtered
 }

@@ -47,6 +47,7 @@ from roost.api.routes import (
     secret_keys,
     secrets,
     sources,
+    token_checks,
     tokens,
     volumes,
 )
@@ -66,6 +67,7 @@ _ROUTES = (
     machine_metadata,
     platform,
     orgs,
+    token_checks,
     tokens,
     volumes,
     networks,

@@ -71,11 +71,12 @@ def _check_text(value: Any, where: str, *, nul: bool = False) -> None:
 class NewApp(Body):
     """`POST /apps`."""
 
-    not_acted_on = ("enable_subdomains", "app_role_id")
+    not_acted_on = ("enable_subdomains",)
     name: str | None = None
     app_name: str | None = None
-    org_slug: Label = "personal"
+    org_slug: OptionalLabel = ""
     network: OptionalLabel = ""
+    app_role_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,63}$")] = ""
 
     def chosen_name(self) -> str:
         """Return the name, from either of its two fields; raises BadInput for none or two different ones."""
@@ -145,9 +146,16 @@ class Placement(Body):
     weights: dict[str, Any] | None = None
 
 
-class StopMachine(Body):
-    """`POST .../stop` and `restart`."""
+class ReclaimedMemory(Body):
+    """`POST .../memory/reclaim`."""
 
+    amount_mb: Annotated[int, Field(ge=1, le=2**31)]
+
+
+class StopMachine(Body):
+    """`POST .../stop` and `restart`. Clients in Go send the machine's `id` along."""
+
+    id: str = ""
     signal: str | int | None = None
     timeout: Duration | None = None
     force_stop: bool = False
@@ -183,9 +191,16 @@ class ExecCommand(Body):
 
 
 class NewVolume(Body):
-    """`POST /apps/{app}/volumes`. `encrypted` and `fstype` are what clients send; the answer tells what is so."""
+    """`POST /apps/{app}/volumes`. `encrypted` and `fstype` are what clients send; the answer tells what is so.
 
-    not_acted_on = ("require_unique_zone", "unique_zone_app_wide", "compute", "compute_image")
+    The keys about where it is to be made (`compute` and those about zones) hold: a server is one zone with room for it.
+    """
+
+    require_unique_zone: bool | None = None
+    unique_zone_app_wide: bool | None = None
+    machines_only: bool | None = None
+    compute: dict[str, Any] | None = None
+    compute_image: str = ""
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,30}$")]
     region: OptionalLabel = ""
     size_gb: Annotated[int, Field(ge=1, le=500)] | None = None

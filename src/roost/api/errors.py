@@ -6,7 +6,6 @@ the id only.
 
 from __future__ import annotations
 
-import json
 import traceback
 from typing import Any
 
@@ -15,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from roost.api.json_text import to_bytes
 from roost.model.errors import BadInput, RateLimited, RoostError
 
 NOT_FOUND_TEXT = "404 page not found"
@@ -22,11 +22,11 @@ _CODES = {400: "bad_input", 401: "unauthorized", 403: "forbidden", 408: "deadlin
 
 
 class Json(JSONResponse):
-    """JSON in ASCII: whatever text a value holds, lone surrogates included, it can be sent."""
+    """JSON: whatever text a value holds, lone surrogates included, it can be sent."""
 
     def render(self, content: Any) -> bytes:
         """Return `content` as bytes."""
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return to_bytes(content)
 
 
 def error_response(error: RoostError) -> Response:

@@ -45,6 +45,32 @@ class NewDeployToken(Body):
     name: _Name = ""
 
 
+class TokenToCheck(Body):
+    """`POST /tokens/authenticate`: the value of an Authorization header."""
+
+    header: Annotated[str, Field(min_length=1, max_length=8300, repr=False)]
+
+
+class TokenAccess(Body):
+    """What a token is to be good for, in `POST /tokens/authorize`. `action` adds up 1 read, 2 write, 4 create,
+    8 delete, 16 control; a `command` is one to run in a machine.
+    """
+
+    not_acted_on = ("app_feature", "org_feature", "machine_feature", "mutation", "source_machine", "storage_object")
+    action: Annotated[int, Field(ge=0, le=31)] = 0
+    org_slug: OptionalLabel = ""
+    app_name: OptionalLabel = ""
+    machine_id: str = ""
+    volume_id: str = ""
+    command: Annotated[list[str], Field(max_length=1024)] = []
+
+
+class TokenToAuthorize(TokenToCheck):
+    """`POST /tokens/authorize`."""
+
+    access: TokenAccess
+
+
 class TokenWanted(Body):
     """`POST /tokens`. `type` spells the usual ones; `role` is that of a token of an org, a user or the cloud."""
 

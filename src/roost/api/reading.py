@@ -17,7 +17,7 @@ from roost.model.errors import BadInput, NotFound
 from roost.model.machine import MachineState
 from roost.model.machine_config import parse_duration
 from roost.model.names import check_app_name, check_machine_id, check_secret_name
-from roost.model.volume import check_volume_id
+from roost.model.volume import VolumeState, check_volume_id
 
 _OPERATION_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _SOURCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -82,6 +82,16 @@ def states(given: list[str]) -> frozenset[str]:
             f"state: {unknown[0][:40]!r} is not a machine's state", hint=f"use one of {', '.join(MachineState)}"
         )
     return frozenset(names)
+
+
+def volume_states(given: list[str]) -> frozenset[str]:
+    """Return the volume states named by a repeated or comma-separated parameter."""
+    names = frozenset(word.strip() for item in given for word in item.split(",") if word.strip())
+    if unknown := sorted(names - {str(state) for state in VolumeState}):
+        raise BadInput(
+            f"state: {unknown[0][:40]!r} is not a volume's state", hint=f"use one of {', '.join(VolumeState)}"
+        )
+    return names
 
 
 def seconds(value: object, where: str, *, default: float, low: float, high: float) -> float:

@@ -6,6 +6,7 @@ RFC 3339 in UTC, except an event's `timestamp`, which is Unix milliseconds there
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -43,7 +44,9 @@ def time_to_json(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def app_to_json(app: App, machine_count: int, volume_count: int = 0) -> Json:
+def app_to_json(
+    app: App, machine_count: int, volume_count: int = 0, *, domain: str = "", network_cidr: str = ""
+) -> Json:
     """Return an app; `status` is `pending` until it has machines, then `deployed`."""
     return {
         "id": app.id,
@@ -53,10 +56,18 @@ def app_to_json(app: App, machine_count: int, volume_count: int = 0) -> Json:
         "status": "deployed" if machine_count else "pending",
         "machine_count": machine_count,
         "volume_count": volume_count,
-        "organization": {"name": app.org, "slug": app.org},
+        "network_cidr": network_cidr,
+        "organization": {"name": app.org, "slug": app.org, "internal_numeric_id": org_number(app.org)},
+        "cname_target": f"{app.name}.{domain}" if domain else "",
+        "app_role": app.role,
         "secrets_version": app.secrets_version,
         "created_at": time_to_json(app.created_at),
     }
+
+
+def org_number(slug: str) -> int:
+    """Return the number that stands for an org on the wire: the same everywhere, and below 2^31."""
+    return zlib.crc32(slug.encode()) & 0x7FFFFFFF
 
 
 def app_status_to_json(status: AppStatus) -> Json:
@@ -160,8 +171,23 @@ def event_to_json(event: Event) -> Json:
         "status": event.status,
         "source": event.source,
         "timestamp": int(event.at * 1000),
-        "request": event.detail,
+        "request": _request_of(event),
     }
+
+
+def _request_of(event: Event) -> Json:
+    """Return an event's details; how a program ended in all the keys of the API, its time as RFC 3339."""
+    ended = event.detail.get("exit_event")
+    if not isinstance(ended, dict):
+        return dict(event.detail)
+    at, signal = ended.get("exited_at"), ended.get("guest_signal", 0)
+    told = {
+        "guest_exit_code": ended.get("exit_code", 0),
+        "signal": signal,
+        "exited_at": time_to_json(float(at)) if isinstance(at, int | float) and at > 0 else time_to_json(event.at),
+        "error": str(event.detail.get("error", "")),
+    }
+    return {**event.detail, "exit_event": {**ended, **told}}
 
 
 def check_to_json(check: CheckStatus) -> Json:
@@ -170,7 +196,7 @@ def check_to_json(check: CheckStatus) -> Json:
         "name": check.name,
         "status": check.status,
         "output": check.output,
-        "updated_at": time_to_json(check.updated_at),
+        "updated_at": time_to_json(check.updated_at) or None,
     }
 
 
@@ -225,6 +251,8 @@ def volume_to_json(volume: Volume, usage: Usage | None = None) -> Json:
         "attached_machine_id": volume.attached_machine_id or None,
         "attached_alloc_id": None,
         "created_at": time_to_json(volume.created_at),
+        "updated_at": time_to_json(volume.updated_at or volume.created_at),
+        "host_dedication_id": "",
         "fstype": "ext4",
         "snapshot_retention": volume.snapshot_retention,
         "auto_backup_enabled": volume.auto_backup_enabled,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from roost.control.contract import AppState, AppStatus
 from roost.control.core import Core
@@ -31,7 +32,7 @@ class Apps:
         self._lifecycle = lifecycle
         self._operations = operations
 
-    def create(self, name: str, org: str = "personal", network: str = "") -> App:
+    def create(self, name: str, org: str = "personal", network: str = "", role: str = "") -> App:
         """Make an app, and its org if there is none yet (who may name that one is the cloud's); raises NameTaken."""
         check_app_name(name)
         now = self._core.now()
@@ -39,7 +40,12 @@ class Apps:
             if self._core.store.orgs.find(org) is None:
                 self._core.store.orgs.add(Org(check_org(org), org, now))
             return self._core.store.apps.create(
-                name=name, app_id=os.urandom(8).hex(), org=org, network=network or default_network(org), now=now
+                name=name,
+                app_id=os.urandom(8).hex(),
+                org=org,
+                network=network or default_network(org),
+                now=now,
+                role=role,
             )
 
     def get(self, name: str) -> App:
@@ -48,7 +54,12 @@ class Apps:
 
     def machine_count(self, name: str) -> int:
         """Return how many machines the app has, whatever their state."""
-        return self._core.store.machines.counts_by_app().get(name, 0)
+        return self._core.store.machines.counts_by_app(name).get(name, 0)
+
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """Return how many machines and volumes each app has; one that has none may be missing."""
+        machines, volumes = self._core.store.machines.counts_by_app(), self._core.store.volumes.counts_by_app()
+        return {app: (machines.get(app, 0), volumes.get(app, 0)) for app in machines.keys() | volumes.keys()}
 
     def destroy(self, name: str, *, force: bool) -> None:
         """Remove an app and all it has; without `force` raises FailedPrecondition while machines run or volumes exist.

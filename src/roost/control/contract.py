@@ -155,8 +155,8 @@ class Apps(Protocol):
     def list(self, org: str | None = None) -> list[App]:
         """Return the apps of an org, or all, by name."""
 
-    def create(self, name: str, org: str = "personal", network: str = "") -> App:
-        """Make an app; raises NameTaken."""
+    def create(self, name: str, org: str = "personal", network: str = "", role: str = "") -> App:
+        """Make an app; raises NameTaken. `role` is what its maker says that it is."""
 
     def get(self, name: str) -> App:
         """Return an app; raises NotFound."""
@@ -170,6 +170,9 @@ class Apps(Protocol):
     def machine_count(self, name: str) -> int:
         """Return how many machines the app has, whatever their state."""
 
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """Return how many machines and volumes each app has; one that has none may be missing."""
+
 
 class Volumes(Protocol):
     """Volumes of an app: named disks that outlive machines, and their snapshots."""
@@ -179,6 +182,21 @@ class Volumes(Protocol):
 
     def count(self, app: str) -> int:
         """Return how many volumes an app has."""
+
+    def of_org(
+        self,
+        org: str,
+        *,
+        after: tuple[float, str] = (0.0, ""),
+        states: frozenset[str] = frozenset(),
+        region: str = "",
+        limit: int = 1000,
+        destroyed: bool = False,
+    ) -> Sequence[Volume]:
+        """Return an org's volumes that come after (time of the last change, id), in that order.
+
+        With `destroyed` also those that were destroyed lately.
+        """
 
     def create(
         self,
@@ -473,6 +491,14 @@ class Control(Protocol):
     @property
     def region(self) -> str:
         """The one region of this cloud."""
+
+    @property
+    def domain(self) -> str:
+        """The domain that apps have their host names below."""
+
+    @property
+    def network_cidr(self) -> str:
+        """The prefix that machines' private addresses are in."""
 
     @property
     def volumes(self) -> Volumes:

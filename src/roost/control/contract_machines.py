@@ -52,6 +52,9 @@ class Machines(Protocol):
     def list(self, app: str) -> list[Machine]:
         """Return the machines that are not destroyed, oldest first."""
 
+    def destroyed(self, app: str) -> Sequence[Machine]:
+        """Return the machines that were destroyed lately, as they were, the longest gone first."""
+
     def create(
         self,
         app: str,
@@ -151,6 +154,12 @@ class Machines(Protocol):
     def set_memory(self, app: str, machine_id: str, limit_mb: int) -> Memory:
         """Let it use so much memory until its next start, at most as much as it is configured for."""
 
+    def reclaim_memory(self, app: str, machine_id: str, amount_mb: int) -> int:
+        """Take memory from it that it can do without (caches), at most so much; returns how much that was, in MiB.
+
+        Raises FailedPrecondition when it does not run.
+        """
+
     def of_org(
         self,
         org: str,
@@ -159,8 +168,12 @@ class Machines(Protocol):
         states: frozenset[str] = frozenset(),
         region: str = "",
         limit: int = 1000,
+        destroyed: bool = False,
     ) -> Sequence[Machine]:
-        """Return an org's machines that come after (time of the last change, id), in that order."""
+        """Return an org's machines that come after (time of the last change, id), in that order.
+
+        With `destroyed` also those that were destroyed lately.
+        """
 
     def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
         """Return the latest result of each of its health checks."""

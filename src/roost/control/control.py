@@ -81,6 +81,7 @@ class Control:
         self.oidc = Oidc(core, signing_keys, core.issuer or core.cloud.api_url)
         self.admin = Admin(core, signing_keys)
         self.region = core.region
+        self.domain, self.network_cidr = core.cloud.domain, str(core.cloud.ipv6_network)
         self.operations = Operations(core)
         self.apps = Apps(core, self._lifecycle, self.operations, self.volumes)
         self.releases = Releases(core)

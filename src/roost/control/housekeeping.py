@@ -13,7 +13,7 @@ from roost.model.replay import REPLAY_LIFETIME
 
 HOST_ROUND = 3.0  # seconds: a log grows by no more than a disk can write in this time
 CLEANING = 600.0  # seconds between two rounds of removing what nothing uses
-LOG_KEPT = 7 * 86_400.0  # seconds that the log of a destroyed machine can be read
+LOG_KEPT = 7 * 86_400.0  # seconds that the log of a destroyed machine can be read, and it is remembered
 
 
 class Housekeeping:
@@ -50,6 +50,8 @@ class Housekeeping:
         self._core.store.tokens.forget_before(self._core.now() - TOKENS_KEPT)
         self._audit.trim(self._core.now())
         freed = self._images.collect()
+        for destroyed in (self._core.store.destroyed_machines, self._core.store.destroyed_volumes):
+            destroyed.forget(self._core.now() - LOG_KEPT)
         gone = self._core.store.events.forget_gone(self._core.now() - LOG_KEPT)
         for machine_id in gone:
             self._core.host.forget_log(machine_id)

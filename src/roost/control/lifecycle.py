@@ -281,7 +281,7 @@ class Lifecycle:
             self._core.host.destroy(machine_id)
             self._core.fault("machine.destroy.destroyed")
             self._core.store.events.add(self._rows.event(machine, "destroy", "destroyed", "flyd", {}), machine.app)
-            self._core.store.machines.remove(machine_id)
+            self._core.store.machines.remove(machine_id, self._core.now())
             self._core.changes.notify(f"machine:{machine_id}")
             self._down(machine)
 

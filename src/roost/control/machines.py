@@ -192,7 +192,7 @@ class Machines:
 
     def containers(self, machine: Machine) -> Sequence[ContainerStatus]:
         """Return how each of its containers is; nothing for a machine that is a single program."""
-        return self._lifecycle.containers.statuses(machine)
+        return () if machine.state is MachineState.DESTROYED else self._lifecycle.containers.statuses(machine)
 
     def events(self, app: str, machine_id: str, limit: int) -> Sequence[Event]:
         """Return the latest events, newest first."""
@@ -240,6 +240,12 @@ class Machines:
             self._core.host.set_memory_limit(machine_id, limit_mb << 20)
         return self.memory(app, machine_id)
 
+    def reclaim_memory(self, app: str, machine_id: str, amount_mb: int) -> int:
+        """Take memory from it that it can do without (caches), at most so much; returns how much that was, in MiB."""
+        self.get(app, machine_id)
+        with self._core.locks.holding(machine_id):
+            return self._core.host.reclaim_memory(machine_id, amount_mb << 20) >> 20
+
     def of_org(
         self,
         org: str,
@@ -248,9 +254,15 @@ class Machines:
         states: frozenset[str] = frozenset(),
         region: str = "",
         limit: int = 1000,
+        destroyed: bool = False,
     ) -> Sequence[Machine]:
         """Return an org's machines that come after (time of the last change, id), in that order."""
-        return self._core.store.machines.of_org(org, after=after, states=states, region=region, limit=limit)
+        store = self._core.store
+        found = store.machines.of_org(org, after=after, states=states, region=region, limit=limit)
+        if not destroyed or (states and MachineState.DESTROYED.value not in states):
+            return found
+        gone = store.destroyed_machines.of_org(org, after=after, region=region, limit=limit)
+        return sorted([*found, *gone], key=lambda machine: (machine.updated_at, machine.id))[:limit]
 
     async def wait(
         self,
@@ -264,13 +276,16 @@ class Machines:
     ) -> Machine:
         """Return once it is in one of `states`; raises TimedOut after `timeout` seconds."""
         deadline = self._core.now() + timeout
+        gone = self._core.store.destroyed_machines.find(machine_id) if "destroyed" in states else None
+        if gone is not None and gone.app == app:
+            return gone
         last = self.get(app, machine_id)
         with self._core.changes.watching(f"machine:{machine_id}") as news:
             while True:
                 found = self._core.store.machines.find(machine_id)
                 if found is None:
                     if "destroyed" in states:
-                        return last
+                        return replace(last, state=MachineState.DESTROYED)
                     raise NotFound("machine not found", hint="it was destroyed meanwhile")
                 last = found
                 if instance_id and found.instance_id != instance_id:
@@ -324,3 +339,8 @@ class Machines:
         """Return the machines that are not destroyed, oldest first."""
         self._core.store.apps.get(app)
         return self._core.store.machines.list(app)
+
+    def destroyed(self, app: str) -> Sequence[Machine]:
+        """Return the machines that were destroyed lately, as they were, the longest gone first."""
+        self._core.store.apps.get(app)
+        return self._core.store.destroyed_machines.list(app)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from roost.control.capacity import require_room
@@ -97,6 +97,7 @@ class Volumes:
             auto_backup_enabled=auto_backup_enabled,
             attached_machine_id="",
             created_at=core.now(),
+            updated_at=core.now(),
         )
         with core.locks.holding(volume.id):
             core.store.volumes.add(volume)
@@ -166,7 +167,7 @@ class Volumes:
                     hint=f"destroy the machine first: roost machine destroy {holder} -a {app}",
                 )
             self._core.fault("volume.destroy.recorded")
-            self._take_back(volume_id)
+            self._take_back(volume_id, remembered=True)
             return replace(volume, state=_S.DESTROYING)
 
     def snapshots(self, app: str, volume_id: str) -> list[Snapshot]:
@@ -259,11 +260,11 @@ class Volumes:
         match volume.state:
             case _S.CREATING | _S.DESTROYING:
                 log.info("removing a volume", volume=volume.id, state=volume.state)
-                self._take_back(volume.id)
+                self._take_back(volume.id, remembered=volume.state is _S.DESTROYING)
             case _S.EXTENDING:
                 self._core.host.extend_volume(volume.id, volume.size_gb)
                 self._core.store.volumes.change(volume.id, state=_S.CREATED.value)
-            case _S.CREATED:
+            case _S.CREATED | _S.DESTROYED:
                 pass
 
     def look_after(self) -> None:
@@ -299,16 +300,34 @@ class Volumes:
             (v for v in volumes if v.name == name and v.state is _S.CREATED and not v.attached_machine_id), None
         )
 
-    def _take_back(self, volume_id: str) -> None:
+    def _take_back(self, volume_id: str, *, remembered: bool = False) -> None:
         self._core.host.destroy_volume(volume_id)
         self._core.fault("volume.destroy.destroyed")
-        self._core.store.volumes.remove(volume_id)
+        self._core.store.volumes.remove(volume_id, self._core.now() if remembered else 0.0)
 
     def _forget(self, snapshot: Snapshot) -> None:
         if snapshot.state is SnapshotState.CREATED:
             self._core.store.snapshots.change(snapshot.id, state=SnapshotState.DESTROYING.value)
         self._core.host.destroy_snapshot(snapshot.id)
         self._core.store.snapshots.remove(snapshot.id)
+
+    def of_org(
+        self,
+        org: str,
+        *,
+        after: tuple[float, str] = (0.0, ""),
+        states: frozenset[str] = frozenset(),
+        region: str = "",
+        limit: int = 1000,
+        destroyed: bool = False,
+    ) -> Sequence[Volume]:
+        """Return an org's volumes that come after (time of the last change, id), in that order."""
+        store = self._core.store
+        found = store.volumes.of_org(org, after=after, states=states, region=region, limit=limit)
+        if not destroyed or (states and _S.DESTROYED.value not in states):
+            return found
+        gone = store.destroyed_volumes.of_org(org, after=after, region=region, limit=limit)
+        return sorted([*found, *gone], key=lambda volume: (volume.updated_at, volume.id))[:limit]
 
     def list(self, app: str) -> list[Volume]:
         """Return the volumes of an app, oldest first."""

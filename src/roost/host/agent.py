@@ -290,6 +290,11 @@ class LocalHost:
         self._running(machine_id)
         self._cgroups.set_memory_limit(machine_id, limit)
 
+    def reclaim_memory(self, machine_id: str, amount: int) -> int:
+        """See the contract."""
+        self._running(machine_id)
+        return self._cgroups.reclaim(machine_id, amount)
+
     def logs(
         self, machine_id: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000, container: str = ""
     ) -> list[LogLine]:

@@ -138,6 +138,26 @@ class Cgroups:
             return ("memory.max",)
         return ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
 
+    def reclaim(self, machine_id: str, amount: int) -> int:
+        """Take about so many bytes of memory from a machine that it can do without; returns how many it was.
+
+        Version 1 knows no amount: there it is all that can be had.
+        """
+        group = self._group("memory", machine_id)
+        before = self.usage(machine_id)[0] + self._cached(machine_id)
+        name, value = ("memory.reclaim", str(amount)) if self.unified else ("memory.force_empty", "0")
+        try:
+            _write(group / name, value)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EBUSY):  # some of it could not be had
+                raise HostFailure(f"can't reclaim memory of machine {machine_id}: {error.strerror}") from None
+        return max(0, before - self.usage(machine_id)[0] - self._cached(machine_id))
+
+    def _cached(self, machine_id: str) -> int:
+        """Return the bytes of files that are cached and not in use: `usage` does not count them."""
+        key = "inactive_file" if self.unified else "total_inactive_file"
+        return _field(_read(self._group("memory", machine_id) / "memory.stat"), key)
+
     def kill_all(self, machine_id: str) -> None:
         """Kill every process of a machine, frozen or not; raises TimedOut when some won't die."""
         group = self._group("freezer", machine_id)

@@ -328,6 +328,9 @@ class Host(Protocol):
     def set_memory_limit(self, machine_id: str, limit: int) -> None:
         """Let a running machine use so many bytes until its next start; raises FailedPrecondition if it uses more."""
 
+    def reclaim_memory(self, machine_id: str, amount: int) -> int:
+        """Take about so many bytes from a running machine that it can do without; returns how many those were."""
+
     def limit(self, machine_id: str, ipv4: IPv4Address, ipv6: IPv6Address, allowed: Filter) -> None:
         """Let a machine that is here take and make these connections from now on, until its next start."""
 

@@ -19,6 +19,7 @@ class App:
     number: int  # small unique integer, `internal_numeric_id` on the wire
     secrets_version: int
     created_at: float
+    role: str = ""  # what its maker says that it is, such as postgres_cluster; Roost makes nothing of it
 
 
 def private_network(app: App) -> str:

@@ -24,6 +24,7 @@ class VolumeState(StrEnum):
     CREATED = "created"
     EXTENDING = "extending"  # `size_gb` is what it is to become
     DESTROYING = "destroying"
+    DESTROYED = "destroyed"  # it is remembered for some days
 
 
 _S = VolumeState
@@ -31,7 +32,8 @@ TRANSITIONS: dict[VolumeState, frozenset[VolumeState]] = {
     _S.CREATING: frozenset({_S.CREATED, _S.DESTROYING}),
     _S.CREATED: frozenset({_S.EXTENDING, _S.DESTROYING}),
     _S.EXTENDING: frozenset({_S.CREATED}),
-    _S.DESTROYING: frozenset(),
+    _S.DESTROYING: frozenset({_S.DESTROYED}),
+    _S.DESTROYED: frozenset(),
 }
 
 
@@ -57,6 +59,7 @@ class Volume:
     auto_backup_enabled: bool
     attached_machine_id: str  # "": none
     created_at: float
+    updated_at: float = 0.0
 
 
 class SnapshotState(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +16,7 @@ from roost.store.database import Database
 from roost.store.schema import (
     apps,
     certificates,
+    destroyed,
     events,
     ip_assignments,
     leases,
@@ -65,17 +66,13 @@ class Apps:
             raise NotFound(f"app not found: {name[:80]!r}", hint="`roost apps list` shows the apps")
         return app
 
-    def create(self, *, name: str, app_id: str, org: str, network: str, now: float) -> App:
+    def create(self, *, name: str, app_id: str, org: str, network: str, now: float, role: str = "") -> App:
         """Add an app; raises NameTaken."""
         with self._db.write() as connection:
             number = (connection.execute(select(func.max(apps.c.number))).scalar() or 0) + 1
-            app = App(app_id, name, org, network, number, 0, now)
+            app = App(app_id, name, org, network, number, 0, now, role)
             try:
-                connection.execute(
-                    insert(apps).values(
-                        id=app_id, name=name, org=org, network=network, number=number, secrets_version=0, created_at=now
-                    )
-                )
+                connection.execute(insert(apps).values(**asdict(app)))
             except IntegrityError:
                 raise NameTaken(
                     f"Name has already been taken: {name!r}",
@@ -96,6 +93,7 @@ class Apps:
                 connection.execute(delete(by_machine).where(by_machine.c.machine_id.in_(own)))
             for table in (
                 machines,
+                destroyed,
                 events,
                 releases,
                 secrets,

@@ -32,6 +32,7 @@ apps = Table(
     Column("number", Integer, nullable=False, unique=True),
     Column("secrets_version", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("role", String, nullable=False, server_default=""),
 )
 
 machines = Table(
@@ -57,6 +58,17 @@ machines = Table(
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     UniqueConstraint("app", "name", name="machine_name_in_app"),
+)
+
+destroyed = Table(  # machines and volumes as they were at their end, for some days
+    "destroyed",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("app", String, nullable=False, index=True),
+    Column("region", String, nullable=False),
+    Column("destroyed_at", Float, nullable=False),
+    Column("value", JSON, nullable=False),
 )
 
 versions = Table(  # configurations that machines had before the current one
@@ -280,6 +292,7 @@ volumes = Table(
     Column("auto_backup_enabled", Integer, nullable=False),
     Column("attached_machine_id", String, nullable=False, index=True),
     Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False, server_default="0"),
 )
 
 snapshots = Table(

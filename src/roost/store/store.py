@@ -8,15 +8,16 @@ from roost.store.certificates import Certificates
 from roost.store.cloud_certificates import CloudCertificates
 from roost.store.data_keys import DataKeys
 from roost.store.database import Database
+from roost.store.destroyed import Destroyed
 from roost.store.identity import Orgs, Tokens
 from roost.store.leases import Leases
-from roost.store.machines import Events, Machines
+from roost.store.machines import Events, Machines, machine_of
 from roost.store.networks import IpAssignments, NetworkPolicies
 from roost.store.operations import Operations
 from roost.store.replays import Replays
 from roost.store.secret_keys import SecretKeys
 from roost.store.versions import Versions
-from roost.store.volumes import Snapshots, Volumes
+from roost.store.volumes import Snapshots, Volumes, volume_of
 
 
 class Store:
@@ -32,6 +33,8 @@ class Store:
         self.cloud_certificates = CloudCertificates(self.database)
         self.secret_keys = SecretKeys(self.database)
         self.machines = Machines(self.database)
+        self.destroyed_machines = Destroyed(self.database, "machine", machine_of)
+        self.destroyed_volumes = Destroyed(self.database, "volume", volume_of)
         self.versions = Versions(self.database)
         self.leases = Leases(self.database)
         self.events = Events(self.database)

@@ -6,6 +6,8 @@ the two never disagree.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,14 +17,20 @@ from roost.model.errors import FailedPrecondition, NotFound
 from roost.model.machine import Machine
 from roost.model.volume import Snapshot, SnapshotState, Volume, VolumeState
 from roost.store.database import Database
-from roost.store.schema import snapshots, volumes
+from roost.store.destroyed import remember
+from roost.store.schema import apps, snapshots, volumes
 
 
-def _volume(row: Row[tuple[object, ...]]) -> Volume:
-    data: dict[str, Any] = dict(row._mapping)
+def volume_of(values: Mapping[str, Any]) -> Volume:
+    """Return the volume of a row's values."""
+    data: dict[str, Any] = dict(values)
     data["state"] = VolumeState(data["state"])
     data["auto_backup_enabled"] = bool(data["auto_backup_enabled"])
     return Volume(**data)
+
+
+def _volume(row: Row[tuple[object, ...]]) -> Volume:
+    return volume_of(dict(row._mapping))
 
 
 def _snapshot(row: Row[tuple[object, ...]]) -> Snapshot:
@@ -62,18 +70,25 @@ class Volumes:
     def change(self, volume_id: str, **changes: object) -> None:
         """Write some fields of a volume's row, never who holds it."""
         with self._db.write() as connection:
+            changes |= {"updated_at": time.time()}
             connection.execute(update(volumes).where(volumes.c.id == volume_id).values(**changes))
 
     def condemn(self, volume_id: str) -> bool:
         """Write that a volume is to be destroyed, unless a machine has it; False then."""
         free = (volumes.c.id == volume_id) & (volumes.c.attached_machine_id == "")
         with self._db.write() as connection:
-            done = connection.execute(update(volumes).where(free).values(state=VolumeState.DESTROYING.value))
+            done = connection.execute(
+                update(volumes).where(free).values(state=VolumeState.DESTROYING.value, updated_at=time.time())
+            )
             return bool(done.rowcount)
 
-    def remove(self, volume_id: str) -> None:
-        """Remove the row."""
+    def remove(self, volume_id: str, now: float = 0.0) -> None:
+        """Remove the row. With `now`, the time, the volume is remembered among the destroyed ones."""
         with self._db.write() as connection:
+            row = connection.execute(select(volumes).where(volumes.c.id == volume_id)).first() if now else None
+            if row is not None:
+                gone = {"state": VolumeState.DESTROYED.value, "updated_at": now}
+                remember(connection, "volume", dict(row._mapping) | gone, now)
             connection.execute(delete(volumes).where(volumes.c.id == volume_id))
 
     def count(self, app: str) -> int:
@@ -81,6 +96,35 @@ class Volumes:
         query = select(func.count()).select_from(volumes).where(volumes.c.app == app)
         with self._db.read() as connection:
             return connection.execute(query).scalar_one()
+
+    def counts_by_app(self) -> dict[str, int]:
+        """Return how many volumes each app has."""
+        query = select(volumes.c.app, func.count()).group_by(volumes.c.app)
+        with self._db.read() as connection:
+            return {str(app): int(count) for app, count in connection.execute(query)}
+
+    def of_org(
+        self,
+        org: str,
+        *,
+        after: tuple[float, str] = (0.0, ""),
+        states: Collection[str] = (),
+        region: str = "",
+        limit: int = 1000,
+    ) -> Sequence[Volume]:
+        """Return an org's volumes that come after (time of the last change, id), in that order."""
+        at, last = after
+        query = select(volumes).where(
+            volumes.c.app.in_(select(apps.c.name).where(apps.c.org == org)),
+            (volumes.c.updated_at > at) | ((volumes.c.updated_at == at) & (volumes.c.id > last)),
+        )
+        if states:
+            query = query.where(volumes.c.state.in_(list(states)))
+        if region:
+            query = query.where(volumes.c.region == region)
+        with self._db.read() as connection:
+            found = connection.execute(query.order_by(volumes.c.updated_at, volumes.c.id).limit(limit))
+            return [_volume(row) for row in found]
 
     def list(self, app: str | None = None) -> list[Volume]:
         """Return all volumes, or an app's, oldest first."""
@@ -143,10 +187,12 @@ def take(connection: Connection, machine: Machine) -> None:
             )
         if row.state not in (VolumeState.CREATED.value, VolumeState.EXTENDING.value):
             raise FailedPrecondition(f"failed_precondition: volume {mount.volume} is {row.state}")
-        connection.execute(update(volumes).where(own).values(attached_machine_id=machine.id))
+        if row.attached_machine_id != machine.id:
+            changes = {"attached_machine_id": machine.id, "updated_at": time.time()}
+            connection.execute(update(volumes).where(own).values(**changes))
 
 
 def let_go(connection: Connection, machine_id: str) -> None:
     """Take its volumes from a machine."""
     held = volumes.c.attached_machine_id == machine_id
-    connection.execute(update(volumes).where(held).values(attached_machine_id=""))
+    connection.execute(update(volumes).where(held).values(attached_machine_id="", updated_at=time.time()))

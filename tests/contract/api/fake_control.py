@@ -27,6 +27,7 @@ from tests.contract.api import (
     fake_secret_keys,
     fake_tunnels,
 )
+from tests.contract.api.fake_destroyed import Destroyed, page_of
 
 from roost.api.idempotency import MemoryReplays
 from roost.control.contract import (
@@ -86,6 +87,7 @@ class World:
     versions: dict[str, list[MachineVersion]] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
+    destroyed: Destroyed = field(default_factory=Destroyed)
     asked: list[tuple[object, ...]] = field(default_factory=list)  # what reached control, in order
     open_streams: int = 0
     consoles: list[FakeConsole] = field(default_factory=list)
@@ -123,10 +125,10 @@ class Apps:
     def list(self, org: str | None = None) -> list[App]:
         return [app for app in self.world.apps.values() if org in (None, app.org)]
 
-    def create(self, name: str, org: str = "personal", network: str = "") -> App:
+    def create(self, name: str, org: str = "personal", network: str = "", role: str = "") -> App:
         if name in self.world.apps:
             raise NameTaken(f"Name has already been taken: {name}", hint="choose another")
-        app = App(new_ulid(), name, org, network or org, len(self.world.apps) + 1, 0, NOW)
+        app = App(new_ulid(), name, org, network or org, len(self.world.apps) + 1, 0, NOW, role)
         self.world.apps[name] = app
         return app
 
@@ -150,6 +152,10 @@ class Apps:
     def machine_count(self, name: str) -> int:
         return len([m for m in self.world.machines.values() if m.app == name])
 
+    def counts(self) -> dict[str, tuple[int, int]]:
+        volumes = [volume.app for volume in self.world.volumes.values()]
+        return {name: (self.machine_count(name), volumes.count(name)) for name in self.world.apps}
+
 
 class Machines:
     def __init__(self, world: World) -> None:
@@ -158,6 +164,9 @@ class Machines:
     def list(self, app: str) -> list[Machine]:
         self.world.app(app)
         return [m for m in self.world.machines.values() if m.app == app]
+
+    def destroyed(self, app: str) -> Sequence[Machine]:
+        return self.world.destroyed.machines_of(app)
 
     def create(
         self,
@@ -207,7 +216,7 @@ class Machines:
             raise FailedPrecondition(
                 "failed_precondition: unable to destroy machine, not currently stopped, suspended, failed or created"
             )
-        del self.world.machines[machine_id]
+        self.world.destroyed.add(self.world.machines.pop(machine_id))
 
     def execute(
         self,
@@ -278,6 +287,10 @@ class Machines:
         self.world.limits[machine_id] = limit_mb
         return self.memory(app, machine_id)
 
+    def reclaim_memory(self, app: str, machine_id: str, amount_mb: int) -> int:
+        self.world.machine(app, machine_id)
+        return min(amount_mb, 10)
+
     def of_org(
         self,
         org: str,
@@ -286,16 +299,10 @@ class Machines:
         states: frozenset[str] = frozenset(),
         region: str = "",
         limit: int = 1000,
+        destroyed: bool = False,
     ) -> Sequence[Machine]:
-        found = [
-            m
-            for m in self.world.machines.values()
-            if self.world.apps[m.app].org == org
-            and (m.updated_at, m.id) > after
-            and (not states or m.state in states)
-            and region in ("", m.region)
-        ]
-        return sorted(found, key=lambda m: (m.updated_at, m.id))[:limit]
+        rows = [*self.world.machines.values(), *(self.world.destroyed.machines if destroyed else [])]
+        return page_of(self.world, rows, org, after, states, region, limit)
 
     async def wait(
         self,
@@ -307,6 +314,9 @@ class Machines:
         after_event: str = "",
         timeout: float = 60.0,
     ) -> Machine:
+        gone = [m for m in self.world.destroyed.machines_of(app) if m.id == machine_id and "destroyed" in states]
+        if gone:
+            return gone[0]
         found = self.world.machine(app, machine_id)
         self.world.asked.append(("wait", states, instance_id, timeout))
         for event in self.world.events[machine_id]:
@@ -420,6 +430,19 @@ class Volumes:
     def count(self, app: str) -> int:
         return len(self.list(app))
 
+    def of_org(
+        self,
+        org: str,
+        *,
+        after: tuple[float, str] = (0.0, ""),
+        states: frozenset[str] = frozenset(),
+        region: str = "",
+        limit: int = 1000,
+        destroyed: bool = False,
+    ) -> Sequence[Volume]:
+        rows = [*self.world.volumes.values(), *(self.world.destroyed.volumes if destroyed else [])]
+        return page_of(self.world, rows, org, after, states, region, limit)
+
     def create(
         self,
         app: str,
@@ -436,7 +459,7 @@ class Volumes:
         self.world.asked.append(("volume", name, size_gb, snapshot_id, source_volume_id))
         made = Volume(
             volume_id(os.urandom(10)), app, name, VolumeState.CREATED, size_gb or 1, region or "local",
-            snapshot_retention, auto_backup_enabled, "", NOW,
+            snapshot_retention, auto_backup_enabled, "", NOW, NOW + len(self.world.volumes),
         )  # fmt: skip
         self.world.volumes[made.id] = made
         return made
@@ -478,7 +501,7 @@ class Volumes:
         found = self.get(app, volume_id)
         if found.attached_machine_id:
             raise FailedPrecondition("failed_precondition: it is attached")
-        del self.world.volumes[volume_id]
+        self.world.destroyed.add_volume(self.world.volumes.pop(volume_id))
         return replace(found, state=VolumeState.DESTROYING)
 
     def snapshots(self, app: str, volume_id: str) -> Sequence[Snapshot]:
@@ -696,6 +719,7 @@ class FakeControl:
         self.oidc = fake_inside.Oidc()
         self.admin = fake_inside.Admin()
         self.region = "local"
+        self.domain, self.network_cidr = "roost.test", "fdaa:11:aabb::/48"
         self.volumes = Volumes(self.world)
         self.network_policies = fake_networks.NetworkPolicies(self.world)
         self.ip_assignments = fake_networks.IpAssignments(self.world)

@@ -29,8 +29,16 @@ def _done(machine: Machine) -> dict[str, Any]:
     return {"ok": True, "state": str(machine.state)}
 
 
+def _about(machine_id: str, body: StopMachine | None) -> StopMachine:
+    """Return the body, or an empty one; raises BadInput when it is about another machine than the path."""
+    if body is not None and body.id not in ("", machine_id):
+        raise BadInput("id is not the machine of the path", hint="leave it out")
+    return body or StopMachine()
+
+
 def _stop_timeout(given: object, limits: Limits) -> float | None:
-    if given is None or given == "":
+    """Return the seconds asked for, None for what is configured. Clients in Go send the text "0s" for nothing."""
+    if given in (None, "", "0s"):
         return None
     return seconds(given, "timeout", default=0.0, low=0.0, high=limits.stop_timeout)
 
@@ -54,7 +62,7 @@ async def stop_machine(
     body: StopMachine | None = None,
 ) -> dict[str, Any]:
     """Send the signal, and kill after the timeout; both as the machine is configured unless told."""
-    body = body or StopMachine()
+    body = _about(machine_id, body)
     if body.force_stop:
         raise BadInput("force_stop is not supported here", hint='send {"signal": "SIGKILL"}')
     signal = read_signal(body.signal, "signal")
@@ -78,7 +86,7 @@ async def restart_machine(
     force_stop: bool = False,
 ) -> dict[str, Any]:
     """Stop and start the machine. Signal, timeout and force_stop come in the query or in the body."""
-    body = body or StopMachine()
+    body = _about(machine_id, body)
     name = read_signal(int(signal) if signal.isdecimal() and len(signal) < 4 else signal, "signal")
     name = name or read_signal(body.signal, "signal")
     grace = _stop_timeout(timeout or body.timeout, limits)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from roost.api.auth import GuardedRoute, TheControl, documented
-from roost.api.bodies import MemoryLimit
+from roost.api.bodies import MemoryLimit, ReclaimedMemory
 from roost.api.leasing import TheHolder
 from roost.api.long_calls import TheLongCalls
 from roost.api.machine_shapes import SORTS, memory_to_json, processes_to_json, version_to_json
@@ -58,6 +58,15 @@ async def set_memory(
 ) -> dict[str, Any]:
     """Let it use so much memory until its next start, at most as much as it is configured for."""
     return memory_to_json(await long_calls.run(lambda: control.machines.set_memory(app, machine_id, body.limit_mb)))
+
+
+@router.post("/memory/reclaim")
+async def reclaim_memory(
+    app: AppName, machine_id: MachineId, body: ReclaimedMemory, control: TheControl, long_calls: TheLongCalls
+) -> dict[str, Any]:
+    """Take back memory that the machine can do without, such as cached files."""
+    taken = await long_calls.run(lambda: control.machines.reclaim_memory(app, machine_id, body.amount_mb))
+    return {"actual_mb": taken}
 
 
 @router.post("/cordon")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -12,21 +11,20 @@ from roost.api.auth import GuardedRoute, TheControl, ThePrincipal, documented
 from roost.api.bodies import NewMachine, UpdateMachine
 from roost.api.errors import Json
 from roost.api.leasing import TheHolder
+from roost.api.listing import EVENTS_SHOWN, listed, wanted
 from roost.api.long_calls import TheLongCalls
-from roost.api.machine_shapes import lease_summary_to_json
 from roost.api.reading import AppName, MachineId, event_id, states, wait_timeout
 from roost.api.routes.secrets import require_version
 from roost.api.shapes import event_to_json, machine_to_json
 from roost.control.contract import Control
 from roost.model.errors import BadInput, NotFound
 from roost.model.guest_config import check_memory
-from roost.model.machine import Machine
+from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig, read_machine_config
 
 router = APIRouter(
     prefix="/v1/apps/{app}/machines", route_class=GuardedRoute, dependencies=[documented], tags=["machines"]
 )
-EVENTS_SHOWN = 20  # in a machine; `GET .../events` gives up to 50
 
 
 def full(control: Control, machine: Machine) -> dict[str, Any]:
@@ -37,18 +35,6 @@ def full(control: Control, machine: Machine) -> dict[str, Any]:
     return machine_to_json(machine, events=events, checks=checks, containers=containers)
 
 
-def listed(control: Control, machines: Sequence[Machine], *, summary: bool) -> list[dict[str, Any]]:
-    """Return many machines, whose events and checks are asked for all at once."""
-    if summary:
-        return [machine_to_json(machine, summary=True) for machine in machines]
-    ids = [machine.id for machine in machines]
-    events, checks = control.machines.histories(ids, EVENTS_SHOWN), control.machines.current_checks(ids)
-    of = control.machines.containers
-    return [
-        machine_to_json(m, events=events.get(m.id, ()), checks=checks.get(m.id, ()), containers=of(m)) for m in machines
-    ]
-
-
 @router.get("", response_model=list[dict[str, Any]])
 def list_machines(
     app: AppName,
@@ -57,28 +43,20 @@ def list_machines(
     state: Annotated[list[str], Query()] = [],  # noqa: B006
     region: str = "",
     summary: bool = False,
-    include_deleted: bool = False,  # noqa: ARG001
+    include_deleted: bool = False,
     include_leases: bool = False,
 ) -> Json:
     """List the machines; also by `metadata.KEY=VALUE`. `summary` drops config, checks and events.
 
-    A destroyed machine is in no listing: `include_deleted` adds none.
+    With `include_deleted`, or the state `destroyed`, those that were destroyed in the last seven days come after them.
     """
-    wanted = states(state)
+    asked = states(state)
     metadata = {key[9:]: value for key, value in request.query_params.items() if key.startswith("metadata.")}
-    found = [
-        machine
-        for machine in control.machines.list(app)
-        if (not wanted or machine.state in wanted)
-        and (not region or machine.region == region)
-        and all(machine.config.metadata.get(key) == value for key, value in metadata.items())
-    ]
-    shown = listed(control, found, summary=summary)
-    if include_leases:
-        for machine in shown:
-            lease = control.leases.find(machine["id"])
-            machine["lease"] = lease_summary_to_json(lease) if lease else None
-    return Json(shown)  # as it is: the framework would look at each value of thousands of machines
+    found = control.machines.list(app)
+    if include_deleted or MachineState.DESTROYED in asked:
+        found += control.machines.destroyed(app)
+    found = wanted(found, states=asked, region=region, metadata=metadata)
+    return Json(listed(control, found, summary=summary, leases=include_leases))
 
 
 @router.post("")

@@ -1,8 +1,9 @@
-"""The platform as a whole: an org's machines in all its apps, regions, and where machines could be made."""
+"""The platform as a whole: an org's machines and volumes in all its apps, regions, and where machines could be made."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -10,12 +11,17 @@ from fastapi import APIRouter, Path, Query
 from roost.api.auth import GuardedRoute, TheAccess, TheControl, documented
 from roost.api.bodies import Placement
 from roost.api.errors import Json
+from roost.api.listing import listed
 from roost.api.machine_shapes import regions_to_json
-from roost.api.reading import cursor_of, moment, position_of, states
-from roost.api.routes.machines import listed
-from roost.api.shapes import time_to_json
+from roost.api.reading import cursor_of, moment, position_of, states, volume_states
+from roost.api.shapes import time_to_json, volume_to_json
+from roost.model.machine import Machine, MachineState
+from roost.model.volume import Volume, VolumeState
 
 router = APIRouter(prefix="/v1", route_class=GuardedRoute, dependencies=[documented], tags=["platform"])
+
+
+Slug = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
 @router.get("/platform/certificate_authority", response_model=dict[str, Any])
@@ -26,34 +32,70 @@ def get_certificate_authority(control: TheControl) -> dict[str, Any]:
 
 @router.get("/orgs/{slug}/machines", response_model=dict[str, Any])
 def list_org_machines(
-    slug: Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")],
+    slug: Slug,
     control: TheControl,
     access: TheAccess,
     state: Annotated[list[str], Query()] = [],  # noqa: B006
     region: str = "",
     summary: bool = False,
-    include_deleted: bool = False,  # noqa: ARG001
+    include_deleted: bool = False,
     updated_after: str = "",
     cursor: str = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Json:
-    """List the org's machines, the longest unchanged first. A destroyed machine is in no listing."""
-    after = max(position_of(cursor) if cursor else (0.0, ""), (moment(updated_after, time.time()), ""))
-    found = control.machines.of_org(slug, after=after, states=states(state), region=region, limit=limit + 1)
-    more, found = len(found) > limit, found[:limit]
-    last = found[-1] if found else None
-    found = [machine for machine in found if access.sees(slug, machine.app)]
-    answer = {
-        "machines": [
-            shown | {"app_name": machine.app}
-            for machine, shown in zip(found, listed(control, found, summary=summary), strict=True)
-        ],
-        "next_cursor": cursor_of((last.updated_at, last.id)) if last and more else "",
-        "last_machine_id": last.id if last else "",
+    """List the org's machines, the longest unchanged first; with `include_deleted` those destroyed lately too."""
+    asked = states(state)
+    after = _after(cursor, updated_after)
+    gone = include_deleted or MachineState.DESTROYED in asked
+    found = control.machines.of_org(slug, after=after, states=asked, region=region, limit=limit + 1, destroyed=gone)
+    seen = [machine for machine in found[:limit] if access.sees(slug, machine.app)]
+    rows = listed(control, seen, summary=summary)
+    for machine, row in zip(seen, rows, strict=True):
+        row["app_name"] = machine.app
+    return Json({"machines": rows, **_page(found, limit, "last_machine_id"), "error_regions": []})
+
+
+@router.get("/orgs/{slug}/volumes", response_model=dict[str, Any])
+def list_org_volumes(
+    slug: Slug,
+    control: TheControl,
+    access: TheAccess,
+    state: Annotated[list[str], Query()] = [],  # noqa: B006
+    region: str = "",
+    summary: bool = False,
+    include_deleted: bool = False,
+    updated_after: str = "",
+    cursor: str = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> Json:
+    """List the org's volumes, the longest unchanged first; `summary` drops how full they are."""
+    asked = volume_states(state)
+    after = _after(cursor, updated_after)
+    gone = include_deleted or VolumeState.DESTROYED in asked
+    found = control.volumes.of_org(slug, after=after, states=asked, region=region, limit=limit + 1, destroyed=gone)
+    rows = []
+    for volume in found[:limit]:
+        if access.sees(slug, volume.app):
+            short = summary or volume.state is VolumeState.DESTROYED
+            rows.append(
+                volume_to_json(volume, None if short else control.volumes.usage(volume)) | {"app_name": volume.app}
+            )
+    return Json({"volumes": rows, **_page(found, limit, "last_volume_id")})
+
+
+def _after(cursor: str, updated_after: str) -> tuple[float, str]:
+    """Return the place in a listing after which it goes on."""
+    return max(position_of(cursor) if cursor else (0.0, ""), (moment(updated_after, time.time()), ""))
+
+
+def _page(found: Sequence[Machine] | Sequence[Volume], limit: int, last_id: str) -> dict[str, Any]:
+    """Return where a page of what was found, one more than fits, ends and the next one begins."""
+    last = found[:limit][-1] if found else None
+    return {
+        "next_cursor": cursor_of((last.updated_at, last.id)) if last and len(found) > limit else "",
+        last_id: last.id if last else "",
         "last_updated_at": time_to_json(last.updated_at) if last else "",
-        "error_regions": [],
     }
-    return Json(answer)
 
 
 @router.get("/platform/regions")

@@ -47,11 +47,15 @@ def _refuse_values(show_secrets: bool) -> None:
 
 @router.get("")
 def list_secrets(
-    app: AppName, control: TheControl, min_version: Version = None, show_secrets: bool = False
+    app: AppName,
+    control: TheControl,
+    min_version: Version = None,
+    version: Version = None,
+    show_secrets: bool = False,
 ) -> dict[str, Any]:
-    """List names and digests."""
+    """List names and digests. `version` is what some clients call min_version."""
     _refuse_values(show_secrets)
-    require_version(control, app, min_version)
+    require_version(control, app, min_version if version is None else version)
     return {"secrets": [secret_to_json(secret) for secret in control.secrets.list(app)]}
 
 

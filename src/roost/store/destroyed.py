@@ -1,0 +1,71 @@
+"""Machines and volumes that were destroyed, as they were at their end: for some time, and not too many of them.
+
+A row is written in the transaction that removes the thing's own (`remember`), so it is always one of the two. Rows
+go with their app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from roost.store.database import Database
+from roost.store.schema import apps, destroyed
+
+KEPT_PER_APP = 1000  # of each kind
+_T = TypeVar("_T")
+
+
+def remember(connection: Connection, kind: str, values: Mapping[str, Any], now: float) -> None:
+    """Write down what something was, as its row, that is about to be removed."""
+    row = {"id": values["id"], "app": values["app"], "region": values["region"], "destroyed_at": now}
+    connection.execute(insert(destroyed).values(kind=kind, value=dict(values), **row))
+
+
+class Destroyed(Generic[_T]):
+    """Destroyed things of one kind by id. `read` makes one of its row."""
+
+    def __init__(self, database: Database, kind: str, read: Callable[[Mapping[str, Any]], _T]) -> None:
+        self._db, self._kind, self._read = database, kind, read
+
+    def find(self, ident: str) -> _T | None:
+        """Return one that is remembered, or None."""
+        query = select(destroyed.c.value).where(destroyed.c.id == ident, destroyed.c.kind == self._kind)
+        with self._db.read() as connection:
+            found = connection.execute(query).scalar()
+        return self._read(found) if found else None
+
+    def list(self, app: str) -> list[_T]:
+        """Return an app's, the longest gone first."""
+        row = destroyed.c
+        query = select(row.value).where(row.app == app, row.kind == self._kind).order_by(row.destroyed_at, row.id)
+        with self._db.read() as connection:
+            return [self._read(value) for value in connection.execute(query).scalars()]
+
+    def of_org(
+        self, org: str, *, after: tuple[float, str] = (0.0, ""), region: str = "", limit: int = 1000
+    ) -> Sequence[_T]:
+        """Return an org's that come after (time of the end, id), in that order."""
+        at, last = after
+        row = destroyed.c
+        query = select(row.value).where(
+            row.kind == self._kind,
+            row.app.in_(select(apps.c.name).where(apps.c.org == org)),
+            (row.destroyed_at > at) | ((row.destroyed_at == at) & (row.id > last)),
+        )
+        if region:
+            query = query.where(row.region == region)
+        with self._db.read() as connection:
+            found = connection.execute(query.order_by(row.destroyed_at, row.id).limit(limit)).scalars()
+            return [self._read(value) for value in found]
+
+    def forget(self, before: float) -> None:
+        """Remove those destroyed before a time, and all but the latest KEPT_PER_APP of each app."""
+        row = destroyed.c
+        rank = func.row_number().over(partition_by=row.app, order_by=row.destroyed_at.desc())
+        ranked = select(row.id, rank.label("rank")).where(row.kind == self._kind).subquery()
+        too_many = row.id.in_(select(ranked.c.id).where(ranked.c.rank > KEPT_PER_APP))
+        with self._db.write() as connection:
+            connection.execute(delete(destroyed).where(row.kind == self._kind, (row.destroyed_at < before) | too_many))
