@@ -62,7 +62,7 @@ class TokenAccess(Body):
     app_name: OptionalLabel = ""
     machine_id: str = ""
     volume_id: str = ""
-    command: Annotated[list[str], Field(max_length=1024)] = []
+    command: Annotated[tuple[str, ...], Field(max_length=1024, strict=False)] = ()
 
 
 class TokenToAuthorize(TokenToCheck):

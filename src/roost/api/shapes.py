@@ -37,11 +37,11 @@ Json = dict[str, Any]
 
 
 @lru_cache(maxsize=8192)
-def time_to_json(at: float) -> str:
-    """Return a Unix time as RFC 3339 in UTC with milliseconds; "" for 0, which means never."""
+def time_to_json(at: float, precision: str = "milliseconds") -> str:
+    """Return a Unix time as RFC 3339 in UTC; "" for 0, which means never."""
     if at <= 0:
         return ""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def app_to_json(

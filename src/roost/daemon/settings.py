@@ -27,7 +27,7 @@ _KEYS = {
     "": {"log_level", "cache", "pool", "memory", "registry", "limits", "oidc", "edge"},
     "pool": {"size_gb"},
     "memory": {"reserve_mb"},
-    "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst"},
+    "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst", "app_deletions_per_minute"},
     "oidc": {"issuer"},
     "edge": {"address", "cells", "own_cells"},
     "registry": {"default", "auth_file", "mirrors", "insecure"},
@@ -185,7 +185,11 @@ def _read_rates(data: Mapping[str, Any]) -> RateSettings:
             raise BadInput(f"limits.{prefix}burst must be at least 1, or no call would ever be allowed")
         return Rate(*numbers)
 
-    return RateSettings(enabled, action=rate("", usual.action), get=rate("get_", usual.get))
+    deletions = data.get("app_deletions_per_minute", usual.delete_app.burst)
+    if isinstance(deletions, bool) or not isinstance(deletions, int | float) or not 1 <= deletions <= 1e6:
+        raise BadInput("limits.app_deletions_per_minute must be a number from 1 to 1000000")
+    delete_app = Rate(deletions / 60, float(deletions))
+    return RateSettings(enabled, action=rate("", usual.action), get=rate("get_", usual.get), delete_app=delete_app)
 
 
 def _whole_number(value: object, where: str) -> int:

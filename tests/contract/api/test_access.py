@@ -32,6 +32,8 @@ WHO: dict[tuple[str, str], str] = {
     ("GET", "/v1/status"): READER,
     ("POST", "/v1/admin/rotate-keys"): OPERATOR,
     ("GET", "/v1/tokens/current"): READER,
+    ("POST", "/v1/tokens/authenticate"): DEPLOYER,
+    ("POST", "/v1/tokens/authorize"): DEPLOYER,
     ("POST", "/v1/tokens/oidc"): NOBODY,  # a machine, through its own socket
     ("GET", "/v1/audit"): READER,
     ("GET", "/v1/tokens"): READER,
@@ -46,6 +48,7 @@ WHO: dict[tuple[str, str], str] = {
     ("POST", O + "/members"): ADMIN,
     ("DELETE", O + "/members/{user}"): ADMIN,
     ("GET", O + "/machines"): READER,
+    ("GET", O + "/volumes"): READER,
     ("GET", "/v1/platform/regions"): READER,
     ("GET", "/v1/platform/certificate_authority"): READER,
     ("POST", "/v1/platform/placements"): DEPLOYER,
@@ -103,6 +106,7 @@ WHO: dict[tuple[str, str], str] = {
     ("PATCH", M + "/metadata"): DEPLOYER,
     ("DELETE", M + "/metadata/{key}"): DEPLOYER,
     ("PUT", M + "/memory"): DEPLOYER,
+    ("POST", M + "/memory/reclaim"): DEPLOYER,
     **dict.fromkeys(WEBSOCKETS, DEPLOYER),
     ("POST", "/v1/sources"): DEPLOYER,
     ("POST", "/v1/sources/{source_id}/plan"): DEPLOYER,
@@ -130,6 +134,8 @@ FILTERED = {path for path in ("/v1/status", "/v1/tokens/current", "/v1/tokens", 
     "/v1/platform/placements",
     "/v1/sources",
     "/v1/sources/{source_id}/plan",
+    "/v1/tokens/authenticate",
+    "/v1/tokens/authorize",
 }  # what answers any org's token, with what that sees
 BODIES = {  # where the body says which org is meant
     ("POST", "/v1/apps"): b'{"name": "another", "org_slug": "acme"}',
@@ -230,7 +236,7 @@ async def test_with_a_token_of_one_app(api: FastAPI, control: FakeControl, metho
     if path.startswith(A):
         assert (status == 403) is (WHO[method, path] == ADMIN)
         assert await ask(api, control, method, path.replace("{app}", "theirs"), "the-apps-token") == 403
-    elif path.startswith(O) and path != O + "/machines":
+    elif path.startswith(O) and path not in (O + "/machines", O + "/volumes"):
         assert status == 403
 
 

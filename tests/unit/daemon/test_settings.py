@@ -48,9 +48,12 @@ def test_the_issuer_has_no_final_slash(tmp_path: Path) -> None:
 
 def test_limits_are_off_until_they_are_enabled(tmp_path: Path) -> None:
     assert not read_settings(tmp_path, {}).rates.enabled
-    (tmp_path / "config.toml").write_text("[limits]\nenabled = true\nper_second = 2.5\nget_burst = 20\n")
+    (tmp_path / "config.toml").write_text(
+        "[limits]\nenabled = true\nper_second = 2.5\nget_burst = 20\napp_deletions_per_minute = 30\n"
+    )
     rates = read_settings(tmp_path, {}).rates
     assert (rates.enabled, rates.action, rates.get) == (True, Rate(2.5, 3.0), Rate(5.0, 20.0))
+    assert rates.delete_app == Rate(0.5, 30.0)
 
 
 def test_the_environment_wins(tmp_path: Path) -> None:

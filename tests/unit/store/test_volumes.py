@@ -36,14 +36,17 @@ def add(store: Store, number: int = 1, **changes: object) -> Machine:
 
 def test_a_machine_takes_its_volume_and_lets_go_of_it(store: Store) -> None:
     first = add(store)
-    assert store.volumes.get("shop", VOLUME.id) == replace(VOLUME, attached_machine_id=first.id)
+    taken = store.volumes.get("shop", VOLUME.id)
+    assert taken == replace(VOLUME, attached_machine_id=first.id, updated_at=taken.updated_at)
     assert store.machines.get("shop", first.id).config.mounts == HOLDS.mounts
     with pytest.raises(FailedPrecondition, match=first.id):
         add(store, 2)
     assert store.machines.find(f"{2:014x}") is None
     assert not store.volumes.condemn(VOLUME.id)
     store.machines.remove(first.id)
-    assert store.volumes.get("shop", VOLUME.id) == VOLUME
+    free = store.volumes.get("shop", VOLUME.id)
+    assert free == replace(VOLUME, updated_at=free.updated_at)
+    assert free.updated_at > taken.updated_at > 0
     assert store.volumes.condemn(VOLUME.id)
     with pytest.raises(FailedPrecondition, match="destroying"):
         add(store, 2)

@@ -21,6 +21,7 @@ from roost.model.volume import Volume, VolumeState
 router = APIRouter(prefix="/v1", route_class=GuardedRoute, dependencies=[documented], tags=["platform"])
 
 
+_PRECISION = 1e-6  # seconds, of times as they are written: `updated_after` what a listing ended with begins after that
 Slug = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
@@ -85,7 +86,8 @@ def list_org_volumes(
 
 def _after(cursor: str, updated_after: str) -> tuple[float, str]:
     """Return the place in a listing after which it goes on."""
-    return max(position_of(cursor) if cursor else (0.0, ""), (moment(updated_after, time.time()), ""))
+    later = moment(updated_after, time.time()) + _PRECISION if updated_after else 0.0
+    return max(position_of(cursor) if cursor else (0.0, ""), (later, ""))
 
 
 def _page(found: Sequence[Machine] | Sequence[Volume], limit: int, last_id: str) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def _page(found: Sequence[Machine] | Sequence[Volume], limit: int, last_id: str)
     return {
         "next_cursor": cursor_of((last.updated_at, last.id)) if last and len(found) > limit else "",
         last_id: last.id if last else "",
-        "last_updated_at": time_to_json(last.updated_at) if last else "",
+        "last_updated_at": time_to_json(last.updated_at, "microseconds") if last else "",
     }
 
 

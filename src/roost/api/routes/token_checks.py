@@ -82,12 +82,12 @@ def _target(control: Control, wanted: TokenAccess) -> tuple[Target, dict[str, An
         control.volumes.get(app.name, check_volume_id(wanted.volume_id))
     machine = check_machine_id(wanted.machine_id) if wanted.machine_id else ""
     answer = {"action": wanted.action, "orgid": org_number(app.org), "appid": app.number}
-    named = {"machine": machine, "volume": wanted.volume_id, "command": wanted.command}
+    named = {"machine": machine, "volume": wanted.volume_id, "command": list(wanted.command)}
     return Target(Scope.APP, app.org, app.name, machine), answer | {key: value for key, value in named.items() if value}
 
 
 def _actions(wanted: TokenAccess, target: Target) -> list[Action]:
-    """Return what an action's bits are here. To delete an org or an app is to manage it; nothing asked for is to see it."""
+    """Return what an action's bits are here. To delete an app is to manage it; nothing is to see it."""
     found = [Action.READ] if wanted.action & _READ or not wanted.action else []
     if wanted.command:
         found.append(Action.EXEC)
