@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -36,6 +36,7 @@ class BuildRequest:
     target: str = ""
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     no_cache: bool = False
+    apps: Mapping[str, float] = field(default_factory=dict)  # whose images it may start from: names, and when made
 
 
 class ImageStore(Protocol):

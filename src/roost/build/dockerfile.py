@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,7 @@ from roost.host.contract import BindMount
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Conflict, HostFailure
 from roost.model.image import Image, ImageRef, parse_image_ref
+from roost.plan.image_access import check_usable
 
 BUILDAH_IMAGE = "roost/buildah:bookworm"
 LAYOUT_AGE = 7 * 86400.0  # seconds after which a layout that no build used is removed
@@ -85,7 +86,7 @@ class DockerfileBuilds:
         dockerfile = self._read(request)
         builder = self._store.ensure(parse_image_ref(BUILDAH_IMAGE), report, cancelled)
         with self._locked(request.app, report, cancelled) as cache:
-            loads, known = self._bring(dockerfile, report, cancelled)
+            loads, known = self._bring(dockerfile, request.apps, report, cancelled)
             with self._workplace(request) as (place, secret_files):
                 if request.no_cache:
                     shutil.rmtree(cache, ignore_errors=True)
@@ -123,7 +124,7 @@ class DockerfileBuilds:
         return parse_dockerfile(text, request.build_args, request.target)
 
     def _bring(
-        self, dockerfile: Dockerfile, report: Report, cancelled: Event
+        self, dockerfile: Dockerfile, apps: Mapping[str, float], report: Report, cancelled: Event
     ) -> tuple[list[tuple[str, Path]], dict[str, str]]:
         """Bring the images it starts from; return (name, layout) of each, and their layers that are in the store."""
         self._layouts.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ class DockerfileBuilds:
         for text in dockerfile.images:
             ref = parse_image_ref(text, default_registry=self._registries.default_registry)
             if ref.is_local:
-                image = self._store.ensure(ref, report, cancelled)
+                image = check_usable(ref, self._store.ensure(ref, report, cancelled), apps)
                 layout = self._layouts / image.digest.replace(":", "-")
                 export_layout(image, self._store.layer_paths(image), layout)
                 known |= self._store.known_layers(layout)

@@ -18,7 +18,10 @@ class NetworkPolicies(Protocol):
         """Return one; raises NotFound."""
 
     def create(self, app: str, name: str, selector: Selector, rules: tuple[Rule, ...]) -> NetworkPolicy:
-        """Make one and enforce it; raises NameTaken, FailedPrecondition when there are too many."""
+        """Make one and enforce it; raises NameTaken, FailedPrecondition when there are too many.
+
+        Raises Unavailable when it can't be enforced: then there is none, as before.
+        """
 
     def destroy(self, app: str, policy_id: str) -> None:
         """Remove one and enforce it no longer; raises NotFound."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from roost.build.contract import BuildRequest
 from roost.build.detect import detect
 from roost.control.capacity import require_room
+from roost.control.container_images import apps_beside, image_for
 from roost.control.contract import DeployRequest
 from roost.control.core import Core
 from roost.control.operations import Job, Operations, Step
@@ -134,8 +135,7 @@ class Deploys:
             old = self._core.store.releases.get(job.app, _int(job.arguments["release"]))
             image, processes = self._core.images.get(old.image_digest), old.processes
         elif job.arguments["image"]:
-            ref = parse_image_ref(str(job.arguments["image"]))
-            image = self._core.images.ensure(ref, job.report, job.cancelled)
+            image = image_for(self._core, job.app, str(job.arguments["image"]), job.report, job.cancelled)
         elif job.arguments["source"]:
             path = self._sources.path(str(job.arguments["source"]))
             plan: BuildPlan = detect(self._sources.tree(str(job.arguments["source"])), config)
@@ -148,6 +148,7 @@ class Deploys:
                 target=config.build.target,
                 secrets=job.secrets,
                 no_cache=bool(job.arguments["no_cache"]),
+                apps=apps_beside(self._core, job.app),
             )
             image, processes = self._core.builder.build(request, job.report, job.cancelled), dict(plan.processes)
             if plan.release_command and not config.deploy.release_command:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from roost.control.capacity import require_room
-from roost.control.container_images import with_images
+from roost.control.container_images import image_for, with_images
 from roost.control.contract import CheckStatus, ContainerStatus, Memory
 from roost.control.core import Core
 from roost.control.followers import Followers
@@ -17,7 +17,6 @@ from roost.host.contract import Console, ExecResult, ProcessInfo, RuntimeState
 from roost.model.app import Event
 from roost.model.containers import parts_of
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError, TimedOut
-from roost.model.image import parse_image_ref
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MIN_MEMORY_MB, MachineConfig
 from roost.plan.addresses import MAX_SLOT, ipv4_of, ipv6_of
@@ -25,11 +24,6 @@ from roost.store.machines import EVENTS_KEPT
 
 _SHELLS = ("/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash -l; else exec sh -l; fi")
 _AT_REST = (MachineState.STOPPED, MachineState.SUSPENDED, MachineState.FAILED, MachineState.CREATED)
-_NEVER = threading.Event()
-
-
-def _no_report(_line: str) -> None:
-    return
 
 
 class Machines:
@@ -59,8 +53,8 @@ class Machines:
         """Make a machine and, unless `skip_launch`, start it. One that can't start is not left behind."""
         self._core.store.apps.get(app)
         self._volumes.resolve(app, config)
-        image = self._core.images.ensure(parse_image_ref(config.image), _no_report, _NEVER)
-        config = with_images(self._core.images, config)
+        image = image_for(self._core, app, config.image)
+        config = with_images(self._core, app, config)
         machine = self.add(
             app, config, image_digest=image.digest, name=name, region=region, launch=not skip_launch, cordoned=cordoned
         )

@@ -11,7 +11,7 @@ import os
 from ipaddress import IPv4Address, IPv6Address
 
 from roost.control.core import Core, log
-from roost.model.errors import FailedPrecondition, RoostError
+from roost.model.errors import FailedPrecondition, RoostError, Unavailable
 from roost.model.machine import Machine, MachineState
 from roost.model.network_policy import MAX_POLICIES, NetworkPolicy, Rule, Selector, policy_id
 from roost.plan.network_filter import filter_of
@@ -37,7 +37,10 @@ class NetworkPolicies:
         return self._core.store.network_policies.get(app, policy_id)
 
     def create(self, app: str, name: str, selector: Selector, rules: tuple[Rule, ...]) -> NetworkPolicy:
-        """Make one and enforce it; raises NameTaken, FailedPrecondition when there are too many."""
+        """Make one and enforce it; raises NameTaken, FailedPrecondition when there are too many.
+
+        Raises Unavailable when a machine can't be brought to keep it: then there is none, as before.
+        """
         core = self._core
         if len(self.list(app)) >= MAX_POLICIES:
             raise FailedPrecondition(
@@ -47,8 +50,23 @@ class NetworkPolicies:
         policy = NetworkPolicy(policy_id(os.urandom(8)), app, name, selector, rules, core.now())
         core.store.network_policies.add(policy)
         core.fault("policy.create.recorded")
-        self._enforce(app)
+        try:
+            self._enforce(app)
+        except RoostError as error:
+            core.store.network_policies.remove(policy.id)
+            log.warning("a network policy can't be enforced", app=app, error=error.message)
+            self._as_before(app)
+            raise Unavailable(
+                f"the network policy can't be enforced, and was not made: {error.message}",
+                hint=error.hint or "`roost doctor` on the server says whether nftables works",
+            ) from error
         return policy
+
+    def _as_before(self, app: str) -> None:
+        try:
+            self._enforce(app)
+        except RoostError as error:  # machines that come later have the rows' policies
+            log.warning("network policies are not enforced", app=app, error=error.message)
 
     def destroy(self, app: str, policy_id: str) -> None:
         """Remove one and enforce it no longer; raises NotFound."""

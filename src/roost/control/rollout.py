@@ -155,7 +155,7 @@ class Rollout:
         if {mount.volume for mount in mounts} != set(held.values()):
             self._lifecycle.destroy(machine_id, source="flyd")
             return
-        config = with_images(self._core.images, replace(config, mounts=mounts))
+        config = with_images(self._core, release.app, replace(config, mounts=mounts))
         self._lifecycle.remake(machine_id, config, image_digest=release.image_digest, release=release.version)
         self._core.fault("machine.remake.made")
 
@@ -262,7 +262,7 @@ class Rollout:
     ) -> Machine:
         return self._machines.add(
             release.app,
-            with_images(self._core.images, config),
+            with_images(self._core, release.app, config),
             image_digest=release.image_digest,
             release=release.version,
             group=group,

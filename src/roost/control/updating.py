@@ -8,17 +8,15 @@ one, which runs again if it ran. All of it happens under the machine's lock.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
-from roost.control.container_images import with_images
+from roost.control.container_images import image_for, with_images
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
 from roost.control.network_policies import NetworkPolicies
 from roost.model.app import Event
 from roost.model.errors import BadInput, Conflict, FailedPrecondition, RoostError
-from roost.model.image import parse_image_ref
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_version import MachineVersion, Update
@@ -27,12 +25,7 @@ from roost.plan.mounts import with_kept_volumes
 
 _S = MachineState
 _UP = (_S.STARTED, _S.STARTING)
-_NEVER = threading.Event()
 SAME_TIME = 0.001  # seconds: times on the wire have milliseconds
-
-
-def _no_report(_line: str) -> None:
-    return
 
 
 class Updating:
@@ -60,8 +53,8 @@ class Updating:
         """
         core = self._core
         self._check(core.store.machines.get(app, machine_id), name, region, current_version)
-        image = core.images.ensure(parse_image_ref(config.image), _no_report, _NEVER)
-        pinned = with_images(core.images, config)
+        image = image_for(core, app, config.image)
+        pinned = with_images(core, app, config)
         with core.locks.holding(machine_id):
             machine = core.store.machines.get(app, machine_id)
             if machine.state is _S.DESTROYING:

@@ -128,7 +128,11 @@ class NetworkFilters:
             before, after = known.get(machine_id), None if limited.filter == NO_FILTER else limited
             if before != after:
                 self._write({k: v for k, v in {**known, machine_id: after}.items() if v is not None})
-                self._change(before, after)
+                try:
+                    self._change(before, after)
+                except HostFailure:  # what the kernel does not take would spoil every later load of the table
+                    self._write(known)
+                    raise
 
     def drop(self, machine_id: str) -> None:
         """Forget a machine whose link is gone."""

@@ -114,6 +114,13 @@ class DatabaseFull(InsufficientCapacity):
     """Nothing can be written down: the file system with the cloud's database is full."""
 
 
+class Unavailable(RoostError):
+    """The cloud can't do this now, and has changed nothing."""
+
+    status = 503
+    code = "unavailable"
+
+
 class HostFailure(RoostError):
     """A step on the host failed: a mount, a runtime or an engine. The cloud's fault, never the app's."""
 
