@@ -114,6 +114,26 @@ class Readiness:
 
         return await self._until(machine, timeout, listening, cancelled=lambda: False, exits=0)
 
+    async def until_ready(self, machine: Machine, timeout: float) -> Refusal | None:
+        """Wait until it may get requests: it listens, and no check that steers them fails. Return why not.
+
+        A check gets `timeout` seconds from when it began to fail, however often one waits for it.
+        """
+
+        async def ready(_watched: _Watched) -> bool:
+            return self.is_ready(machine)
+
+        watched = self._watched.get(machine.id)
+        told = aside(machine.config, steering=True)
+        checks = watched.checks if watched else {}
+        since = [s.changed_at for n, s in checks.items() if s.status is HealthStatus.CRITICAL and n not in told]
+        left = max(0.0, timeout - (self._core.now() - min(since))) if since else timeout
+        return await self._until(machine, left, ready, cancelled=lambda: False, exits=0)
+
+    def fails(self, machine: Machine) -> bool:
+        """True when it listens and a check that steers requests is critical."""
+        return self.was_listening(machine) and not self.is_ready(machine)
+
     async def until_healthy(self, machine: Machine, timeout: float, *, cancelled: Callable[[], bool]) -> Refusal | None:
         """Wait until it listens, all deciding checks passed once and HTTP is answered, whatever with; return why not.
 
@@ -237,7 +257,7 @@ def _not_listening(machine: Machine, watched: _Watched | None, checks: list[Chec
     ]
     if watched is not None and watched.listening and failing:
         return Refusal(
-            502, "app", "app_check_failing", f"{machine.app} fails its check {failing[0]}.", "Fix the check or the app."
+            503, "app", "app_check_failing", f"{machine.app} fails its check {failing[0]}.", "Fix the check or the app."
         )
     port = service.internal_port if service else 0
     return Refusal(

@@ -22,6 +22,7 @@ from roost.plan.idle import web_service
 from roost.plan.wake import Refuse, whom_to_wake
 
 WAKE_DEADLINE = 60.0  # seconds from the request to the first accepted connection
+CHECK_PATIENCE = 10.0  # seconds that a check may fail before requests are refused
 AFTER_WAKE = 0.01  # seconds in which the request that woke an app has the event loop for itself
 
 
@@ -74,7 +75,13 @@ class Waking:
         machines = self._core.store.machines.list(app)
         if not machines and self._core.store.apps.find(app) is None:
             return _no_such_app(self._core.cloud.app_host(app))
-        choice = whom_to_wake(app, machines, release_failure=self._release_failure(app, machines), now=self._core.now())
+        choice = whom_to_wake(
+            app,
+            machines,
+            release_failure=self._release_failure(app, machines),
+            now=self._core.now(),
+            failing={m.id for m in machines if m.state is MachineState.STARTED and self._readiness.fails(m)},
+        )
         if isinstance(choice, Refuse):
             return _refuse(choice.status, choice.fault, choice.code, choice.message, choice.hint)
         machine = choice.machine
@@ -90,6 +97,8 @@ class Waking:
         if machine.state is not MachineState.STARTED or not self._readiness.is_ready(machine):
             machine = await asyncio.to_thread(self._lifecycle.bring_up, machine.id, source="proxy")
             problem = await self._readiness.until_listening(machine, WAKE_DEADLINE)
+            if problem is None:
+                problem = await self._readiness.until_ready(machine, CHECK_PATIENCE)
             if problem is not None:
                 return WakeResult(refusal=problem)
         self._in_background(self._routing.sync(app))

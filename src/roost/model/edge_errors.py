@@ -70,7 +70,7 @@ _TABLE = (
         "Give it more: roost machine update --vm-memory, or [[vm]] memory in roost.toml.",
     ),
     EdgeError("app_cannot_start", 502, "app", "PM08", "The app can't be started as it is configured.", _SAID),
-    EdgeError("app_check_failing", 502, "app", "PR01", "The app fails its health check.", "Fix the check or the app."),
+    EdgeError("app_check_failing", 503, "app", "PR01", "The app fails its health check.", "Fix the check or the app."),
     EdgeError("release_failed", 503, "app", "PR01", "The app's latest release failed.", _SAID),
     EdgeError("no_release", 503, "app", "PR01", "The app has no release yet.", "Deploy one: roost deploy"),
     EdgeError("not_healthy_yet", 503, "app", "PR01", "No machine of the app takes requests yet.", "Try again.", 2),

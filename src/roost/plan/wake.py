@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from roost.model.edge_errors import exit_code
@@ -42,8 +42,10 @@ _ORDER = {
 }
 
 
-def whom_to_wake(app: str, machines: Sequence[Machine], *, release_failure: str, now: float) -> Rouse | Refuse:
-    """Choose the machine that answers soonest: running, then suspended, then stopped."""
+def whom_to_wake(
+    app: str, machines: Sequence[Machine], *, release_failure: str, now: float, failing: Collection[str] = ()
+) -> Rouse | Refuse:
+    """Choose the machine that answers soonest: running, then suspended, then stopped; `failing` ones (ids) last."""
     with_service = [m for m in machines if web_service(m) is not None and m.state in _ORDER]
     serving = [m for m in with_service if not m.cordoned]
     if not machines:
@@ -72,7 +74,7 @@ def whom_to_wake(app: str, machines: Sequence[Machine], *, release_failure: str,
             f"No machine of {app} serves a port.",
             "Add [http_service] to its roost.toml and deploy.",
         )
-    best = min(serving, key=lambda m: (_ORDER[m.state], m.created_at))
+    best = min(serving, key=lambda m: (m.id in failing, _ORDER[m.state], m.created_at))
     service = web_service(best)
     if best.state in (MachineState.STARTED, MachineState.STARTING):
         return Rouse(best)

@@ -64,6 +64,10 @@ def test_files_a_kept_root_memory_and_kinds_of_checks(cloud: RunningCloud, app: 
     assert cloud.api("POST", machine, json={"config": config}).status_code == 200
     wait_until(lambda: cloud.api("GET", machine).json()["checks"][0]["status"] == "critical", "the check fails")
     assert run(cloud, machine, "cat /root/note") == "kept", "an update to the same image keeps the root"
+    refused = cloud.get(app)
+    assert (refused.status_code, refused.headers["roost-error"]) == (503, "app_check_failing"), refused.text
+    again = cloud.get(app, timeout=5)
+    assert again.headers["roost-error"] == "app_check_failing", "a check that has failed for long is waited for no more"
 
 
 def test_a_volume_grows_by_itself(cloud: RunningCloud, app: str) -> None:

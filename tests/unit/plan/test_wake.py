@@ -24,6 +24,13 @@ def test_the_machine_that_answers_soonest_is_chosen() -> None:
     assert choose(stopped, suspended, started) == Rouse(started)
 
 
+def test_one_that_fails_its_checks_is_the_last_choice() -> None:
+    failing = machine(id="a" * 14, state=S.STARTED)
+    stopped = machine(id="b" * 14, state=S.STOPPED)
+    assert whom_to_wake("shop", [failing, stopped], release_failure="", now=1.0, failing={failing.id}) == Rouse(stopped)
+    assert whom_to_wake("shop", [failing], release_failure="", now=1.0, failing={failing.id}) == Rouse(failing)
+
+
 @pytest.mark.parametrize(
     ("machines", "failure", "code"),
     [
