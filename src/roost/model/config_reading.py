@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from roost.model.errors import BadInput
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)(ns|us|µs|μs|ms|s|m|h)")  # e: as rows had it once
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 RESERVED_PATHS = ("/", "/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/usr")
 _T = TypeVar("_T")
+_LONGEST = 86_400 * 366  # seconds
 
 
 def parse_duration(value: object, where: str) -> float:
@@ -20,13 +21,21 @@ def parse_duration(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise BadInput(f"{where} must be a duration like '10s'")
     if isinstance(value, int | float):
-        if not 0 <= value <= 86_400 * 366:
+        if not 0 <= value <= _LONGEST:
             raise BadInput(f"{where} must be between 0 and a year")
         return float(value)
     parts = _DURATION_PART.findall(value)
     if not parts or "".join(n + u for n, u in parts) != value:
         raise BadInput(f"{where} must be a duration like '10s', not {value[:40]!r}")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    found = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if found > _LONGEST:
+        raise BadInput(f"{where} must be between 0 and a year")
+    return found
+
+
+def duration_text(seconds: float) -> str:
+    """Return seconds as a Go duration that `parse_duration`, and Go, read as the same."""
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 class Reader:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from roost.model.config_reading import Reader, check_mount_path, read_headers
+from roost.model.config_reading import Reader, check_mount_path, duration_text, read_headers
 from roost.model.containers import (
     CONDITIONS,
     FIELDS,
@@ -240,7 +240,7 @@ def container_to_json(one: Container) -> dict[str, Any]:
     if one.restart is not None:
         out["restart"] = {"policy": one.restart.policy, "max_retries": one.restart.max_retries}
     if one.stop is not None:
-        out["stop"] = {"signal": one.stop.signal, "timeout": f"{one.stop.timeout:g}s"}
+        out["stop"] = {"signal": one.stop.signal, "timeout": duration_text(one.stop.timeout)}
     return out | _program(one)
 
 
@@ -274,6 +274,11 @@ def _program(one: Container | Program) -> dict[str, Any]:
     return out
 
 
+def _seconds(value: float) -> int | str:
+    """Return a time as whole seconds, the only form that Go clients read here, or as text where it is none."""
+    return int(value) if value.is_integer() else duration_text(value)
+
+
 def _healthcheck_to_json(check: Healthcheck) -> dict[str, Any]:
     what: dict[str, Any] = {"command": list(check.command)} if check.type == "exec" else {"port": check.port}
     if check.type == "http":
@@ -282,9 +287,9 @@ def _healthcheck_to_json(check: Healthcheck) -> dict[str, Any]:
     out = {
         "name": check.name,
         check.type: what,
-        "interval": f"{check.interval:g}s",
-        "timeout": f"{check.timeout:g}s",
-        "grace_period": f"{check.grace_period:g}s",
+        "interval": _seconds(check.interval),
+        "timeout": _seconds(check.timeout),
+        "grace_period": _seconds(check.grace_period),
         "success_threshold": check.success_threshold,
         "failure_threshold": check.failure_threshold,
         "kind": check.kind,

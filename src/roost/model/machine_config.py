@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from roost.model.config_reading import Reader
+from roost.model.config_reading import Reader, duration_text
 from roost.model.config_reading import check_mount_path as check_mount_path
 from roost.model.config_reading import parse_duration as parse_duration
 from roost.model.config_reading import read_signal as read_signal
@@ -151,7 +151,7 @@ def machine_config_to_json(config: MachineConfig) -> dict[str, Any]:
         "files": [file_to_json(file) for file in config.files],
         "auto_destroy": config.auto_destroy,
         "restart": {"policy": config.restart.policy, "max_retries": config.restart.max_retries},
-        "stop_config": {"signal": config.stop_config.signal, "timeout": f"{config.stop_config.timeout:g}s"},
+        "stop_config": {"signal": config.stop_config.signal, "timeout": duration_text(config.stop_config.timeout)},
         "rootfs": {"size_gb": config.rootfs_gb},
         "isolation": config.isolation,
         "dns": dns_to_json(config.dns),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from roost.model.config_reading import Reader, read_headers
+from roost.model.config_reading import Reader, duration_text, read_headers
 from roost.model.errors import BadInput
 
 AUTOSTOP = ("off", "stop", "suspend")
@@ -157,9 +157,9 @@ def check_to_json(check: Check) -> dict[str, Any]:
     out: dict[str, Any] = {
         "port": check.port,
         "type": check.type,
-        "interval": f"{check.interval:g}s",
-        "timeout": f"{check.timeout:g}s",
-        "grace_period": f"{check.grace_period:g}s",
+        "interval": duration_text(check.interval),
+        "timeout": duration_text(check.timeout),
+        "grace_period": duration_text(check.grace_period),
     }
     if check.kind:
         out["kind"] = check.kind
@@ -181,7 +181,7 @@ def service_to_json(service: Service) -> dict[str, Any]:
         "autostop": service.autostop,
         "autostart": service.autostart,
         "min_machines_running": service.min_machines_running,
-        "idle_timeout": f"{service.idle_timeout:g}s",
+        "idle_timeout": duration_text(service.idle_timeout),
         "ports": [
             {"port": p.port, "handlers": list(p.handlers)} | ({"force_https": True} if p.force_https else {})
             for p in service.ports
