@@ -87,6 +87,31 @@ class Tokens(Group[M]):
         return cast("Sequence[Token]", (await self._http.call("GET", join("tokens"), query=query))["tokens"])
 
     @call
+    async def authenticate(self, header: str) -> dict[str, Any]:
+        """Return whose token an Authorization header holds; raises Unauthorized when it is not valid."""
+        body = {"header": header}
+        return cast("dict[str, Any]", await self._http.call("POST", join("tokens", "authenticate"), body=body))
+
+    @call
+    async def authorize(
+        self,
+        header: str,
+        *,
+        app: str = "",
+        org: str = "",
+        machine: str = "",
+        action: int = 1,
+        command: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Return what an Authorization header's token may do if it may; raises Forbidden with the reason.
+
+        `action` adds up 1 read, 2 write, 4 create, 8 delete, 16 control; a `command` is one to run in a machine.
+        """
+        access = {"action": action, "app_name": app, "org_slug": org, "machine_id": machine, "command": [*command]}
+        body = {"header": header, "access": access}
+        return cast("dict[str, Any]", await self._http.call("POST", join("tokens", "authorize"), body=body))
+
+    @call
     async def create(
         self,
         name: str = "",

@@ -21,11 +21,13 @@ class Machines(Group[M]):
     """`client.machines`."""
 
     @call
-    async def list(self, app: str, *, state: str = "") -> list[Machine]:
-        """Return an app's machines; `state` is one state or several with commas between."""
-        return cast(
-            "list[Machine]", await self._http.call("GET", join("apps", app, "machines"), query={"state": state})
-        )
+    async def list(self, app: str, *, state: str = "", include_deleted: bool = False) -> list[Machine]:
+        """Return an app's machines; `state` is one state or several with commas between.
+
+        With `include_deleted` also those that were destroyed in the last seven days.
+        """
+        query = {"state": state} | ({"include_deleted": "true"} if include_deleted else {})
+        return cast("list[Machine]", await self._http.call("GET", join("apps", app, "machines"), query=query))
 
     @call
     async def get(self, app: str, machine_id: str) -> Machine:
@@ -133,6 +135,12 @@ class Machines(Group[M]):
         path = join("apps", app, "machines", machine_id, "memory")
         body = None if limit_mb is None else {"limit_mb": limit_mb}
         return cast("dict[str, int]", await self._http.call("GET" if body is None else "PUT", path, body=body))
+
+    @call
+    async def reclaim_memory(self, app: str, machine_id: str, amount_mb: int) -> int:
+        """Take back about so many MiB that a machine can do without, such as cached files; return how many it was."""
+        path = join("apps", app, "machines", machine_id, "memory", "reclaim")
+        return int((await self._http.call("POST", path, body={"amount_mb": amount_mb}))["actual_mb"])
 
     @call
     async def start(self, app: str, machine_id: str) -> dict[str, Any]:

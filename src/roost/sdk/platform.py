@@ -1,4 +1,4 @@
-"""Calls about the platform as a whole: machines of a whole org, regions, identity tokens."""
+"""Calls about the platform as a whole: machines and volumes of a whole org, regions, identity tokens."""
 
 from __future__ import annotations
 
@@ -29,15 +29,39 @@ class Platform(Group[M]):
 
         They are fetched `page` at a time. `updated_after` is a time in RFC 3339: only what changed since.
         """
-        query: dict[str, str | int | bool] = {"state": state, "region": region, "limit": page}
-        query |= {"updated_after": updated_after, "cursor": ""}
+        query: dict[str, str | int | bool] = {"state": state, "region": region, "updated_after": updated_after}
         query |= {key: True for key, wanted in (("summary", summary), ("include_deleted", include_deleted)) if wanted}
+        async for machine in self._pages(join("orgs", org, "machines"), "machines", query, page):
+            yield cast("Machine", machine)
+
+    @stream
+    async def volumes(
+        self,
+        org: str,
+        *,
+        state: str = "",
+        region: str = "",
+        summary: bool = False,
+        include_deleted: bool = False,
+        updated_after: str = "",
+        page: int = 1000,
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield the volumes of all apps of an org, the longest unchanged first; each has its `app_name`."""
+        query: dict[str, str | int | bool] = {"state": state, "region": region, "updated_after": updated_after}
+        query |= {key: True for key, wanted in (("summary", summary), ("include_deleted", include_deleted)) if wanted}
+        async for volume in self._pages(join("orgs", org, "volumes"), "volumes", query, page):
+            yield volume
+
+    async def _pages(
+        self, path: str, key: str, query: Mapping[str, str | int | bool], page: int
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        asked = {**query, "limit": page, "cursor": ""}
         while True:
-            answer = await self._http.call("GET", join("orgs", org, "machines"), query=cast("Query", query))
-            for machine in answer["machines"]:
-                yield machine
-            query["cursor"] = answer["next_cursor"]
-            if not query["cursor"]:
+            answer = await self._http.call("GET", path, query=cast("Query", asked))
+            for row in answer[key]:
+                yield row
+            asked["cursor"] = answer["next_cursor"]
+            if not asked["cursor"]:
                 return
 
     @call
