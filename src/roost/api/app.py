@@ -26,6 +26,7 @@ from roost.api.published import publish
 from roost.api.rates import Rates, RateSettings
 from roost.api.routes import (
     admin,
+    app_metrics,
     apps,
     audit,
     certificates,
@@ -60,6 +61,7 @@ _ROUTES = (
     cloud,
     apps,
     audit,
+    app_metrics,
     machines,
     machine_actions,
     machine_inside,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,8 +26,11 @@ def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | Non
     path = find_config(directory)
     if path is None:
         return None
+    beneath = partial(_read_beneath, path.parent)
     try:
-        config, warnings = read_app_config(path.read_text("utf-8"), name=str(path), load=partial(_load, path.parent))
+        config, warnings = read_app_config(
+            path.read_text("utf-8"), name=str(path), load=lambda name: _text(beneath(name), name), content=beneath
+        )
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} can't be read: {error}") from None
     for warning in warnings:
@@ -34,12 +38,37 @@ def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | Non
     return path, app_config_to_json(replace(config, app=app) if app else config)
 
 
-def _load(directory: Path, name: str) -> str:
-    """Return the text of a file that the configuration names; raises BadInput."""
+def _read_beneath(directory: Path, name: str) -> bytes:
+    """Return what a file of the source directory holds that the configuration names; raises BadInput.
+
+    Links are followed as long as they lead to something in the directory: the configuration may be somebody else's.
+    """
+    from roost.model.file_config import MAX_FILE_BYTES
+
+    shown = f"the file {name[:200]!r}"
     try:
-        return (directory / name).read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{directory / name}, which the configuration names, can't be read: {error}") from None
+        root = directory.resolve(strict=True)
+        path = (root / name).resolve(strict=True)
+        if not path.is_relative_to(root):
+            raise BadInput(f"{shown} is not in {directory}", hint="copy it into the source directory")
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise BadInput(f"{shown} is not a regular file", hint="name a file")
+            content = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError, RuntimeError) as error:
+        why = getattr(error, "strerror", "") or "its name is none"
+        raise BadInput(f"{shown} can't be read: {why}", hint=f"paths are below {directory}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise BadInput(f"{shown} is larger than {MAX_FILE_BYTES >> 20} MiB", hint="put it into the image")
+    return content
+
+
+def _text(content: bytes, name: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise BadInput(f"the file {name[:200]!r} is not UTF-8 text", hint="it holds JSON") from None
 
 
 def write(directory: Path, answer: Mapping[str, Any]) -> Path:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from roost.sdk import Client
 
 DEFAULT_HOME = Path("/var/lib/roost")
-CONFIG_FILES = ("roost.toml", "fly.toml", "fly.json")
+CONFIG_FILES = ("roost.toml", "fly.toml", "fly.json", "fly.yaml", "fly.yml")
 
 AppOption = Annotated[str, typer.Option("-a", "--app", metavar="APP", help="The app; else $ROOST_APP or roost.toml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -198,11 +198,12 @@ def app_name(flag: str, directory: Path | None = None) -> str:
 
 
 def _name_in(path: Path) -> str:
-    import tomllib
+    from roost.model.app_config_text import parse_config
 
     try:
-        text = path.read_text("utf-8")
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        data = parse_config(path.read_text("utf-8"), str(path))
+    except BadInput as error:
+        raise BadInput(error.message, hint="mend the file, or name the app with -a APP") from None
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} can't be read: {error}", hint="mend the file, or name the app with -a APP") from None
     name = data.get("app", "") if isinstance(data, dict) else ""

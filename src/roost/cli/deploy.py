@@ -42,7 +42,7 @@ def deploy(
         image = image or _image_of(config[1] if config else {})
         operation = client.deploys.start(
             name,
-            source="" if image else upload(client, directory),
+            source="" if image else upload(client, directory, config[1] if config else None),
             image=image,
             config=config[1] if config else None,
             build_args=arguments,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathspec import GitIgnoreSpec
 
 IGNORE_FILES = (".roostignore", ".dockerignore")  # the first that exists is used
-ALWAYS_SENT = frozenset({"roost.toml", "fly.toml", "fly.json", "Dockerfile", "Procfile"})  # detection needs them
+ALWAYS_SENT = frozenset({"roost.toml", "fly.toml", "fly.json", "fly.yaml", "fly.yml", "Dockerfile", "Procfile"})
 DEFAULTS = (
     ".git/",
     ".hg/",
@@ -38,7 +38,7 @@ class IgnoreRules:
     """Decides which paths (POSIX, relative, a directory's without a trailing slash) stay at home."""
 
     def __init__(self, lines: Sequence[str] = (), *, file: str = "") -> None:
-        own = [_anchored(line) for line in lines] if file == ".dockerignore" else list(lines)
+        own = [_anchored(line) for line in lines] if file.endswith(".dockerignore") else list(lines)
         self._spec = GitIgnoreSpec.from_lines([*DEFAULTS, *own])
 
     def excludes(self, path: str, *, directory: bool = False) -> bool:

@@ -35,7 +35,7 @@ def launch(
     config = dict(written[1]) if written else None
     app = _choose_name(name, config, directory)
     with context.client() as client:
-        source = upload(client, directory)
+        source = upload(client, directory, config)
         answer = client.sources.plan(source, config=config, name=app)
         _show(client, app, answer, directory, written[0] if written else None)
         prompts.confirm("Go on?", yes=yes, default=True)
@@ -59,11 +59,11 @@ def _choose_name(flag: str, config: Mapping[str, Any] | None, directory: Path) -
     return suggest_app_name(directory.resolve().name)
 
 
-def upload(client: Client, directory: Path) -> str:
+def upload(client: Client, directory: Path, config: Mapping[str, Any] | None = None) -> str:
     """Send a source directory and return its id; says what was left out on standard error."""
     from roost.cli.source import pack, scan
 
-    tree = scan(directory)
+    tree = scan(directory, ignorefile=str(((config or {}).get("build") or {}).get("ignorefile", "")))
     for text in tree.notes:
         output.note(f"note: {output.printable(text)}")
     output.note(f"Uploading {directory}: {tree.files} files, {output.size(tree.bytes)}")

@@ -21,6 +21,7 @@ from roost.cli import (
     certs,
     cloud,
     config,
+    console,
     context,
     deploy,
     image,
@@ -28,6 +29,7 @@ from roost.cli import (
     login,
     logs,
     machine_look,
+    metrics,
     network,
     operations,
     orgs,
@@ -118,7 +120,7 @@ def print_version() -> None:
     _version(True)
 
 
-for module in (launch, deploy, cloud, logs, login, proxy, audit):
+for module in (launch, deploy, cloud, logs, login, proxy, audit, console, metrics):
     module.register(app)
 for name, group in (
     ("apps", apps.group),

@@ -11,6 +11,7 @@ import typer
 from roost.cli import context, output, progress
 from roost.cli.assignments import split_pair
 from roost.model.errors import BadInput, NotFound
+from roost.model.names import RESERVED_GROUPS
 
 if TYPE_CHECKING:
     from roost.sdk import Client
@@ -22,7 +23,6 @@ group = typer.Typer(
 GroupOption = Annotated[str, typer.Option("--group", metavar="GROUP", help="Only this process group.")]
 _SIZE = re.compile(r"(shared|performance)-(?:cpu-)?([1-9][0-9]?)x")
 _LEAST_MB = {"shared": 256, "performance": 2048}  # per processor
-_COMMAND = "fly_app_release_command"  # machines of this group come and go with a deploy
 
 
 @group.command(epilog="Example: roost scale show -a shop")
@@ -87,7 +87,7 @@ def _by_group(client: Client, app: str) -> dict[str, list[Machine]]:
     found: dict[str, list[Machine]] = defaultdict(list)
     for machine in client.machines.list(app):
         name = machine.get("process_group") or "app"
-        if name != _COMMAND:
+        if name not in RESERVED_GROUPS:
             found[name].append(machine)
     return found
 

@@ -54,20 +54,25 @@ class SourceTree:
         return sum(entry.size for entry in self.entries)
 
 
-def scan(root: Path) -> SourceTree:
-    """List a directory by the ignore rules; raises BadInput if it is none, is empty or holds too much."""
+def scan(root: Path, *, ignorefile: str = "") -> SourceTree:
+    """List a directory by the ignore rules, of `ignorefile` where one is named, a path below the directory.
+
+    Raises BadInput if it is no directory, is empty or holds too much.
+    """
     if not root.is_dir():
         raise BadInput(f"{root} is not a directory", hint="name the directory of the app's source code")
     root = root.resolve()
     tree = SourceTree(root)
-    _walk(tree, "", _rules(root))
+    _walk(tree, "", _rules(root, ignorefile))
     if not tree.files:
         raise BadInput(f"{root} has nothing to deploy", hint="all its files are ignored, or there are none")
     return tree
 
 
-def _rules(root: Path) -> IgnoreRules:
-    for name in IGNORE_FILES:
+def _rules(root: Path, ignorefile: str) -> IgnoreRules:
+    if ignorefile and not (root / ignorefile).is_file():
+        raise BadInput(f"build.ignorefile: there is no {ignorefile[:200]!r} in {root}", hint="correct the path")
+    for name in (ignorefile,) if ignorefile else IGNORE_FILES:
         path = root / name
         if path.is_file():
             return IgnoreRules(path.read_text("utf-8", "replace").splitlines(), file=name)

@@ -331,6 +331,13 @@ class Logs(Protocol):
         """Async generator of log lines, oldest first: the last `limit` since `since`, then, with `follow`, new ones."""
 
 
+class Metrics(Protocol):
+    """What the programs of machines say of themselves."""
+
+    def text(self, app: str) -> str:
+        """Return the latest samples of an app's started machines as Prometheus text; raises NotFound."""
+
+
 class Sources(Protocol):
     """Source directories on their way to a build."""
 
@@ -523,6 +530,10 @@ class Control(Protocol):
     @property
     def certificates(self) -> Certificates:
         """Certificates."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Metrics of machines."""
 
     @property
     def logs(self) -> Logs:

@@ -17,6 +17,7 @@ from roost.control.contract import CloudStatus
 from roost.control.core import Core, log
 from roost.control.deploys import Deploys
 from roost.control.dns_lookup import DnsLookup
+from roost.control.errands import Errands
 from roost.control.followers import Followers
 from roost.control.growing import Growing
 from roost.control.housekeeping import Housekeeping
@@ -27,6 +28,7 @@ from roost.control.lifecycle import Lifecycle
 from roost.control.local_authority import LocalAuthority
 from roost.control.logs import Logs
 from roost.control.machines import Machines
+from roost.control.metrics_book import MetricsBook
 from roost.control.network_policies import NetworkPolicies
 from roost.control.oidc import Oidc
 from roost.control.operations import Operations
@@ -42,6 +44,7 @@ from roost.control.serving_certificates import ServingCertificates
 from roost.control.signing_keys import SigningKeys
 from roost.control.sleeping import Sleeping
 from roost.control.sources import Sources
+from roost.control.statics import Statics
 from roost.control.tokens import Tokens, root_key
 from roost.control.tunnels import Tunnels
 from roost.control.updating import Updating
@@ -88,18 +91,21 @@ class Control:
         self.logs = Logs(core)
         self.images = Images(core, self.operations)
         self.sources = Sources(SourceStore(core.cloud.pool), core.cloud.pool / "spool")
-        rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing, self.volumes)
-        self.deploys = Deploys(core, self.operations, self.sources, self.secrets, rollout)
+        errands = Errands(core, self.machines, self._lifecycle)
+        rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing, self.volumes, errands)
+        self.deploys = Deploys(core, self.operations, self.sources, self.secrets, rollout, errands)
         self.scaling = Scaling(core, self.operations, self.deploys, rollout)
         self.tokens = Tokens(core.store, core.now, root_key(core.cloud.keys))
         self.orgs = Orgs(core)
         self.audit = Audit(core.store)
         self.waking = Waking(core, self._lifecycle, readiness, routing)
+        self.statics = Statics(core, routing.app_of)
         self.tunnels = Tunnels(core, self._lifecycle)
         self._sleeping = Sleeping(core, self._lifecycle, routing, self.tunnels)
         self._pressure = Pressure(core, self._lifecycle, kept_free=core.memory_kept_free)
         self._housekeeping = Housekeeping(core, self.images, self.volumes, self.audit)
         self._growing = Growing(core, self.volumes)
+        self.metrics = MetricsBook(core, period=core.metrics_period)
         self._loops: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -124,6 +130,7 @@ class Control:
             loop.create_task(self._sleeping.run()),
             loop.create_task(self._pressure.run()),
             loop.create_task(self._growing.run()),
+            loop.create_task(self.metrics.run()),
             loop.create_task(self._housekeeping.look_after_host()),
             loop.create_task(self._housekeeping.clean()),
         ]
@@ -170,6 +177,7 @@ class Control:
         """End the loops. Machines run on, and Envoy too unless asked."""
         for task in self._loops:
             task.cancel()
+        self.metrics.close()
         self._followers.close()
         await self._core.edge.stop(envoy_too=envoy_too)
         await asyncio.to_thread(self.audit.flush)

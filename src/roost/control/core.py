@@ -117,6 +117,7 @@ class Core:
     public_ipv4: str = ""  # under which the edge is reached from outside; "": not known
     issuer: str = ""  # of machines' identity tokens; "": the API's own address
     memory_kept_free: int = 0  # bytes of the host's memory that suspended machines leave free; 0: the plan's reserve
+    metrics_period: float = 15.0  # seconds between two looks at the metrics of machines
     fault: Callable[[str], None] = _no_fault
     locks: Locks = field(default_factory=Locks)
     changes: Changes = field(default_factory=Changes)

@@ -17,6 +17,7 @@ from roost.control.capacity import require_room
 from roost.control.container_images import apps_beside, image_for
 from roost.control.contract import DeployRequest
 from roost.control.core import Core
+from roost.control.errands import Errands
 from roost.control.operations import Job, Operations, Step
 from roost.control.rollout import Rollout
 from roost.control.secrets import Secrets
@@ -36,8 +37,15 @@ class Deploys:
     """The verbs deploy and rollback."""
 
     def __init__(
-        self, core: Core, operations: Operations, sources: Sources, secrets: Secrets, rollout: Rollout
+        self,
+        core: Core,
+        operations: Operations,
+        sources: Sources,
+        secrets: Secrets,
+        rollout: Rollout,
+        errands: Errands,
     ) -> None:
+        self._errands = errands
         self._core = core
         self._secrets = secrets
         self._operations = operations
@@ -192,12 +200,19 @@ class Deploys:
             self._core.store.releases.set_state(job.app, _int(job.result["version"]), ReleaseState.FAILED, reason)
 
     def _has_no_command(self, job: Job) -> bool:
-        return not self._core.store.releases.get(job.app, _int(job.result["version"])).config.deploy.release_command
+        return not self._commands(job)
+
+    def _commands(self, job: Job) -> list[tuple[str, str]]:
+        """Return what runs before the rollout: how it is called, and the command line."""
+        deploy = self._core.store.releases.get(job.app, _int(job.result["version"])).config.deploy
+        seed = "" if self.current(job.app) else deploy.seed_command
+        both = (("release command", deploy.release_command), ("seed command", seed))
+        return [(what, command) for what, command in both if command]
 
     def _release_command(self, job: Job) -> None:
         release = self._core.store.releases.get(job.app, _int(job.result["version"]))
-        if release.config.deploy.release_command:
-            self._rollout.release_command(job, release)
+        for what, command in self._commands(job):
+            self._errands.command(job, release, command, what)
 
     def _roll_out(self, job: Job) -> None:
         release = self._core.store.releases.get(job.app, _int(job.result["version"]))

@@ -153,7 +153,8 @@ class Lifecycle:
         ends = {one.name: one.last_exit for one in self._core.host.observe(machine.id).containers if one.last_exit}
         infos = [ends[name] for name in turn.decided if name in ends] or list(ends.values())
         info = max(infos, key=lambda one: one.at, default=ExitInfo(255, 0, False, False, self._core.now()))
-        self._core.host.stop(machine.id, signal="", timeout=None)
+        keep = _keeps_root(machine, restarting=False)
+        self._core.host.stop(machine.id, signal="", timeout=None, keep_root=keep)
         failed = turn.machine is Whole.FAILED
         reason = turn.reason if failed else "all its containers have ended"
         detail: dict[str, object] = {"exit_event": exit_event(info, restarting=False), "reason": reason}
@@ -234,7 +235,7 @@ class Lifecycle:
     def _ask_to_end(self, machine: Machine, signal: str, timeout: float | None, *, keep_root: bool = False) -> Observed:
         """Stop it on the host, as it is configured where nothing else is asked."""
         if parts_of(machine.config):
-            observed = self._core.host.stop(machine.id, signal=signal, timeout=timeout)
+            observed = self._core.host.stop(machine.id, signal=signal, timeout=timeout, keep_root=keep_root)
             self.containers.forget(machine)
             return observed
         image = self._core.images.get(machine.image_digest)

@@ -98,16 +98,16 @@ def machine_spec(
         volumes=tuple(VolumeMount(mount.volume, mount.path) for mount in config.mounts),
         isolation=config.isolation,
         tty=config.init.tty,
-        files=tuple(_file(file, index, app.name, secrets) for index, file in enumerate(config.files)),
+        files=tuple(_file(file, f"config.files[{n}]", app.name, secrets) for n, file in enumerate(config.files)),
         keep_root=config.guest.persist_rootfs != "never",
     )
 
 
-def _file(file: File, index: int, app: str, secrets: Mapping[str, str]) -> FileInside:
+def _file(file: File, at: str, app: str, secrets: Mapping[str, str]) -> FileInside:
     """Return a file as the host writes it; raises BadInput for a secret that is missing or is not base64."""
     if not file.secret_name:
         return FileInside(file.guest_path, file.content, file.mode)
-    where = f"config.files[{index}].secret_name"
+    where = f"{at}.secret_name"
     if file.secret_name not in secrets:
         raise BadInput(
             f"{where}: {app} has no secret {file.secret_name[:80]!r}",
@@ -154,7 +154,16 @@ def _container_spec(
         stop_signal=stop.signal or image.config.stop_signal or "SIGINT",
         stop_timeout=stop.timeout,
         mounts=tuple((mount.name, mount.path) for mount in one.mounts),
+        files=_files_of(app, machine, one, secrets),
     )
+
+
+def _files_of(app: App, machine: Machine, one: Container, secrets: Mapping[str, str]) -> tuple[FileInside, ...]:
+    """Return the machine's files and the container's own, which go first."""
+    own = [_file(file, f"container {one.name}: files[{n}]", app.name, secrets) for n, file in enumerate(one.files)]
+    paths = {file.target for file in own}
+    others = (_file(file, f"config.files[{n}]", app.name, secrets) for n, file in enumerate(machine.config.files))
+    return (*own, *(file for file in others if file.target not in paths))
 
 
 def _environment_of(

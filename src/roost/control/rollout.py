@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from concurrent.futures import wait
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
 
 from roost.control.container_images import with_images
 from roost.control.core import Core
+from roost.control.errands import Errands, tell_while
 from roost.control.lifecycle import Lifecycle
 from roost.control.machines import Machines
 from roost.control.operations import Job
@@ -19,15 +18,11 @@ from roost.model.app import Release
 from roost.model.app_config_read import machine_configs
 from roost.model.errors import RoostError, Unprocessable
 from roost.model.machine import Machine, MachineState
-from roost.model.machine_config import Init, MachineConfig, Restart
+from roost.model.machine_config import MachineConfig
+from roost.model.names import RESERVED_GROUPS
 from roost.plan.rollout import Bring, Remake, Retire, rollout_step, wanted_counts
 
-LAST_LINES = 20
-MANY = 1000  # lines of a log looked at in one go
-TELL = 0.5  # seconds between two looks at a log
 QUIET = 3.0  # seconds a new machine may take before its log is shown
-RELEASE_GROUP = "fly_app_release_command"  # reserved process group (reference, section 1.4)
-T = TypeVar("T")
 
 
 class Rollout:
@@ -41,7 +36,9 @@ class Rollout:
         readiness: Readiness,
         routing: Routing,
         volumes: Volumes,
+        errands: Errands,
     ) -> None:
+        self._errands = errands
         self._volumes = volumes
         self._core = core
         self._machines = machines
@@ -60,13 +57,16 @@ class Rollout:
         recorded = job.result["wanted"]
         wanted = {group: int(recorded[group]) for group in configs} if isinstance(recorded, dict) else {}
         known_healthy: set[str] = set()
+        together = release.config.deploy.strategy == "bluegreen"
         while True:
             job.check()
             for machine in self._of(release.app):
                 if machine.release == release.version and machine.id not in known_healthy:
-                    self._make_healthy(machine, release, job)
+                    self._make_healthy(machine, release, job, admit=not together)
                     known_healthy.add(machine.id)
-            step = rollout_step(self._of(release.app), wanted, release.version, _in_place(configs))
+            step = rollout_step(self._of(release.app), wanted, release.version, _in_place(configs), all_first=together)
+            if together and not isinstance(step, Bring):
+                self._admit(release, known_healthy)
             match step:
                 case None:
                     return
@@ -75,7 +75,7 @@ class Rollout:
                     job.report(f"machine {machine_id} ({group}) has a volume: it stops, and starts as the new release")
                     self._remake(machine_id, release, configs[group])
                 case Bring(group):
-                    config = self._volumes.provide(release.app, configs[group], job.report)
+                    config = self._volumes.provide(release.app, configs[group], job.report, release.config.backups)
                     machine = self._add(release, group, config, cordoned=True)
                     job.report(f"machine {machine.id} ({group})")
                 case Retire(machine_id):
@@ -110,7 +110,7 @@ class Rollout:
                     known.add(machine.id)
             if len(machines) == count:
                 return
-            provided = self._volumes.provide(release.app, config, job.report)
+            provided = self._volumes.provide(release.app, config, job.report, release.config.backups)
             made = self._add(release, group, provided, cordoned=True)
             job.report(f"machine {made.id} ({group})")
 
@@ -128,7 +128,7 @@ class Rollout:
                 case Remake(machine_id, group):
                     self._remake(machine_id, release, configs[group])
                 case Bring(group):
-                    config = self._volumes.provide(release.app, configs[group], job.report)
+                    config = self._volumes.provide(release.app, configs[group], job.report, release.config.backups)
                     machine = self._add(release, group, config, urgent=True)
                     self._lifecycle.bring_up(machine.id, source="flyd")
         self._bring_back(release)
@@ -165,52 +165,30 @@ class Rollout:
             if machine.release == version:
                 self._lifecycle.destroy(machine.id, source="flyd")
 
-    def release_command(self, job: Job, release: Release) -> None:
-        """Run the release command in a machine of its own; raises Unprocessable when it fails."""
-        command = release.config.deploy.release_command
-        job.report(f"$ {command}")
-        web = next(iter(self._configs(release).values()))
-        config = replace(
-            web,
-            services=(),
-            checks={},
-            mounts=(),
-            env={**web.env, "RELEASE_COMMAND": "1"},
-            init=Init(exec=("/bin/sh", "-c", command), workdir=web.init.workdir, user=web.init.user),
-            restart=Restart("no"),
-            containers=(),
-            volumes=(),
-        )
-        self.remove_group(release.app, RELEASE_GROUP)
-        machine = self._add(release, RELEASE_GROUP, config)
-        try:
-            self._lifecycle.bring_up(machine.id, source="flyd")
-            timeout = release.config.deploy.release_command_timeout
-            ended = self._telling(
-                self._machines.wait(release.app, machine.id, states=frozenset({"stopped", "failed"}), timeout=timeout),
-                machine.id,
-                job,
-                quiet=0.0,
-            )
-            if ended.last_exit is None or ended.last_exit.exit_code or ended.last_exit.signal:
-                how = ended.last_exit.describe() if ended.last_exit else "did not end properly"
-                raise Unprocessable(f"the release command {how}: {command}", hint="fix it and deploy again")
-        finally:
-            self._lifecycle.destroy(machine.id, source="flyd")
+    def _admit(self, release: Release, machines: Iterable[str]) -> None:
+        """Let those of the machines that get no requests yet get some, all at once."""
+        waiting = [m.id for m in self._of(release.app) if m.id in set(machines) and m.cordoned]
+        for machine_id in waiting:
+            self._lifecycle.admit(machine_id)
+        if waiting:
+            self._core.fault("deploy.rollout.admitted")
+            self._core.on_loop(self._routing.sync(release.app))
 
-    def remove_group(self, app: str, group: str) -> None:
-        """Remove an app's machines of one process group."""
-        for machine in self._core.store.machines.list(app):
-            if machine.process_group == group:
-                self._lifecycle.destroy(machine.id, source="flyd")
+    def _make_healthy(self, machine: Machine, release: Release, job: Job, *, admit: bool = True) -> None:
+        """Wait until a machine is healthy and passes its machine checks; raises Unprocessable.
 
-    def _make_healthy(self, machine: Machine, release: Release, job: Job) -> None:
+        With the strategy "immediate" it only has to start.
+        """
         self._core.fault("deploy.rollout.bring")
         timeout = release.config.deploy.wait_timeout
         try:
             if machine.state is not MachineState.STARTED:
                 machine = self._lifecycle.bring_up(machine.id, source="flyd")
-            problem = self._telling(
+            if release.config.deploy.strategy == "immediate":
+                self._admit(release, [machine.id])
+                return
+            problem = tell_while(
+                self._core,
                 self._readiness.until_healthy(machine, timeout, cancelled=job.cancelled.is_set),
                 machine.id,
                 job,
@@ -225,37 +203,10 @@ class Rollout:
             raise Unprocessable(
                 f"release v{release.version} did not become healthy: {problem.message}", hint=problem.hint
             )
-        self._lifecycle.admit(machine.id)
-        self._core.fault("deploy.rollout.admitted")
-        self._core.on_loop(self._routing.sync(release.app))
+        self._errands.machine_checks(job, release, machine, self._configs(release))
+        if admit:
+            self._admit(release, [machine.id])
         job.report(f"machine {machine.id} is healthy")
-
-    def _telling(self, work: Coroutine[Any, Any, T], machine_id: str, job: Job, *, quiet: float) -> T:
-        """Wait for `work` on the loop, and tell what the machine logs meanwhile.
-
-        Nothing is told of a wait of less than `quiet` seconds that ends well (with None). The work has its own
-        deadline, and ends with the job: raises Cancelled.
-        """
-        future = self._core.begin_on_loop(work)
-        began, offsets, lines = self._core.now(), dict[str, int](), list[str]()
-        while True:
-            done = wait([future], timeout=TELL).done
-            for container in self._core.host.logged_containers(machine_id):
-                for line in self._core.host.logs(
-                    machine_id, offset=offsets.get(container, 0), limit=MANY, container=container
-                ):
-                    offsets[container] = line.offset
-                    lines.append(f"{container}: {line.text}" if container else line.text)
-            failed = done and (future.exception() is not None or future.result() is not None)
-            if failed or self._core.now() - began > quiet:
-                for text in lines[-LAST_LINES:] if failed else lines:
-                    job.report(text)
-                lines.clear()
-            if done:
-                return future.result()
-            if job.cancelled.is_set():
-                future.cancel()
-                job.check()
 
     def _add(
         self, release: Release, group: str, config: MachineConfig, *, cordoned: bool = False, urgent: bool = False
@@ -272,7 +223,7 @@ class Rollout:
 
     def _of(self, app: str) -> list[Machine]:
         """Return the app's machines that releases made, oldest first."""
-        return [m for m in self._core.store.machines.list(app) if m.release and m.process_group != RELEASE_GROUP]
+        return [m for m in self._core.store.machines.list(app) if m.release and m.process_group not in RESERVED_GROUPS]
 
     def _configs(self, release: Release) -> dict[str, MachineConfig]:
         image = release.image_reference or release.image_digest

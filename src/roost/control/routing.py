@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from roost.control.core import Core
 from roost.control.readiness import Readiness
+from roost.control.statics import statics_of
 from roost.edge.contract import Endpoint, Route
 from roost.model.machine import Machine, MachineState
 from roost.plan.idle import web_service
@@ -42,6 +43,7 @@ class Routing:
         """Return what the edge should serve for an app now; None: nothing."""
         endpoints: list[Endpoint] = []
         first = None
+        machines = list(machines)
         for machine in machines:
             service = web_service(machine)
             if service is None or machine.state is not MachineState.STARTED or machine.cordoned:
@@ -60,6 +62,7 @@ class Routing:
             force_https=any(port.force_https for port in first.ports),
             hard_limit=first.hard_limit,
             org=self._orgs.get(app, ""),
+            statics=statics_of(app, machines),
         )
 
     async def sync(self, app: str) -> None:

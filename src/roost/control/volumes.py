@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from roost.control.capacity import require_room
 from roost.control.core import Core, log
+from roost.model.app_config import Backups
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
 from roost.model.machine_config import MachineConfig
 from roost.model.volume import (
@@ -226,12 +228,28 @@ class Volumes:
             mounts.append(replace(mount, volume=volume.id, name=volume.name, size_gb=0))
         return replace(config, mounts=tuple(mounts))
 
-    def provide(self, app: str, config: MachineConfig, report: Callable[[str], None]) -> MachineConfig:
-        """Return the configuration with a free volume of the mount's name, which is made if there is none."""
+    def provide(
+        self,
+        app: str,
+        config: MachineConfig,
+        report: Callable[[str], None],
+        backups: Mapping[str, Backups] = MappingProxyType({}),
+    ) -> MachineConfig:
+        """Return the configuration with a free volume of the mount's name, which is made if there is none.
+
+        `backups` says, by name, how the snapshots of one that is made are kept.
+        """
         with self._providing:
             for mount in config.mounts:
                 if not mount.volume and self._free(app, mount.name) is None:
-                    made = self.create(app, mount.name, size_gb=mount.size_gb)
+                    kept = backups.get(mount.name, Backups())
+                    made = self.create(
+                        app,
+                        mount.name,
+                        size_gb=mount.size_gb,
+                        snapshot_retention=kept.retention,
+                        auto_backup_enabled=kept.scheduled,
+                    )
                     report(f"volume {made.id} ({made.name}, {made.size_gb} GB) is made")
         mounts = tuple(replace(mount, size_gb=0) for mount in config.mounts)  # it may be another's, of its own size
         return self.resolve(app, replace(config, mounts=mounts))

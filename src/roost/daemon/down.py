@@ -103,7 +103,7 @@ def _remove_from_host(cloud: Cloud, say: Say) -> None:
 
 
 def _end_processes(cloud: Cloud, say: Say) -> bool:
-    """End the supervisor, roostd, Envoy and the DNS server, in this order; True when any ran.
+    """End the supervisor, roostd, Envoy, the servers of files and of names, in this order; True when any ran.
 
     No roostd begins from then on.
     """
@@ -115,6 +115,7 @@ def _end_processes(cloud: Cloud, say: Say) -> bool:
     if seen.envoy is not None:
         say("stopping Envoy")
     ran = processes.end_edge(cloud, timeout=ENVOY_TIMEOUT) or ran
+    ran = pid_file.end(processes.statics_pid_file(cloud), timeout=DNS_TIMEOUT) or ran
     return pid_file.end(processes.dns_pid_file(cloud), timeout=DNS_TIMEOUT) or ran
 
 

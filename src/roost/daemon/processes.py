@@ -54,6 +54,11 @@ def dns_pid_file(cloud: Cloud) -> Path:
     return cloud.run / "dns.pid"
 
 
+def statics_pid_file(cloud: Cloud) -> Path:
+    """Written by roostd when it starts the server of files."""
+    return cloud.run / "statics.pid"
+
+
 def roostd_log(cloud: Cloud) -> Path:
     """Output of roostd."""
     return cloud.logs / "roostd.log"
@@ -83,6 +88,7 @@ class Seen:
     api: bool
     foreground: bool = False
     dns: int | None = None
+    statics: int | None = None
     edge: Mapping[str, int] = field(default_factory=dict)  # the edge's processes that run, by name
 
     @property
@@ -112,6 +118,7 @@ def look(cloud: Cloud, *, ask_api: bool = True) -> Seen:
         edge=edge,
         api=ask_api and roostd is not None and api_answers(cloud.api_port),
         dns=pid_file.read(dns_pid_file(cloud)),
+        statics=pid_file.read(statics_pid_file(cloud)),
         foreground=roostd is not None and pid_file.read(foreground_pid_file(cloud)) == roostd,
     )
 
@@ -132,6 +139,7 @@ def status(cloud: Cloud, seen: Seen, *, version: str) -> dict[str, object]:
         "supervisor": {"pid": seen.supervisor, "running": seen.supervisor is not None},
         "envoy": {"pid": seen.envoy, "running": seen.envoy is not None, "processes": dict(seen.edge)},
         "dns": {"pid": seen.dns, "running": seen.dns is not None},
+        "statics": {"pid": seen.statics, "running": seen.statics is not None},
         "log": str(roostd_log(cloud)),
     }
 

@@ -34,7 +34,7 @@ from roost.control.control import Control
 from roost.control.core import Core
 from roost.control.key_ring import KeyRing
 from roost.control.sealing import Vault
-from roost.daemon import dns_process, sole
+from roost.daemon import dns_process, sole, statics_process
 from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.faults import fault_points
@@ -42,6 +42,7 @@ from roost.daemon.machine_sockets import MachineSockets
 from roost.daemon.settings import Settings, read_settings
 from roost.edge.contract import Material, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.edge.static_paths import AppStatics
 from roost.host.agent import LocalHost
 from roost.host.contract import Doors
 from roost.host.own_address import outgoing_ipv4
@@ -78,6 +79,11 @@ class _LateWaker:
             raise RuntimeError("the edge was started before control")
         return await self.control.waking.wake(host)
 
+    async def statics(self, host: str) -> AppStatics | None:
+        if self.control is None:
+            raise RuntimeError("the edge was started before control")
+        return await self.control.statics.find(host)
+
     async def certificate(self, host: str) -> Material | None:
         if self.control is None:
             raise RuntimeError("the edge was started before control")
@@ -106,13 +112,22 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         cloud=cloud,
         store=store,
         host=host,
-        edge=EnvoyEdge(cloud, waker, _spawn, cells=settings.cells, own=settings.own_cells, certificates=waker),
+        edge=EnvoyEdge(
+            cloud,
+            waker,
+            _spawn,
+            cells=settings.cells,
+            own=settings.own_cells,
+            certificates=waker,
+            statics=waker.statics,
+        ),
         images=images,
         builder=MachineBuilder(cloud, images, host, run, address),
         vault=Vault(KeyRing(cloud.keys), store.data_keys),
         memory_kept_free=settings.memory_reserve_mb << 20,
         issuer=settings.issuer,
         public_ipv4=settings.address or outgoing_ipv4(),
+        metrics_period=settings.metrics_period,
         fault=fault,
     )
     waker.control = Control(core)
@@ -146,6 +161,7 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
         return
     provide_tokens(control, cloud)
     names = asyncio.create_task(dns_process.keep_running(cloud))
+    files = asyncio.create_task(statics_process.keep_running(cloud))
     await dns_process.until_ready(cloud)  # a machine that starts from here on finds its network's names
     await control.start()
     try:
@@ -154,6 +170,7 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
         await serve_api(api, listening, asked)
     finally:
         names.cancel()
+        files.cancel()
         sockets.stop()
         try:
             await asyncio.wait_for(control.stop(), STOP_TIMEOUT)

@@ -24,12 +24,13 @@ from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
 DEFAULT_HOME = Path("/var/lib/roost")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _KEYS = {
-    "": {"log_level", "cache", "pool", "memory", "registry", "limits", "oidc", "edge"},
+    "": {"log_level", "cache", "pool", "memory", "registry", "limits", "oidc", "edge", "metrics"},
     "pool": {"size_gb"},
     "memory": {"reserve_mb"},
     "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst", "app_deletions_per_minute"},
     "oidc": {"issuer"},
     "edge": {"address", "cells", "own_cells"},
+    "metrics": {"interval"},
     "registry": {"default", "auth_file", "mirrors", "insecure"},
 }
 
@@ -49,6 +50,7 @@ class Settings:
     address: str  # IPv4, under which the edge is reached from outside; "": the one the server goes out with
     cells: int  # how many processes of the edge share the orgs
     own_cells: tuple[str, ...]  # orgs that have one of their own besides
+    metrics_period: float  # seconds between two looks at the metrics of machines
     fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
 
     @property
@@ -78,6 +80,7 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         address=_read_address(data.get("edge", {}).get("address", "")),
         cells=_read_cells(data.get("edge", {}).get("cells", 1)),
         own_cells=_read_own_cells(data.get("edge", {}).get("own_cells", [])),
+        metrics_period=_read_period(data.get("metrics", {}).get("interval", 15)),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
     )
 
@@ -166,6 +169,12 @@ def _read_own_cells(value: object) -> tuple[str, ...]:
     if len(value) > MAX_OWN_CELLS or len(set(map(own_cell, value))) < len(value):
         raise BadInput(f"edge.own_cells must name each org once, and {MAX_OWN_CELLS} at most")
     return tuple(value)
+
+
+def _read_period(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 3600:
+        raise BadInput("metrics.interval must be a number of seconds from 1 to 3600")
+    return float(value)
 
 
 def _read_rates(data: Mapping[str, Any]) -> RateSettings:

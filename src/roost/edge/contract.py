@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from roost.edge.static_paths import AppStatics
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -32,6 +34,7 @@ class Route:
     hard_limit: int = 0  # requests at once per machine; 0: no limit
     idle_timeout: float = 0.0  # seconds a stream may be silent; 0: no limit
     org: str = ""  # whose app it is; decides which of the edge's cells serve it
+    statics: AppStatics | None = None  # what is served without the app
 
 
 @dataclass(frozen=True, slots=True)

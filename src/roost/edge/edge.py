@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from roost.edge.activator import StaticDoor
 from roost.edge.bootstrap import Caps
 from roost.edge.cell import Cell, CellPlan, workers
 from roost.edge.contract import CertificateSource, EdgeStatus, NoCertificates, Route, Traffic, Waker
@@ -23,6 +24,7 @@ from roost.edge.leftovers import end_others
 from roost.edge.process import Spawn, user_of
 from roost.edge.protos import CLUSTER, VIRTUAL_HOST
 from roost.edge.snapshot import Ports, app_cluster, app_virtual_host, check_route, cluster_name, virtual_host_name
+from roost.edge.static_paths import FindStatics, statics_socket
 from roost.model.cloud import Cloud
 from roost.model.errors import Conflict, HostFailure
 from roost.plan.cells import common_cells, own_cell, shard, shards
@@ -51,13 +53,15 @@ class EnvoyEdge:
         own: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
         certificates: CertificateSource | None = None,
+        statics: FindStatics | None = None,
     ) -> None:
         self._cloud, self._clock = cloud, clock
         self._common, self._own = common_cells(cells), tuple(own)
         plans = _plans(self._common, self._own)
         caps = Caps() if len(plans) == 1 else Caps(CELL_CAPS.connections, CELL_CAPS.heap_bytes, workers())
         source = certificates or NoCertificates()
-        self._cells = {plan.name: Cell(plan, cloud, region, waker, spawn, clock, caps, source) for plan in plans}
+        door = StaticDoor(statics_socket(cloud.run), statics) if statics else None
+        self._cells = {plan.name: Cell(plan, cloud, region, waker, spawn, clock, caps, source, door) for plan in plans}
         self._ports = Ports(cloud.http_port, cloud.https_port)
         self._front: Front | None = None
         if len(plans) > 1:

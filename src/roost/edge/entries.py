@@ -12,6 +12,7 @@ from typing import Any
 
 from roost.edge.replies import code_of
 from roost.edge.snapshot import app_of
+from roost.edge.statics import static_app_of
 from roost.model.request import Request, redacted
 
 CONNECT_BEGAN, CONNECT_ENDED = "cxb", "cxe"
@@ -69,7 +70,8 @@ class Activation:
 
 def app_asked_for(entry: Any, activation: Activation | None) -> str:
     """Return the app that a request was for, "" when it can't be told or there is none."""
-    return app_of(entry.common_properties.route_name) or (activation.app if activation else "")
+    route = entry.common_properties.route_name
+    return app_of(route) or static_app_of(route) or (activation.app if activation else "")
 
 
 def read_entry(entry: Any, machine: str, activation: Activation | None, *, to_activator: bool) -> Request:
@@ -81,7 +83,14 @@ def read_entry(entry: Any, machine: str, activation: Activation | None, *, to_ac
     flags = [FLAGS.get(field.name, "") for field, value in common.response_flags.ListFields() if value is True]
     own = not answer.response_code_details.startswith(("via_upstream", "upstream_reset_after_response_started"))
     queue, wake, connect, app = _parts(common, total)
-    error = code_of(flags, status, answer.response_code_details, own=own, to_activator=to_activator)
+    error = code_of(
+        flags,
+        status,
+        answer.response_code_details,
+        own=own,
+        to_activator=to_activator,
+        to_statics=bool(static_app_of(common.route_name)),
+    )
     if activation is not None:
         machine, wake, connect = activation.machine, activation.wake, activation.connect
         queue = max(0.0, (activation.read_at - at) * 1000)

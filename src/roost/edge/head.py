@@ -19,12 +19,16 @@ class BadHead(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What was asked: `host` is lower case, without port and trailing dot; `raw` is what to send on."""
+    """What was asked: `host` is lower case, without port and trailing dot; `raw` is what to send on.
+
+    `target` is the path, with the query.
+    """
 
     method: str
     host: str
     accept: str
     raw: bytes
+    target: str = ""
 
 
 def parse_head(data: bytes, *, drop: bytes) -> Head:
@@ -55,7 +59,15 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
         host=plain_host(hosts[0].decode("latin-1")),
         accept=b",".join(accepts).decode("latin-1"),
         raw=b"\r\n".join(kept) + END,
+        target=request[2].decode("latin-1"),
     )
+
+
+def with_header(head: Head, name: str, value: str) -> bytes:
+    """Return `raw` with one more header, in place of those of this name that are there."""
+    first, *lines = head.raw.removesuffix(END).split(b"\r\n")
+    kept = [line for line in lines if line.partition(b":")[0].lower() != name.encode()]
+    return b"\r\n".join([first, f"{name}: {value}".encode("latin-1"), *kept]) + END
 
 
 def plain_host(host: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roost.edge.pages import Page, html_page, json_page, text_page
+from roost.edge.static_paths import HEADER
 from roost.model.edge_errors import EDGE_ERRORS, EdgeError
 
 MARK = "roost-activator"  # request header that the default virtual host sets
@@ -30,10 +31,13 @@ class Rule:
     statuses: tuple[int, ...] = ()
     detail: str = ""
     to_activator: bool = False
+    to_statics: bool = False
 
 
+_LOST = ("UF", "UH", "UC", "UO", "URX", "LR", "NC", "UPE", "UR")  # whatever keeps a request from a server of ours
 RULES = (  # the first that fits holds
-    Rule("control_plane_restarting", ("UF", "UH", "UC", "UO", "URX", "LR", "NC", "UPE", "UR"), to_activator=True),
+    Rule("statics_unavailable", _LOST, to_statics=True),
+    Rule("control_plane_restarting", _LOST, to_activator=True),
     Rule("app_at_hard_limit", ("UO",)),
     Rule("app_not_accepting", ("UF",), detail="timeout"),
     Rule("app_not_listening", ("UF",)),
@@ -60,7 +64,9 @@ GONE = ("DC", "DR")  # the client ended it: nobody is left to be answered
 BROKE_OFF = ("UC", "UR", "URX", "LR", "UF")  # these, after an answer had begun
 
 
-def code_of(flags: Collection[str], status: int, detail: str, *, own: bool, to_activator: bool = False) -> str:
+def code_of(
+    flags: Collection[str], status: int, detail: str, *, own: bool, to_activator: bool = False, to_statics: bool = False
+) -> str:
     """Return the class of a request that ended so, "" for one that went well.
 
     `own`: Envoy gave the answer itself; else the app did, in full or in part.
@@ -78,7 +84,7 @@ def code_of(flags: Collection[str], status: int, detail: str, *, own: bool, to_a
     if detail == DIRECT and not flags:
         return ""
     for rule in RULES:
-        if rule.to_activator and not to_activator:
+        if (rule.to_activator and not to_activator) or (rule.to_statics and not to_statics):
             continue
         if rule.flags and not any(flag in rule.flags for flag in flags):
             continue
@@ -109,6 +115,8 @@ def _mappers(rule: Rule) -> Iterator[dict[str, Any]]:
         only.append(_expression(f"response.code_details != '{DIRECT}'"))
     if rule.to_activator:
         only.append(_header(MARK, {"present_match": True}))
+    if rule.to_statics:
+        only.append(_header(HEADER, {"present_match": True}))
     page = Page(error.status, error.fault, error.code, error.message, error.hint)
     yield _mapper(error, [*only, _accepts("text/html")], html_page(page), "text/html; charset=utf-8")
     yield _mapper(error, [*only, _accepts("json")], json_page(page), "application/json")

@@ -16,6 +16,7 @@ from typing import Any
 
 from roost.edge.contract import Route
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, resource
+from roost.edge.statics import static_routes
 from roost.model.errors import BadInput
 
 ROUTES_NAME = "edge"  # the one route configuration
@@ -117,6 +118,7 @@ def app_virtual_host(route: Route, ports: Ports = NO_TLS) -> Any:
     host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
     if route.force_https and ports.https:
         _lead_to_https(host.routes.add(), ports)
+    host.routes.extend(static_routes(route.statics))
     entry = host.routes.add(name=cluster_name(route.app))
     entry.match.prefix = "/"
     action = entry.route

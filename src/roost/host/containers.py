@@ -3,7 +3,8 @@
 State: RUN/m/MACHINE/c/CONTAINER, laid out as a machine's own, and `c/CONTAINER` on the machine's disk for the
 writable layer. Namespaces, disk, limits and directories are the machine's, which is prepared before. Invariants:
 a container's record is written before anything is made for it; its main process is noted after it was started,
-so one that was killed in between counts as never started and is made anew; each start has a fresh root.
+so one that was killed in between counts as never started and is made anew; each start has a fresh root, or, where the
+machine keeps them, the former one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from roost.host import bundle, ending, main_process, root_fs
+from roost.host import bundle, ending, main_process, root_files, root_fs
 from roost.host.contract import BindMount, ContainerSpec, MachineSpec, ObservedContainer
 from roost.host.machine_files import ContainerFiles, ContainerRecord, MachineFiles, MainProcess
 from roost.host.main_process import signal_number
@@ -42,13 +43,13 @@ class Containers:
         main = place.main()
         if main is not None and main_process.is_alive(main):
             return
-        self._forget(place)
+        self._forget(place, keep_root=spec.keep_root)
         parts.faults("host.container.record")
         place.make(ContainerRecord(restarts, one.stop_signal, one.stop_timeout))
         try:
             self._run(_alone(spec, one, files), files, place)
         except BaseException:
-            self._forget(place)
+            self._forget(place, keep_root=spec.keep_root)
             raise
 
     def _run(self, spec: MachineSpec, machine: MachineFiles, files: ContainerFiles) -> None:
@@ -57,6 +58,8 @@ class Containers:
         userns = parts.namespaces.idmap(spec.slot)
         try:
             root_fs.assemble(spec, files, userns, bundle.etc(spec, parts.nameservers()))
+            root_files.write(spec, files.root)
+            spec = replace(spec, binds=spec.binds + root_files.secret_binds(spec, files.secrets))
             binds = root_fs.attach_binds(spec, files, userns)
         finally:
             os.close(userns)
@@ -125,8 +128,8 @@ class Containers:
             raise FailedPrecondition(f"container {name} of machine {machine_id} does not run", hint="see its log")
         return place, main
 
-    def _forget(self, place: ContainerFiles) -> None:
-        """Undo all of a container's latest run; finds things half-made."""
+    def _forget(self, place: ContainerFiles, *, keep_root: bool) -> None:
+        """Undo all of a container's latest run, but not what it wrote where that is kept; finds things half-made."""
         if not place.directory.is_dir():
             return
         parts = self._parts
@@ -137,7 +140,7 @@ class Containers:
         ending.see_out_monitor(place)
         parts.cgroups.remove(place.group)
         runtime_for("crun", parts.cloud.run).forget(place.runtime_id)
-        place.remove()
+        place.remove(keep_root=keep_root)
 
 
 def is_alive(place: ContainerFiles) -> bool:
@@ -161,4 +164,5 @@ def _alone(spec: MachineSpec, one: ContainerSpec, files: MachineFiles) -> Machin
         binds=(*as_binds(spec, files).binds, *shared),
         containers=(),
         shared=(),
+        files=one.files,
     )

@@ -54,6 +54,7 @@ class ContainerSpec:
     stop_signal: str = "SIGINT"
     stop_timeout: float = 5.0
     mounts: tuple[tuple[str, str], ...] = ()  # name of one of the machine's shared directories, path inside
+    files: tuple[FileInside, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class MachineSpec:
     domain_name: str = ""  # the full name that belongs to `hostname`, "" for none
     resolving: Resolving = Resolving()
     files: tuple[FileInside, ...] = ()  # of a machine without containers
-    keep_root: bool = False  # likewise; go on with the root that an earlier run left, if it is of the same layers
+    keep_root: bool = False  # go on with the roots that an earlier run left, if they are of the same layers
 
 
 class RuntimeState(StrEnum):

@@ -158,6 +158,10 @@ class Disks:
     def remove(self, machine_id: str) -> None:
         """Delete a machine's disks, whose mounts must be gone; none there is no error."""
         self.image(machine_id).unlink(missing_ok=True)
+        self.remove_temporary(machine_id)
+
+    def remove_temporary(self, machine_id: str) -> None:
+        """Delete what `mount_temporary` made for a machine, whose mounts must be gone; none there is no error."""
         if self._disks.is_dir():
             for image in self._disks.glob(f"{machine_id}.*{_TEMPORARY}"):
                 image.unlink(missing_ok=True)

@@ -25,7 +25,10 @@ _MENDED = 1  # e2fsck: what was wrong was put right
 
 def origin(spec: MachineSpec) -> str:
     """Return what a root must agree in to be used again: its layers and its size."""
-    return hashlib.sha256("\n".join([str(spec.disk_gb), *map(str, spec.layers)]).encode()).hexdigest()
+    words = [str(spec.disk_gb), *map(str, spec.layers)]
+    for one in spec.containers:
+        words += [f"container {one.name}", *map(str, one.layers)]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 def sign(disk: Path, origin: str) -> None:

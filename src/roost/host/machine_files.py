@@ -186,6 +186,7 @@ class ContainerFiles(RunFiles):
         super().__init__(directory, f"{machine.machine_id}.{name}", f"{machine.group}/{name}")
         self.name = name
         self.unhealthy = directory / "unhealthy"  # it was ended for that
+        self.secrets = directory / "secrets"  # its files that hold secrets, in memory
         self.disk = machine.disk
         self.door = machine.door
         self.user_namespace, self.network_namespace = machine.user_namespace, machine.network_namespace
@@ -196,11 +197,15 @@ class ContainerFiles(RunFiles):
         data = _load(self._record)
         return ContainerRecord(**data) if data else None
 
-    def remove(self) -> None:
-        """Remove everything, the writable layer too."""
+    def _private(self) -> tuple[Path, ...]:
+        return (*super()._private(), self.secrets)
+
+    def remove(self, *, keep_root: bool = False) -> None:
+        """Remove everything; the writable layer too, unless that is kept."""
         for point in mounts.mounts_below(self.directory):
             mounts.unmount(point)
-        shutil.rmtree(self.disk / "c" / self.name, ignore_errors=True)
+        if not keep_root:
+            shutil.rmtree(self.disk / "c" / self.name, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

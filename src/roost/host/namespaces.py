@@ -151,6 +151,19 @@ class Namespaces:
         return pair, name
 
 
+def root_as(user: int) -> int:
+    """Return a descriptor of a user namespace for idmapped mounts in which what is root's belongs to `user`.
+
+    The caller closes it. Raises HostFailure.
+    """
+    holder = _born(user_only=True)
+    try:
+        _write_maps(holder.pid, f"0 {user} 1\n")
+        return os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        holder.close()
+
+
 def unpin(*pins: Path) -> None:
     """Remove pinned namespaces; what isn't there is no error."""
     for pin in pins:

@@ -52,8 +52,7 @@ def release(parts: Parts, machine_id: str, *, keep_root: bool = False) -> None:
     parts.volumes.release(files.volumes)
     for point in mounts.mounts_below(files.directory):
         mounts.unmount(point)
-    if not keep_root:
-        parts.disks.remove(machine_id)
+    (parts.disks.remove_temporary if keep_root else parts.disks.remove)(machine_id)
     files.forget_run()
     parts.network.unlimit(machine_id)
 

@@ -47,7 +47,7 @@ class Starting:
         network = self._begin(spec, files)
         try:
             parts.faults("host.shared.disk")
-            parts.spare_disks.provide(spec.id, spec.disk_gb, files.disk)
+            self._provide_disk(spec, files)
             with_volumes(spec, files, parts)
             parts.faults("host.shared.directories")
             files.make_shared()
@@ -97,11 +97,7 @@ class Starting:
         """Make the machine's root and its container; return the pid that will become the main process."""
         parts = self._parts
         parts.faults("host.start.disk")
-        origin = kept_roots.origin(spec)
-        if not (spec.keep_root and kept_roots.take(parts.disks, spec.id, files.disk, origin)):
-            parts.spare_disks.provide(spec.id, spec.disk_gb, files.disk)
-            if spec.keep_root:
-                kept_roots.sign(files.disk, origin)
+        self._provide_disk(spec, files)
         spec = with_volumes(spec, files, parts)
         parts.faults("host.start.root")
         userns = parts.namespaces.idmap(spec.slot)
@@ -118,6 +114,14 @@ class Starting:
         bundle.write(spec, files, binds, texts if spec.builder else {}, parts.cgroups)
         parts.faults("host.start.create")
         return runtime.create(files, parts.log(spec.id).prepare(), tty=spec.tty)
+
+    def _provide_disk(self, spec: MachineSpec, files: MachineFiles) -> None:
+        """Mount the machine's disk: the one that an earlier run left where that is asked for, else an empty one."""
+        parts, origin = self._parts, kept_roots.origin(spec)
+        if not (spec.keep_root and kept_roots.take(parts.disks, spec.id, files.disk, origin)):
+            parts.spare_disks.provide(spec.id, spec.disk_gb, files.disk)
+            if spec.keep_root:
+                kept_roots.sign(files.disk, origin)
 
     def _open_door(self, spec: MachineSpec, files: MachineFiles) -> None:
         if self._parts.doors and spec.isolation == "crun" and not spec.builder:

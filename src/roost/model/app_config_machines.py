@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from roost.model.app_config import AppConfig
-from roost.model.app_config_containers import with_containers
+from roost.model.app_config_containers import with_containers, with_machine_config
 from roost.model.errors import BadInput
-from roost.model.machine_config import Guest, Init, MachineConfig, Mount, Restart, Service, StopConfig
+from roost.model.machine_config import Guest, MachineConfig, Mount, Restart, Service, StopConfig
 
 WEB_GROUP = "app"
 _QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\}|\\.""")
@@ -101,16 +102,20 @@ def _machine_config(
         env.setdefault("PORT", str(services[0].internal_port))
     if config.primary_region:
         env.setdefault("PRIMARY_REGION", config.primary_region)
-    init = config.init
+    init = replace(config.init, swap_size_mb=config.swap_size_mb)
     if command and not (init.exec or init.cmd):
-        init = Init(entrypoint=init.entrypoint, cmd=shell_argv(command))
+        init = replace(init, cmd=shell_argv(command))
     made = MachineConfig(
         image=image,
         guest=config.guests.get(group, config.guests.get("", Guest())),
         env=env,
         init=init,
         services=services,
-        checks=dict(config.checks) if services else {},
+        checks={
+            name: check
+            for name, check in config.checks.items()
+            if (group in config.check_groups[name] if name in config.check_groups else services)
+        },
         metadata={
             "fly_platform_version": "v2",
             "fly_process_group": group,
@@ -120,5 +125,8 @@ def _machine_config(
         restart=config.restarts.get(group, config.restarts.get("", Restart())),
         stop_config=StopConfig(config.kill_signal, config.kill_timeout),
         isolation=config.isolation,
+        metrics=next((one for groups, one in config.metrics if not groups or group in groups), None),
+        statics=config.statics if services else (),
+        files=tuple(file for groups, file in config.files if not groups or group in groups),
     )
-    return with_containers(config, made)
+    return with_containers(config, with_machine_config(config, made))

@@ -1,7 +1,7 @@
 """Reads one table of `roost.toml` key by key, with errors that name the key and, in TOML, its line.
 
 A wrong type is an error (BadInput). A key nobody reads is a warning: it says whether the key is
-misspelt or only not supported yet. Pure; the warnings go to the list of the `Origin`.
+misspelt, or why it has no effect. Pure; the warnings go to the list of the `Origin`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roost.model.app_config_keys import LATER, nearest
+from roost.model.config_reading import duration_text
 from roost.model.errors import BadInput
 from roost.model.machine_config import parse_duration
 
@@ -78,6 +79,15 @@ class Table:
     def has(self, key: str) -> bool:
         """Say whether a key is there, and was not taken yet."""
         return bool(self._left.get(key))
+
+    def holds(self, key: str) -> bool:
+        """Say whether a key is there, be it blank, and was not taken yet."""
+        return key in self._left
+
+    def put_back(self, key: str, value: Any) -> None:
+        """Let a value that was taken be taken again; None is nothing."""
+        if value is not None:
+            self._left[key] = value
 
     def take(self, key: str) -> Any:
         """Return the raw value, or None."""
@@ -163,11 +173,16 @@ class Table:
     def done(self) -> None:
         """Warn about every key that nobody took."""
         for key in self._left:
-            if key in LATER[self._kind]:
-                self.origin.warn(self.path(key), "is not supported yet and has no effect")
+            if why := LATER[self._kind].get(key):
+                self.origin.warn(self.path(key), f"has no effect: {why}")
                 continue
             meant = nearest(self._kind, key)
             self.origin.warn(self.path(key), "is not a known key" + (f": did you mean {meant}?" if meant else ""))
+
+
+def spell_seconds(value: float) -> str:
+    """Spell a duration: whole minutes as minutes, else seconds."""
+    return f"{value / 60:.0f}m" if value and value % 60 == 0 else duration_text(value)
 
 
 def _kind_of(value: object) -> str:

@@ -11,10 +11,16 @@ from typing import Any
 import tomlkit
 from tomlkit.items import Table
 
-from roost.model.app_config import AppConfig
+from roost.model.app_config import AppConfig, Backups
 from roost.model.app_config_containers import containers_to_json
+from roost.model.app_config_deploy import build_to_json, deploy_to_json, machine_checks_to_json
+from roost.model.app_config_disk import files_to_json, mount_to_json
+from roost.model.app_config_guest import guest_to_json
+from roost.model.app_config_services import checks_to_json, is_http_service, service_to_json
+from roost.model.app_config_serving import metrics_to_json, statics_to_json
+from roost.model.app_config_table import spell_seconds
 from roost.model.build_plan import BuildPlan
-from roost.model.machine_config import Check, Guest, Init, Port, Service
+from roost.model.machine_config import Init, Port, Service
 
 _INTRO = "Written by roost launch. All keys: docs/roost-toml.md (the keys of fly.toml work too)."
 _COMMENTS = {
@@ -50,51 +56,37 @@ def _http_service(port: int) -> Service:
 
 def app_config_to_json(config: AppConfig) -> dict[str, Any]:
     """Return the JSON form: the keys of `roost.toml`. What is as by default is left out."""
-    build, deploy = config.build, config.deploy
     out: dict[str, Any] = {
         "app": config.app,
         "primary_region": config.primary_region,
         "kill_signal": config.kill_signal,
-        "kill_timeout": _seconds(config.kill_timeout) if config.kill_timeout != 5.0 else None,
+        "kill_timeout": spell_seconds(config.kill_timeout) if config.kill_timeout != 5.0 else None,
+        "swap_size_mb": config.swap_size_mb or None,
+        "console_command": config.console_command,
         "isolation": config.isolation if config.isolation != "crun" else "",
-        "build": _filled(
-            {
-                "image": build.image,
-                "dockerfile": build.dockerfile,
-                "build-target": build.target,
-                "builtin": build.builtin,
-                "args": dict(build.args),
-            }
-        ),
-        "deploy": _filled(
-            {
-                "strategy": deploy.strategy if deploy.strategy != "rolling" else "",
-                "wait_timeout": _seconds(deploy.wait_timeout) if deploy.wait_timeout != 300 else "",
-                "release_command": deploy.release_command,
-                "release_command_timeout": _seconds(deploy.release_command_timeout)
-                if deploy.release_command_timeout != 300
-                else "",
-            }
-        ),
+        "build": _filled(build_to_json(config.build)),
+        "deploy": _filled(deploy_to_json(config.deploy)),
         "env": dict(config.env),
         "processes": dict(config.processes),
         "experimental": _init(config.init),
     }
     services = list(config.services)
-    if services and _is_http_service(services[0][1]):
-        out["http_service"] = _service(*services.pop(0), http=True)
-    out["services"] = [_service(groups, service, http=False) for groups, service in services]
-    out["checks"] = {name: _check(check) for name, check in config.checks.items()}
-    out["vm"] = [_guest(group, guest) for group, guest in config.guests.items()]
+    if services and is_http_service(services[0][1]):
+        out["http_service"] = service_to_json(*services.pop(0), http=True)
+    out["services"] = [service_to_json(groups, service, http=False) for groups, service in services]
+    out["checks"] = checks_to_json(config.checks, config.check_groups)
+    out["machine_checks"] = machine_checks_to_json(config.machine_checks)
+    out["vm"] = [guest_to_json((group,) if group else (), guest) for group, guest in config.guests.items()]
     out["restart"] = [
         {"policy": restart.policy, "retries": restart.max_retries} | ({"processes": [group]} if group else {})
         for group, restart in config.restarts.items()
     ]
     out["mounts"] = [
-        {"source": mount.name, "destination": mount.path, "initial_size": f"{mount.size_gb}gb"}
-        | ({"processes": list(groups)} if groups else {})
-        for groups, mount in config.mounts
+        mount_to_json(groups, mount, config.backups.get(mount.name, Backups())) for groups, mount in config.mounts
     ]
+    out["files"] = files_to_json(config.files)
+    out["metrics"] = metrics_to_json(config.metrics)
+    out["statics"] = statics_to_json(config.statics)
     return _filled(out | containers_to_json(config))
 
 
@@ -135,74 +127,8 @@ def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)[:300]
 
 
-def _is_http_service(service: Service) -> bool:
-    ports = service.ports
-    return (
-        len(ports) == 2
-        and (ports[0].port, ports[0].handlers) == (80, ("http",))
-        and ports[1] == Port(443, ("tls", "http"))
-    )
-
-
-def _service(groups: tuple[str, ...], service: Service, *, http: bool) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "internal_port": service.internal_port,
-        "auto_stop_machines": service.autostop,
-        "auto_start_machines": service.autostart,
-        "auto_stop_after": _seconds(service.idle_timeout),
-        "min_machines_running": service.min_machines_running,
-    }
-    if service.soft_limit or service.hard_limit or service.concurrency_type != "requests":
-        out["concurrency"] = {
-            "type": service.concurrency_type,
-            "soft_limit": service.soft_limit,
-            "hard_limit": service.hard_limit,
-        }
-    if groups:
-        out["processes"] = list(groups)
-    if http:
-        if service.ports[0].force_https:
-            out["force_https"] = True
-        if service.checks:
-            out["checks"] = [_check(check) for check in service.checks]
-        return out
-    out["ports"] = [
-        {"port": p.port, "handlers": list(p.handlers)} | ({"force_https": True} if p.force_https else {})
-        for p in service.ports
-    ]
-    for kind in ("tcp", "http"):
-        if checks := [_check(check) for check in service.checks if check.type == kind]:
-            out[f"{kind}_checks"] = checks
-    return out
-
-
-def _check(check: Check) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "type": check.type,
-        "port": check.port,
-        "interval": _seconds(check.interval),
-        "timeout": _seconds(check.timeout),
-        "grace_period": _seconds(check.grace_period),
-    }
-    if check.type == "http":
-        out |= {"method": check.method, "path": check.path}
-        if check.headers:
-            out["headers"] = dict(check.headers)
-    return out
-
-
-def _guest(group: str, guest: Guest) -> dict[str, Any]:
-    out: dict[str, Any] = {"cpu_kind": guest.cpu_kind, "cpus": guest.cpus, "memory": f"{guest.memory_mb}mb"}
-    return out | ({"processes": [group]} if group else {})
-
-
 def _init(init: Init) -> dict[str, Any]:
     return _filled({"exec": list(init.exec), "entrypoint": list(init.entrypoint), "cmd": list(init.cmd)})
-
-
-def _seconds(value: float) -> str:
-    """Spell a duration: whole minutes as minutes, else seconds."""
-    return f"{value / 60:.0f}m" if value and value % 60 == 0 else f"{value:g}s"
 
 
 def _filled(data: dict[str, Any]) -> dict[str, Any]:

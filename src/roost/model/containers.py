@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from roost.model.errors import BadInput
+from roost.model.file_config import File, check_files
 from roost.model.process_config import Init, Restart, StopConfig
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Container:
     depends_on: tuple[Dependency, ...] = ()
     healthchecks: tuple[Healthcheck, ...] = ()
     mounts: tuple[ContainerMount, ...] = ()
+    files: tuple[File, ...] = ()  # beyond the machine's, and in place of those of the same path
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ def check_containers(config: MachineConfig, where: str) -> None:
         _check_mounts(config, one, f"{where}.containers[{index}]")
         _check_dependencies(config, one, f"{where}.containers[{index}]")
         _unique((check.name for check in one.healthchecks), f"{where}.containers[{index}].healthchecks")
+        check_files(one.files, config.mounts, f"{where}.containers[{index}]")
     if cycle := _cycle(config.containers):
         raise BadInput(f"{where}.containers wait for each other: {' → '.join(cycle)}", hint="break the circle")
 

@@ -23,6 +23,7 @@ from roost.model.containers import (
     SharedVolume,
 )
 from roost.model.errors import BadInput
+from roost.model.file_config import file_to_json, read_file
 from roost.model.process_config import read_restart, read_stop_config
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def read_container(data: object, where: str) -> Container:
         depends_on=_read_dependencies(reader),
         healthchecks=reader.items("healthchecks", _read_healthcheck),
         mounts=reader.items("mounts", _read_mount),
+        files=reader.items("files", read_file),
     )
     reader.done()
     return container
@@ -234,6 +236,7 @@ def container_to_json(one: Container) -> dict[str, Any]:
             "depends_on": [asdict(need) for need in one.depends_on],
             "healthchecks": [_healthcheck_to_json(check) for check in one.healthchecks],
             "mounts": [asdict(mount) for mount in one.mounts],
+            "files": [file_to_json(file) for file in one.files],
         }.items()
         if value
     }

@@ -76,6 +76,14 @@ _TABLE = (
     EdgeError("not_healthy_yet", 503, "app", "PR01", "No machine of the app takes requests yet.", "Try again.", 2),
     EdgeError("no_service", 503, "app", "PR02", "No machine of the app serves a port.", "Add [http_service]."),
     EdgeError("stopped", 503, "app", "PM08", "The app is stopped, and no request starts it.", "roost machine start"),
+    EdgeError(
+        "statics_not_found", 404, "app", "PR05", "There is no such file.",
+        "Its path below url_prefix must be that of a file below guest_path of the image: see `statics`.",
+    ),
+    EdgeError(
+        "statics_forbidden", 403, "app", "PR05", "The file can't be served.",
+        "It must be readable by everybody or root's, and no link may lead out of guest_path.",
+    ),
     EdgeError("app_answered_5xx", 500, "app", "", "The app itself answered with an error.", _SAID),
     # The cloud's.
     EdgeError(
@@ -86,6 +94,10 @@ _TABLE = (
     EdgeError(
         "no_machine", 503, "cloud", "PR01", "The app has no machine that can answer right now.",
         "Its machines are being changed. Try again.", 1,
+    ),
+    EdgeError(
+        "statics_unavailable", 503, "cloud", "PR05", "Files can't be served just now.",
+        "The server of files is being restarted, or busy. Try again.", 2,
     ),
     EdgeError("edge_overloaded", 503, "cloud", "", "The edge has no room for more requests.", "Try again.", 2),
     EdgeError(
@@ -99,6 +111,13 @@ _TABLE = (
     # The client's, and nobody's.
     EdgeError("no_such_app", 404, "none", "PR02", "There is no app of this name.", "`roost apps list` shows the apps."),
     EdgeError("no_route", 404, "client", "", "The edge does not serve this kind of request.", "CONNECT is not served."),
+    EdgeError(
+        "statics_bad_path", 400, "client", "", "The path is not one of a file.",
+        "It may hold no '.', '..' or empty parts, and no encoded slashes.",
+    ),
+    EdgeError(
+        "statics_bad_method", 405, "client", "", "A file can only be read.", "Use GET or HEAD.",
+    ),
     EdgeError("client_gone", 499, "client", "", "The client went away before the answer was complete.", ""),
     EdgeError(
         "bad_request", 400, "client", "PU04", "The request is not valid HTTP.",

@@ -32,6 +32,9 @@ from roost.model.service_config import Port as Port
 from roost.model.service_config import Service as Service
 from roost.model.service_config import check_to_json, read_check, read_service, service_to_json
 from roost.model.service_config import read_autostop as read_autostop
+from roost.model.serving_config import Metrics as Metrics
+from roost.model.serving_config import Static as Static
+from roost.model.serving_config import check_statics, read_metrics, read_static, serving_to_json
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL", "SIGSTOP", "SIGHUP")
 
@@ -58,6 +61,8 @@ class MachineConfig:
     containers: tuple[Container, ...] = ()  # several programs in one machine; or else `processes`
     volumes: tuple[SharedVolume, ...] = ()
     processes: tuple[Program, ...] = ()
+    metrics: Metrics | None = None
+    statics: tuple[Static, ...] = ()  # what the edge serves from the image, without the machine
 
 
 def read_machine_config(data: object, where: str = "config") -> MachineConfig:
@@ -93,6 +98,8 @@ def read_machine_config(data: object, where: str = "config") -> MachineConfig:
         containers=containers,
         volumes=reader.items("volumes", read_shared_volume),
         processes=reader.items("processes", read_program),
+        metrics=read_metrics(reader.take("metrics"), f"{where}.metrics"),
+        statics=reader.items("statics", read_static),
     )
     for key, why in _REFUSED.items():
         if reader.take(key) not in (None, False, 0, "", [], {}):
@@ -117,13 +124,7 @@ def _check(config: MachineConfig, where: str) -> None:
         if "=" in key:
             raise BadInput(f"{where}.env: {key[:40]!r} can't be a variable's name")
     check_files(config.files, config.mounts, where)
-    if config.containers or config.processes:
-        if config.files:
-            raise BadInput(f"{where}.files: only a machine of one program has files", hint="put them into the images")
-        if config.guest.persist_rootfs != "never":
-            raise BadInput(
-                f"{where}.guest.persist_rootfs: containers have fresh roots at each start", hint="use a volume"
-            )
+    check_statics(config.statics, f"{where}.statics")
 
 
 def _read_rootfs(data: object, where: str, guest: Guest) -> tuple[int, Guest]:
@@ -139,20 +140,24 @@ def _read_rootfs(data: object, where: str, guest: Guest) -> tuple[int, Guest]:
 
 def machine_config_to_json(config: MachineConfig) -> dict[str, Any]:
     """Return the API's form; `read_machine_config` of it gives an equal value."""
-    return {
-        "image": config.image,
-        "guest": guest_to_json(config.guest),
-        "env": dict(config.env),
-        "init": init_to_json(config.init),
-        "services": [service_to_json(s) for s in config.services],
-        "checks": {name: check_to_json(c) for name, c in config.checks.items()},
-        "metadata": dict(config.metadata),
-        "mounts": [{key: value for key, value in asdict(mount).items() if value} for mount in config.mounts],
-        "files": [file_to_json(file) for file in config.files],
-        "auto_destroy": config.auto_destroy,
-        "restart": {"policy": config.restart.policy, "max_retries": config.restart.max_retries},
-        "stop_config": {"signal": config.stop_config.signal, "timeout": duration_text(config.stop_config.timeout)},
-        "rootfs": {"size_gb": config.rootfs_gb},
-        "isolation": config.isolation,
-        "dns": dns_to_json(config.dns),
-    } | several_to_json(config)
+    return (
+        {
+            "image": config.image,
+            "guest": guest_to_json(config.guest),
+            "env": dict(config.env),
+            "init": init_to_json(config.init),
+            "services": [service_to_json(s) for s in config.services],
+            "checks": {name: check_to_json(c) for name, c in config.checks.items()},
+            "metadata": dict(config.metadata),
+            "mounts": [{key: value for key, value in asdict(mount).items() if value} for mount in config.mounts],
+            "files": [file_to_json(file) for file in config.files],
+            "auto_destroy": config.auto_destroy,
+            "restart": {"policy": config.restart.policy, "max_retries": config.restart.max_retries},
+            "stop_config": {"signal": config.stop_config.signal, "timeout": duration_text(config.stop_config.timeout)},
+            "rootfs": {"size_gb": config.rootfs_gb},
+            "isolation": config.isolation,
+            "dns": dns_to_json(config.dns),
+        }
+        | several_to_json(config)
+        | serving_to_json(config.metrics, config.statics)
+    )

@@ -15,6 +15,9 @@ _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _MACHINE_ID = re.compile(r"[0-9a-f]{14}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
+RELEASE_GROUP, TEST_GROUP = "fly_app_release_command", "fly_app_test_machine_command"
+RESERVED_GROUPS = frozenset({RELEASE_GROUP, TEST_GROUP, "fly_app_console"})  # machines that come and go
+
 
 def check_app_name(name: str) -> str:
     """Return `name` if it can name an app, else raise BadInput that suggests one that can."""

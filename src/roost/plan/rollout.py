@@ -40,14 +40,25 @@ def wanted_counts(machines: Sequence[Machine], configs: Mapping[str, MachineConf
 
 
 def rollout_step(
-    machines: Sequence[Machine], wanted: Mapping[str, int], release: int, in_place: Collection[str] = ()
+    machines: Sequence[Machine],
+    wanted: Mapping[str, int],
+    release: int,
+    in_place: Collection[str] = (),
+    *,
+    all_first: bool = False,
 ) -> Bring | Remake | Retire | None:
     """Return the next step towards `release`, or None when it is reached. Looks only at what is there.
 
     `wanted` was counted before the first step. An old machine goes as soon as a new one is in its place,
     so that a group is never smaller than it was; groups that the release doesn't have go last. The machines of the
-    groups `in_place`, and those that have a volume, are remade.
+    groups `in_place`, and those that have a volume, are remade. With `all_first` none goes before all
+    new ones are there.
     """
+    if all_first:
+        for group, count in wanted.items():
+            there = sum(m.process_group == group and m.release == release for m in machines)
+            if there < count and group not in in_place:
+                return Bring(group)
     for group, count in wanted.items():
         old = [m for m in machines if m.process_group == group and m.release != release]
         new = [m for m in machines if m.process_group == group and m.release == release]

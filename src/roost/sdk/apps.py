@@ -46,6 +46,11 @@ class Apps(Group[M]):
         return cast("AppStatus", await self._http.call("GET", join("apps", name, "status")))
 
     @call
+    async def metrics(self, name: str) -> str:
+        """Return the latest metrics of the app's started machines, as Prometheus text."""
+        return await self._http.text("GET", join("apps", name, "metrics"))
+
+    @call
     async def destroy(self, name: str, *, force: bool = False) -> None:
         """Remove the app and its machines; without `force` raises FailedPrecondition while machines run."""
         await self._http.call("DELETE", join("apps", name), query={"force": force}, timeout=180.0)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from tests.contract.api import (
     fake_certificates,
     fake_inside,
+    fake_metrics,
     fake_networks,
     fake_orgs,
     fake_scaling,
@@ -727,6 +728,7 @@ class FakeControl:
         self.secret_keys = fake_secret_keys.SecretKeys(self.world)
         self.certificates = fake_certificates.Certificates(self.world)
         self.logs = Logs(self.world)
+        self.metrics = fake_metrics.Metrics(self.world)
         self.sources = Sources(self.world)
         self.deploys = Deploys(self.world)
         self.releases = Releases(self.world)

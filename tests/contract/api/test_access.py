@@ -59,6 +59,7 @@ WHO: dict[tuple[str, str], str] = {
     ("GET", A + "/status"): READER,
     ("GET", A + "/releases"): READER,
     ("GET", A + "/logs"): READER,
+    ("GET", A + "/metrics"): READER,
     ("POST", A + "/deploy_token"): ADMIN,
     ("POST", A + "/deploys"): DEPLOYER,
     ("POST", A + "/rollback"): DEPLOYER,

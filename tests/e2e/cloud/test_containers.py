@@ -57,6 +57,29 @@ def several() -> dict[str, Any]:
     }
 
 
+def test_files_and_roots_that_are_kept(cloud: RunningCloud, app: str) -> None:
+    script = "cat /etc/one /etc/two; echo $(cat /root/n 2>/dev/null)x > /root/n; cat /root/n; exec sleep 1000"
+    secret = [{"guest_path": "/etc/two", "secret_name": "TWO"}]
+    config = {
+        "guest": {"persist_rootfs": "always"},
+        "files": [{"guest_path": "/etc/one", "raw_value": "MQ=="}, {"guest_path": "/etc/two", "raw_value": "Mg=="}],
+        "containers": [container("plain", script), container("own", script, files=secret)],
+    }
+    cloud.api("POST", f"/apps/{app}/secrets/TWO", json={"value": "aHVzaA=="})
+    made = cloud.api("POST", f"/apps/{app}/machines", json={"config": config})
+    assert made.status_code == 200, made.text
+    machine = f"/apps/{app}/machines/{made.json()['id']}"
+
+    def said(name: str) -> str:
+        ask = {"command": ["cat", "/etc/one", "/etc/two", "/root/n"], "container": name}
+        return str(cloud.api("POST", f"{machine}/exec", json=ask).json().get("stdout"))
+
+    wait_until(lambda: said("plain") == "12x\n" and said("own") == "1hushx\n", "both have their files")
+    for verb in ("stop", "start"):
+        assert cloud.api("POST", f"{machine}/{verb}").status_code == 200
+    wait_until(lambda: said("plain") == "12xx\n" and said("own") == "1hushxx\n", "what they wrote is kept")
+
+
 @pytest.fixture
 def app(cloud: RunningCloud) -> Iterator[str]:
     name = fresh("several")

@@ -188,11 +188,13 @@ ACCESS = (
 LOGS_AND_CONSOLE = (
     Step("roost machine list -a shop --json", saves=ID),
     Step("roost logs -a shop"),
+    Step("roost metrics shop", shows="roost_scrape_up"),
     Step("roost logs -a shop --since 10m --machine {machine} --limit 100 --json", shows='^{"'),
     Step("roost logs -a shop --follow", until=r"\S", code=130),
     Step("roost logs -f", where="shop", until=r"\S", code=130),
     Step("roost ssh console -a shop", answers=((r"[#$] ", "exit 7"),), code=7),
     Step("roost ssh console", where="shop", answers=((r"[#$] ", "exit"),)),
+    Step("roost console -a shop --command 'cat /etc/hostname'", shows="made for the console"),
     Step("roost ssh console -a shop --machine {machine} --command 'cat /etc/hostname'"),
     Step("roost ssh sftp put key.txt /tmp/key.txt -a shop --machine {machine}", shows="/tmp/key.txt"),
     Step("roost ssh sftp put key.txt /tmp/key.txt -a shop"),

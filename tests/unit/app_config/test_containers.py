@@ -12,7 +12,8 @@ from roost.model.app_config_read import (
     write_app_config,
 )
 from roost.model.errors import BadInput
-from roost.model.machine_config import Init
+from roost.model.machine_config import Init, read_machine_config
+from roost.model.machine_config import machine_config_to_json as machine_to_json
 
 TEXT = """
 container = "web"
@@ -66,10 +67,12 @@ def test_json_in_place_or_in_a_file(text: str) -> None:
     ("text", "named"),
     [
         ('container = "web"', "line 1: container"),
-        ("machine_config = '{\"containers\": []}'", "containers is missing"),
+        ("machine_config = '{\"contaniers\": [1]}'", "contaniers"),
         ("machine_config = '{'", "not valid JSON"),
         ("machine_config = 3", "must be an object"),
-        ('machine_config = \'{"guest": {"cpus": 2}, "containers": [{"name": "a"}]}\'', "machine_config.guest"),
+        ('machine_config = \'{"guest": {"gpus": 2}, "containers": [{"name": "a"}]}\'', "machine_config.guest.gpus"),
+        ('machine_config = \'{"init": {"cmd": ["x"]}, "containers": [{"name": "a"}]}\'', "machine_config.init"),
+        ('machine_config = \'{"schedule": "daily"}\'', "machine_config.schedule"),
         (TEXT.replace('container = "web"', 'container = "nobody"'), "'nobody', and there are cache, web"),
         (TEXT.replace('["cache"]', '["nobody"]'), "depends_on[0].name"),
         ('isolation = "gvisor"\n' + TEXT, "isolation"),
@@ -89,3 +92,18 @@ def test_a_file_is_not_read_on_the_server() -> None:
 def test_process_groups_beside_containers_are_refused() -> None:
     with pytest.raises(BadInput, match="process groups web, worker"):
         machine_configs(read(TEXT), image="i", plan_processes={"web": "a", "worker": "b"}, release=1)
+
+
+def test_files_are_of_each_container_and_its_own_go_first() -> None:
+    text = """
+machine_config = '''{"files": [{"guest_path": "/a", "raw_value": "QQ=="}, {"guest_path": "/b", "raw_value": "Qg=="}],
+  "guest": {"persist_rootfs": "always"},
+  "containers": [{"name": "web", "files": [{"guest_path": "/a", "raw_value": "d2Vi"}]}]}'''
+"""
+    config = read(text)
+    (machine,) = machine_configs(config, image="built", plan_processes={}, release=1).values()
+    assert [file.content for file in machine.containers[0].files] == [b"web"]
+    assert [file.content for file in machine.files] == [b"A", b"B"]
+    assert machine.guest.persist_rootfs == "always"
+    assert read_machine_config(machine_to_json(machine)) == machine
+    assert app_config_from_json(app_config_to_json(config)) == config

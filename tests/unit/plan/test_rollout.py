@@ -13,10 +13,12 @@ from roost.model.machine_config import Mount
 from roost.plan.rollout import Bring, Remake, Retire, rollout_step, wanted_counts
 
 
-def walk(machines: list[Machine], wanted: dict[str, int], release: int) -> list[list[Machine]]:
+def walk(
+    machines: list[Machine], wanted: dict[str, int], release: int, *, all_first: bool = False
+) -> list[list[Machine]]:
     history = [machines]
     for number in range(200):
-        step = rollout_step(machines, wanted, release)
+        step = rollout_step(machines, wanted, release, all_first=all_first)
         if step is None:
             return history
         if isinstance(step, Bring):
@@ -66,3 +68,18 @@ def test_machines_with_volumes_are_remade_one_by_one_in_both_directions() -> Non
     assert rollout_step(machines[:1], {"app": 1}, 3) == Remake(machines[0].id, "app")  # the release has no volume
     assert rollout_step(machines, {"app": 1}, 2, {"app"}) == Retire(machines[1].id)
     assert rollout_step(machines, {"web": 0}, 2) == Retire(machines[1].id)
+
+
+@given(groups, st.integers(0, 6))
+def test_bluegreen_has_all_new_machines_before_any_goes(names: list[str], cut: int) -> None:
+    start = [machine(id=f"f{i:013x}", process_group=name, release=1) for i, name in enumerate(names)]
+    wanted = wanted_counts(start, {"app": WEB, "worker": WEB})
+    history = walk(start, wanted, 2, all_first=True)
+    again = walk(history[min(cut, len(history) - 1)], wanted, 2, all_first=True)
+    for seen in (*history, *again):
+        new = [m for m in seen if m.release == 2]
+        old = [m for m in seen if m.release == 1]
+        assert len(old) == len(start) or len(new) == sum(wanted.values())
+    for end in (history[-1], again[-1]):
+        assert {g: sum(m.process_group == g for m in end) for g in wanted} == wanted
+        assert all(m.release == 2 for m in end)

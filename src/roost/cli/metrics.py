@@ -1,0 +1,25 @@
+"""`roost metrics`: what the programs of an app's machines say of themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from roost.cli import context, output
+
+
+def metrics(
+    name: Annotated[str, typer.Argument(metavar="[APP]", help="The app; else as with -a.")] = "",
+    app: context.AppOption = "",
+) -> None:
+    """Show the latest metrics of the app's machines, as Prometheus text."""
+    with context.client() as client:
+        text = client.apps.metrics(context.app_name(name or app))
+    for line in text.splitlines():
+        output.say(output.printable(line))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `roost`."""
+    app.command(epilog="Example: roost metrics shop")(metrics)
