@@ -43,6 +43,11 @@ def pytest_xdist_node_collection_finished(node: object, ids: list[str]) -> None:
     node.config.stash[_collected].update(ids)  # type: ignore[attr-defined]
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note what this process found, for a run without workers."""
+    session.config.stash[_collected].update(item.nodeid for item in session.items)
+
+
 def _empty_parts(config: pytest.Config) -> list[str]:
     found = config.stash[_collected]
     wanted = [argument.rstrip("/").removeprefix("./") for argument in config.args]
