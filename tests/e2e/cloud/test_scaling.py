@@ -13,6 +13,7 @@ from tests.e2e.cloud.programs import fresh, program, said, server
 
 TOML = """
 app = "{app}"
+kill_signal = "SIGKILL"
 
 [processes]
 web = "python web.py"
