@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from roost.api.shapes import time_to_json
-from roost.model.certificate import Certificate, Seen
+from roost.model.certificate import Certificate, Seen, Status
 from roost.plan.certificates import Requirements, Verdict
 
 Json = dict[str, Any]
@@ -20,7 +20,7 @@ def summary_to_json(certificate: Certificate, judged: Verdict) -> Json:
         **_acme(certificate, judged),
         "ownership_txt_configured": judged.ownership,
         "has_custom_certificate": certificate.custom is not None,
-        "has_fly_certificate": False,
+        "has_fly_certificate": certificate.issued is not None,
         "created_at": time_to_json(certificate.created_at),
         "updated_at": time_to_json(certificate.updated_at),
     }
@@ -61,7 +61,7 @@ def certificate_to_json(certificate: Certificate, wanted: Requirements, judged: 
             }
             for trouble in judged.troubles
         ],
-        "rate_limited_until": None,
+        "rate_limited_until": time_to_json(judged.rate_limited_until) if judged.rate_limited_until else None,
         "checked_at": time_to_json(certificate.checked_at),
         "created_at": time_to_json(certificate.created_at),
         "updated_at": time_to_json(certificate.updated_at),
@@ -85,8 +85,24 @@ def _entries(certificate: Certificate, judged: Verdict) -> list[Json]:
             }
         )
     if judged.fly is not None:
-        entries.append({"source": "fly", "status": judged.fly.value, "issued": []})
+        entries.append(_issued(certificate, judged.fly))
     return entries
+
+
+def _issued(certificate: Certificate, status: Status) -> Json:
+    issued = certificate.issued
+    if issued is None:
+        return {"source": "fly", "status": status.value, "issued": []}
+    expires_at = time_to_json(issued.expires_at)
+    one = {"type": issued.kind.value, "expires_at": expires_at, "certificate_authority": issued.issuer}
+    return {
+        "source": "fly",
+        "status": status.value,
+        "created_at": time_to_json(issued.created_at),
+        "expires_at": expires_at,
+        "issuer": issued.issuer,
+        "issued": [one],
+    }
 
 
 def requirements_to_json(wanted: Requirements) -> Json:

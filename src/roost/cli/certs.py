@@ -34,7 +34,10 @@ def list_certs(
 
 
 def _has(item: Mapping[str, Any]) -> str:
-    parts = (("imported", item["has_custom_certificate"]), ("asked for", item["acme_requested"]))
+    parts = (
+        ("imported", item["has_custom_certificate"]),
+        ("issued" if item["has_fly_certificate"] else "asked for", item["acme_requested"]),
+    )
     return ", ".join(word for word, is_so in parts if is_so)
 
 
@@ -78,12 +81,17 @@ def import_cert(
 
 
 @group.command(epilog="Example: roost certs remove shop.example.com -a shop")
-def remove(hostname: Host, app: context.AppOption = "", yes: context.YesOption = False) -> None:
+def remove(
+    hostname: Host, app: context.AppOption = "", yes: context.YesOption = False, as_json: context.JsonOption = False
+) -> None:
     """Remove a host name with its certificates."""
     prompts.confirm(f"Remove {hostname} and its certificates?", yes=yes)
     with context.client() as client:
         client.certificates.remove(context.app_name(app), hostname)
-    output.say(f"removed {hostname}")
+    if as_json:
+        output.say_json({"hostname": hostname, "removed": True})
+    else:
+        output.say(f"removed {hostname}")
 
 
 @group.command(epilog="Example: roost certs ca > roost-ca.pem && curl --cacert roost-ca.pem https://APP.localhost:8443")
@@ -111,10 +119,12 @@ def _show(found: Mapping[str, Any], as_json: bool) -> None:
     output.say(f"{found['hostname']}: {found['status']}")
     for entry in found["certificates"]:
         kinds = ", ".join(f"{one['type']} until {one['expires_at'][:10]}" for one in entry["issued"])
-        word = "imported" if entry["source"] == "custom" else "asked for"
+        word = "imported" if entry["source"] == "custom" else "by ACME"
         output.say(f"  {word}: {kinds or 'not issued'} ({entry['status']})")
     if not found["configured"] or not found["validation"]["ownership_txt_configured"]:
         output.say("\n".join(records(found)))
+    if found["rate_limited_until"]:
+        output.say(f"  the authority limits us until {found['rate_limited_until']}")
     for trouble in found["validation_errors"]:
         output.say(f"  {trouble['message']}: {trouble['remediation']}")
 

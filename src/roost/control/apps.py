@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from roost.control.contract import AppState, AppStatus
 from roost.control.core import Core
@@ -86,8 +86,14 @@ class Apps:
         self._volumes.destroy_all(name)
         for machine_id in known:
             self._core.host.forget_log(machine_id)
+        hosts = (self._core.cloud.app_host(name), *self._core.store.certificates.hosts(name))
         with self._core.locks.holding(keys_of(name)):  # its key goes too
             self._core.store.apps.remove(name)
+        self._core.begin_on_loop(self._take_certificates(hosts))
+
+    async def _take_certificates(self, hosts: Sequence[str]) -> None:
+        """Have the edge forget the certificates of an app that is gone."""
+        self._core.edge.certificates_changed(hosts)
 
     def status(self, name: str) -> AppStatus:
         """Return how an app is, and why."""

@@ -46,7 +46,7 @@ def read_upload(hostname: str, fullchain: str, private_key: str, now: float) -> 
     _linked(chain)
     kind, key = _key(private_key, leaf)
     pem = "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in chain)
-    return Uploaded(pem, kind, _issuer(leaf), leaf.not_valid_after_utc.timestamp(), now), key
+    return Uploaded(pem, kind, issuer_of(leaf), leaf.not_valid_after_utc.timestamp(), now), key
 
 
 def _chain(text: str) -> list[x509.Certificate]:
@@ -110,7 +110,8 @@ def _key(text: str, leaf: x509.Certificate) -> tuple[KeyKind, bytes]:
     return kind, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _issuer(leaf: x509.Certificate) -> str:
+def issuer_of(leaf: x509.Certificate) -> str:
+    """Return the name of whoever issued a certificate."""
     for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
         if names := leaf.issuer.get_attributes_for_oid(kind):
             return str(names[0].value)[:200]

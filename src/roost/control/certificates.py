@@ -16,9 +16,9 @@ from roost.control.core import Core
 from roost.control.local_authority import LocalAuthority
 from roost.control.sealing import keys_of, of_app
 from roost.edge.contract import Material
-from roost.model.certificate import Certificate, Seen, check_hostname
+from roost.model.certificate import Certificate, Seen, Uploaded, check_hostname
 from roost.model.errors import BadInput
-from roost.plan.certificates import Requirements, Verdict, queried, requirements, verdict
+from roost.plan.certificates import Requirements, Verdict, queried, requirements, to_serve, try_now, verdict
 
 
 class Lookup(Protocol):
@@ -26,6 +26,9 @@ class Lookup(Protocol):
 
     def look(self, name: str, *, target: str, challenge: str, ownership: str) -> Seen:
         """Return what DNS has for a name and for those that belong to it; never raises."""
+
+    def alias(self, name: str) -> str:
+        """Return what a name is another name for, "" if it is none; never raises."""
 
 
 class Certificates:
@@ -36,6 +39,8 @@ class Certificates:
         self._lookup = lookup
         self._local = local
         self.announce: Callable[[str, str], None] = lambda _app, _host: None
+        self.wake_issuing: Callable[[], None] = lambda: None
+        self.possible: Callable[[], tuple[str, ...]] = lambda: ()  # ways to prove a name to an authority
 
     def authority(self) -> str:
         """Return the certificate of the cloud's own authority as PEM."""
@@ -54,12 +59,13 @@ class Certificates:
     def judge(self, certificate: Certificate) -> tuple[Requirements, Verdict]:
         """Return what must be in DNS, and where the certificate stands by the last check."""
         wanted = requirements(self._core.store.apps.get(certificate.app), certificate, self._core.cloud.domain)
-        return wanted, verdict(certificate, wanted, self._core.now())
+        return wanted, verdict(certificate, wanted, self._core.now(), possible=self.possible())
 
     def request(self, app: str, hostname: str) -> Certificate:
         """Ask for a certificate to be issued; raises BadInput, NameTaken."""
         changed = self._change(self._own(app, hostname), lambda found: replace(found, acme_requested=True))
         self.announce(app, changed.hostname)
+        self.wake_issuing()
         return changed
 
     def upload(self, app: str, hostname: str, fullchain: str, private_key: str) -> Certificate:
@@ -83,12 +89,17 @@ class Certificates:
     def material(self, host: str) -> Material | None:
         """Return the certificate that a client is shown for a host name, None if there is none."""
         now = self._core.now()
-        found = [each for each in self._core.store.certificates.serving(host) if each.custom is not None]
-        found.sort(key=lambda each: each.custom is not None and each.custom.expires_at <= now)  # stable: own name first
-        for each in found:
-            if each.custom is not None:
-                return Material(each.custom.fullchain.encode(), self.private_key(each))
-        return None
+        chosen = to_serve(self._core.store.certificates.serving(host), now)
+        if chosen is None:
+            return None
+        if isinstance(chosen[1], Uploaded):
+            return Material(chosen[1].fullchain.encode(), self.private_key(chosen[0]))
+        return Material(chosen[1].fullchain.encode(), self._issued_key(chosen[0]))
+
+    def _issued_key(self, certificate: Certificate) -> bytes:
+        sealed, _ = self._core.store.certificates.sealed_keys(certificate.hostname)
+        place = f"{certificate.app}/issued/{certificate.hostname}"
+        return self._core.vault.open(sealed or b"", place, key=of_app(certificate.app))
 
     def check(self, app: str, hostname: str) -> Certificate:
         """Ask DNS now, and keep what it says; raises NotFound."""
@@ -100,7 +111,16 @@ class Certificates:
             challenge=wanted.challenge_name,
             ownership=wanted.ownership_name,
         )
-        return self._change(found, lambda now: replace(now, seen=seen, checked_at=self._core.now()))
+        checked = self._change(
+            found, lambda now: replace(now, seen=seen, checked_at=self._core.now(), attempt=try_now(now.attempt))
+        )
+        self.wake_issuing()
+        return checked
+
+    def delegated(self, challenge: str) -> str:
+        """Return the name below the cloud's domain that a challenge's record is delegated to, "" if it is not."""
+        target = self._lookup.alias(challenge)
+        return target if target.endswith(f".acme.{self._core.cloud.domain}") else ""
 
     def remove(self, app: str, hostname: str) -> None:
         """Remove the host name with all it has; raises NotFound."""
@@ -110,7 +130,11 @@ class Certificates:
 
     def remove_acme(self, app: str, hostname: str) -> Certificate:
         """Ask no longer for one to be issued; raises NotFound."""
-        return self._change(self.get(app, hostname), lambda found: replace(found, acme_requested=False))
+        changed = self._change(
+            self.get(app, hostname), lambda found: replace(found, acme_requested=False, issued=None, attempt=None)
+        )
+        self.announce(app, hostname)
+        return changed
 
     def remove_custom(self, app: str, hostname: str) -> Certificate:
         """Remove the one that was brought, and its key; raises NotFound."""

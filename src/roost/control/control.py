@@ -23,12 +23,14 @@ from roost.control.growing import Growing
 from roost.control.housekeeping import Housekeeping
 from roost.control.images import Images
 from roost.control.ip_assignments import IpAssignments
+from roost.control.issuing import Issuing
 from roost.control.leases import Leases
 from roost.control.lifecycle import Lifecycle
 from roost.control.local_authority import LocalAuthority
 from roost.control.logs import Logs
 from roost.control.machines import Machines
 from roost.control.metrics_book import MetricsBook
+from roost.control.name_proofs import NameProofs
 from roost.control.network_policies import NetworkPolicies
 from roost.control.oidc import Oidc
 from roost.control.operations import Operations
@@ -73,6 +75,10 @@ class Control:
         self._lifecycle.attach(self._followers)
         readiness, routing = self._followers.readiness, self._followers.routing
         self.certificates.announce = self.serving_certificates.announcer(routing.sync)
+        proofs = NameProofs(core.edge.challenges, core.acme, self.certificates.delegated)
+        self._issuing = Issuing(core, core.acme, proofs, self.certificates.announce)
+        self.certificates.wake_issuing = self._issuing.wake
+        self.certificates.possible = lambda: self._issuing.possible
         self.volumes = Volumes(core)
         self.machines = Machines(core, self._lifecycle, self._followers, self.volumes)
         self.network_policies = NetworkPolicies(core)
@@ -92,7 +98,7 @@ class Control:
         self.images = Images(core, self.operations)
         self.sources = Sources(SourceStore(core.cloud.pool), core.cloud.pool / "spool")
         errands = Errands(core, self.machines, self._lifecycle)
-        rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing, self.volumes, errands, self.updates)
+        rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing, self.volumes, errands)
         self.deploys = Deploys(core, self.operations, self.sources, self.secrets, rollout, errands)
         self.scaling = Scaling(core, self.operations, self.deploys, rollout)
         self.tokens = Tokens(core.store, core.now, root_key(core.cloud.keys))
@@ -131,6 +137,7 @@ class Control:
             loop.create_task(self._pressure.run()),
             loop.create_task(self._growing.run()),
             loop.create_task(self.metrics.run()),
+            loop.create_task(self._issuing.run()),
             loop.create_task(self._housekeeping.look_after_host()),
             loop.create_task(self._housekeeping.clean()),
         ]

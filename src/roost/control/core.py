@@ -23,6 +23,7 @@ from roost.build.contract import Builder, ImageStore
 from roost.control.sealing import Vault
 from roost.edge.contract import Edge
 from roost.host.contract import Host
+from roost.model.acme import AcmeSettings
 from roost.model.cloud import Cloud
 from roost.model.names import machine_id, ulid
 from roost.store.store import Store
@@ -116,6 +117,7 @@ class Core:
     region: str = "local"
     public_ipv4: str = ""  # under which the edge is reached from outside; "": not known
     issuer: str = ""  # of machines' identity tokens; "": the API's own address
+    acme: AcmeSettings = field(default_factory=AcmeSettings)  # how certificates are issued
     memory_kept_free: int = 0  # bytes of the host's memory that suspended machines leave free; 0: the plan's reserve
     metrics_period: float = 15.0  # seconds between two looks at the metrics of machines
     fault: Callable[[str], None] = _no_fault

@@ -49,6 +49,13 @@ class DnsLookup:
         except (dns.exception.DNSException, OSError) as error:
             return Seen(failed=type(error).__name__)
 
+    def alias(self, name: str) -> str:
+        """Return what a name is another name for, "" if it is none or nobody answers."""
+        try:
+            return next(iter(self._asker()(name, "CNAME")), "").lower()
+        except (dns.exception.DNSException, OSError):
+            return ""
+
     def _asker(self) -> Callable[[str, str], tuple[str, ...]]:
         resolver = dns.resolver.Resolver(configure=not self._nameservers)
         if self._nameservers:

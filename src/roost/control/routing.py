@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from roost.control.core import Core
 from roost.control.readiness import Readiness
@@ -39,8 +39,8 @@ class Routing:
             return found[0].app if found else None
         return name[: -len(suffix)]
 
-    def route_of(self, app: str, machines: Iterable[Machine]) -> Route | None:
-        """Return what the edge should serve for an app now; None: nothing."""
+    def route_of(self, app: str, machines: Iterable[Machine], own: Sequence[str]) -> Route | None:
+        """Return what the edge should serve for an app now, also on its `own` host names; None: nothing."""
         endpoints: list[Endpoint] = []
         first = None
         machines = list(machines)
@@ -56,7 +56,7 @@ class Routing:
             return None
         return Route(
             app=app,
-            hosts=(self._core.cloud.app_host(app), *self._core.store.certificates.hosts(app)),
+            hosts=(self._core.cloud.app_host(app), *own),
             endpoints=tuple(endpoints),
             region=self._core.region,
             force_https=any(port.force_https for port in first.ports),
@@ -70,7 +70,8 @@ class Routing:
         async with self._turns[app]:
             if row := self._core.store.apps.find(app):
                 self._orgs[app] = row.org
-            route = self.route_of(app, self._core.store.machines.list(app))
+            own = self._core.store.certificates.hosts(app)
+            route = self.route_of(app, self._core.store.machines.list(app), own)
             if route == self._routed.get(app):
                 return
             if route is None:
@@ -86,7 +87,12 @@ class Routing:
         by_app: dict[str, list[Machine]] = {app: [] for app in self._routed}
         for machine in running:
             by_app.setdefault(machine.app, []).append(machine)
-        return [app for app, machines in by_app.items() if self.route_of(app, machines) != self._routed.get(app)]
+        own = self._core.store.certificates.all_hosts()
+        return [
+            app
+            for app, machines in by_app.items()
+            if self.route_of(app, machines, own.get(app, ())) != self._routed.get(app)
+        ]
 
     async def sync_all(self) -> None:
         """Set the whole table, at the start."""
@@ -94,6 +100,8 @@ class Routing:
         machines: dict[str, list[Machine]] = defaultdict(list)
         for machine in self._core.store.machines.in_states(MachineState.STARTED):
             machines[machine.app].append(machine)
-        routes = {app: route for app, of_app in machines.items() if (route := self.route_of(app, of_app))}
+        own = self._core.store.certificates.all_hosts()
+        found = ((app, self.route_of(app, of_app, own.get(app, ()))) for app, of_app in machines.items())
+        routes = {app: route for app, route in found if route is not None}
         self._routed = dict(routes)
         await self._core.edge.replace_all(list(routes.values()))

@@ -126,6 +126,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         vault=Vault(KeyRing(cloud.keys), store.data_keys),
         memory_kept_free=settings.memory_reserve_mb << 20,
         issuer=settings.issuer,
+        acme=settings.acme,
         public_ipv4=settings.address or outgoing_ipv4(),
         metrics_period=settings.metrics_period,
         fault=fault,

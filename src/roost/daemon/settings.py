@@ -18,19 +18,22 @@ from urllib.parse import urlsplit
 
 from roost.api.rates import Rate, RateSettings
 from roost.build.contract import RegistrySettings
+from roost.daemon.acme_settings import read_acme
+from roost.model.acme import AcmeSettings
 from roost.model.errors import BadInput
 from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
 
 DEFAULT_HOME = Path("/var/lib/roost")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _KEYS = {
-    "": {"log_level", "cache", "pool", "memory", "registry", "limits", "oidc", "edge", "metrics"},
+    "": {"log_level", "cache", "pool", "memory", "registry", "limits", "oidc", "edge", "metrics", "acme"},
     "pool": {"size_gb"},
     "memory": {"reserve_mb"},
     "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst", "app_deletions_per_minute"},
     "oidc": {"issuer"},
     "edge": {"address", "cells", "own_cells"},
     "metrics": {"interval"},
+    "acme": {"directory", "email", "agree_terms", "ca_bundle", "challenges", "dns_hook", "dns_hook_timeout"},
     "registry": {"default", "auth_file", "mirrors", "insecure"},
 }
 
@@ -51,6 +54,7 @@ class Settings:
     cells: int  # how many processes of the edge share the orgs
     own_cells: tuple[str, ...]  # orgs that have one of their own besides
     metrics_period: float  # seconds between two looks at the metrics of machines
+    acme: AcmeSettings  # how certificates are issued
     fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
 
     @property
@@ -81,6 +85,7 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         cells=_read_cells(data.get("edge", {}).get("cells", 1)),
         own_cells=_read_own_cells(data.get("edge", {}).get("own_cells", [])),
         metrics_period=_read_period(data.get("metrics", {}).get("interval", 15)),
+        acme=read_acme(data.get("acme", {})),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
     )
 

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from roost.edge.challenges import Challenges
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
 from roost.edge.head import END, MAX_HEAD, BadHead, Head, parse_head, with_header
 from roost.edge.pages import Page, negotiate, reason
@@ -66,9 +67,13 @@ class Activator:
         count: Count,
         report: Callable[[BaseException], None],
         statics: StaticDoor | None = None,
+        challenges: Challenges | None = None,
+        https_port: int = 0,
     ) -> None:
         self._statics = statics
         self._path, self._waker, self._count, self._report = path, waker, count, report
+        self._challenges = challenges or Challenges()
+        self._https_port = https_port
         self._waiting: Counter[str] = Counter()
         self._total = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,7 +120,11 @@ class Activator:
             async with asyncio.timeout(HEAD_TIMEOUT):
                 head = parse_head(await reader.readuntil(END), drop=MARK.encode())
         except (BadHead, asyncio.LimitOverrunError, TimeoutError):
-            await _refuse(Head("GET", "", "", b""), _BAD_HEAD, reader, writer)
+            await _refuse(Head("GET", "/", "", "", b""), _BAD_HEAD, reader, writer)
+            return
+        answer = self._challenges.answer(head.host, head.target)
+        if answer is not None:
+            await _send(head, _answer(answer), reader, writer)
             return
         if self._total >= MAX_WAITING or self._waiting[head.host] >= MAX_WAITING_PER_HOST:
             await _refuse(head, _CROWDED, reader, writer)
@@ -129,6 +138,9 @@ class Activator:
             return
         if result.endpoint is None:
             await _refuse(head, result.refusal or _BROKEN, reader, writer)
+            return
+        if result.force_https and self._https_port and not head.secure:
+            await _send(head, _moved(head, self._https_port), reader, writer)
             return
         self._count(result.app, 1)
         try:
@@ -273,6 +285,32 @@ async def _refuse(head: Head, refusal: Refusal, reader: asyncio.StreamReader, wr
         lines.append("Retry-After: 2")
     text = "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines)
     writer.write(text.encode("latin-1", "replace") + END + (b"" if head.method == "HEAD" else body))
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(LINGER):
+            await writer.drain()
+            writer.write_eof()
+            while await reader.read(CHUNK):
+                pass
+
+
+def _answer(text: str) -> tuple[str, str, bytes]:
+    """Return the response to a certificate authority's challenge; no app is woken for it."""
+    return "200 OK", "Content-Type: application/octet-stream", text.encode()
+
+
+def _moved(head: Head, port: int) -> tuple[str, str, bytes]:
+    """Return the response that leads to the same place by https."""
+    place = head.host if port == 443 else f"{head.host}:{port}"
+    return "301 Moved Permanently", f"Location: https://{place}{head.target}", b""
+
+
+async def _send(
+    head: Head, response: tuple[str, str, bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Send a response of our own: status, a header and the body."""
+    status, header, body = response
+    lines = (f"HTTP/1.1 {status}", header, f"Content-Length: {len(body)}", "Connection: close")
+    writer.write("\r\n".join(lines).encode("latin-1", "replace") + END + (b"" if head.method == "HEAD" else body))
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(LINGER):
             await writer.drain()

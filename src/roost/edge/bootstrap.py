@@ -42,6 +42,11 @@ class EdgeFiles:
         return self.directory / "activator.sock"
 
     @property
+    def challenges(self) -> Path:
+        """Socket where roostd answers TLS-ALPN-01."""
+        return self.directory / "challenges.sock"
+
+    @property
     def admin(self) -> Path:
         """Socket of Envoy's admin interface."""
         return self.private / "admin.sock"

@@ -23,6 +23,7 @@ from roost.edge.accesslog import AccessLogSink
 from roost.edge.activator import Activator, StaticDoor
 from roost.edge.admin import Admin
 from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
+from roost.edge.challenges import Challenges
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
 from roost.edge.contract import CertificateSource, Waker
 from roost.edge.listener import (
@@ -48,6 +49,7 @@ from roost.edge.secrets import SecretKeeper
 from roost.edge.snapshot import first_virtual_host
 from roost.edge.static_paths import statics_socket
 from roost.edge.statics import statics_cluster
+from roost.edge.tls import challenge_cluster
 from roost.edge.traffic import TrafficBook
 from roost.edge.unit import Unit, public_ports
 from roost.edge.xds import XdsServer
@@ -74,7 +76,8 @@ class Cell:
 
     def __init__(
         self, plan: CellPlan, cloud: Cloud, region: str, waker: Waker, spawn: Spawn,
-        clock: Callable[[], float], caps: Caps, certificates: CertificateSource, statics: StaticDoor | None = None,
+        clock: Callable[[], float], caps: Caps, certificates: CertificateSource, challenges: Challenges,
+        statics: StaticDoor | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
@@ -88,8 +91,12 @@ class Cell:
         )  # fmt: skip
         self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
         self._answerer: asyncio.Task[None] | None = None
-        self.activator = Activator(self.files.activator, waker, self._spliced, _report, statics)
         self._statics = statics_socket(cloud.run)
+        self.activator = Activator(
+            self.files.activator, waker, self._spliced, _report, statics, challenges, cloud.https_port
+        )
+        self._challenges = challenges
+        self._challenged: asyncio.Server | None = None
         self._clock = clock
         self._server: grpc.aio.Server | None = None
         self._node = f"roost-{cloud.id}" if plan.alone else f"roost-{cloud.id}-{plan.name}"
@@ -109,6 +116,7 @@ class Cell:
         for kind, resource in (
             (CLUSTER, activator_cluster(self.place)),
             (CLUSTER, statics_cluster(self._statics)),
+            (CLUSTER, challenge_cluster(self.files.challenges)),
             *((LISTENER, listener) for listener in listeners(self.place)),
             (ROUTES, route_configuration(self.place)),
             (VIRTUAL_HOST, first_virtual_host()),
@@ -118,6 +126,8 @@ class Cell:
         await self._serve()
         await self.activator.start()
         hand_over(self.files.activator, self.user)
+        self._challenged = await self._challenges.serve(self.files.challenges)
+        hand_over(self.files.challenges, self.user)
         self.files.private.mkdir(exist_ok=True)
         hand_over(self.files.private, self.user)
         if not self.plan.alone:
@@ -143,6 +153,9 @@ class Cell:
                 await self._drain()
             await self.keeper.end()
         await self.activator.stop()
+        if self._challenged is not None:
+            self._challenged.close()
+            self._challenged = None
         if self._server is not None:
             await self._server.stop(grace=0.1)
             self._server = None

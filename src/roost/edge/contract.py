@@ -63,6 +63,7 @@ class WakeResult:
     endpoint: Endpoint | None = None
     refusal: Refusal | None = None
     app: str = ""  # whose endpoint it is: the request counts as this app's traffic
+    force_https: bool = False  # a request without TLS is led to the same place with it
 
 
 class Waker(Protocol):
@@ -117,8 +118,28 @@ class EdgeStatus:
     detail: dict[str, object] = field(default_factory=dict)
 
 
+class ChallengeAnswers(Protocol):
+    """What the edge answers certificate authorities that check a name. Calls may be made on any thread."""
+
+    def set_http(self, host: str, token: str, answer: str) -> None:
+        """Answer HTTP-01 for a host's token, whether its app is awake or not."""
+
+    def clear_http(self, host: str, token: str) -> None:
+        """Answer no longer."""
+
+    def set_tls(self, host: str, material: Material) -> None:
+        """Answer TLS-ALPN-01 for a host with this certificate."""
+
+    def clear_tls(self, host: str) -> None:
+        """Answer no longer."""
+
+
 class Edge(Protocol):
     """The edge as control sees it. All calls are on roostd's event loop."""
+
+    @property
+    def challenges(self) -> ChallengeAnswers:
+        """The challenges of certificate authorities."""
 
     async def start(self) -> None:
         """Serve xDS, the access log sink and the activator; start Envoy or adopt the one that runs."""

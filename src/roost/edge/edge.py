@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from roost.edge.activator import StaticDoor
 from roost.edge.bootstrap import Caps
 from roost.edge.cell import Cell, CellPlan, workers
+from roost.edge.challenges import Challenges
 from roost.edge.contract import CertificateSource, EdgeStatus, NoCertificates, Route, Traffic, Waker
 from roost.edge.front import Front
 from roost.edge.leftovers import end_others
@@ -61,7 +62,11 @@ class EnvoyEdge:
         caps = Caps() if len(plans) == 1 else Caps(CELL_CAPS.connections, CELL_CAPS.heap_bytes, workers())
         source = certificates or NoCertificates()
         door = StaticDoor(statics_socket(cloud.run), statics) if statics else None
-        self._cells = {plan.name: Cell(plan, cloud, region, waker, spawn, clock, caps, source, door) for plan in plans}
+        self.challenges = Challenges()  # any cell may be asked
+        self._cells = {
+            plan.name: Cell(plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, door)
+            for plan in plans
+        }
         self._ports = Ports(cloud.http_port, cloud.https_port)
         self._front: Front | None = None
         if len(plans) > 1:

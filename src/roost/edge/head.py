@@ -19,16 +19,16 @@ class BadHead(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What was asked: `host` is lower case, without port and trailing dot; `raw` is what to send on.
-
-    `target` is the path, with the query.
+    """What was asked. `target` is the path with its query, `host` is lower case,
+    without port and trailing dot; `raw` is what to send on.
     """
 
     method: str
+    target: str
     host: str
     accept: str
     raw: bytes
-    target: str = ""
+    secure: bool = False  # it came by TLS, says Envoy
 
 
 def parse_head(data: bytes, *, drop: bytes) -> Head:
@@ -39,6 +39,7 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
         raise BadHead("not a request line")
     hosts: list[bytes] = []
     accepts: list[bytes] = []
+    secure = False
     kept = [lines[0]]
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
@@ -51,15 +52,18 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
             hosts.append(value.strip())
         elif lower == b"accept":
             accepts.append(value.strip())
+        elif lower == b"x-forwarded-proto":  # set by Envoy, whatever the client sent
+            secure = value.strip() == b"https"
         kept.append(line)
     if len(hosts) != 1:
         raise BadHead("a request names one host")
     return Head(
         method=request[1].decode("ascii"),
+        target=request[2].decode("latin-1"),
         host=plain_host(hosts[0].decode("latin-1")),
         accept=b",".join(accepts).decode("latin-1"),
         raw=b"\r\n".join(kept) + END,
-        target=request[2].decode("latin-1"),
+        secure=secure,
     )
 
 

@@ -15,11 +15,10 @@ from typing import Any
 from roost.edge import tls
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
-from roost.edge.snapshot import ROUTES_NAME
+from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
 
 HTTP = "http"  # the listeners' names
 HTTPS = "https"
-ACTIVATOR = "activator"
 ACCESS_LOG = "access-log"  # static cluster in bootstrap.py
 MAX_HEADERS_KIB = 64
 MAX_ACTIVATED = 8192  # requests at once through the activator

@@ -32,6 +32,9 @@ from envoy.extensions.filters.listener.tls_inspector.v3 import (  # type: ignore
 from envoy.extensions.filters.network.http_connection_manager.v3 import (  # type: ignore[import-untyped]
     http_connection_manager_pb2,  # noqa: F401
 )
+from envoy.extensions.filters.network.tcp_proxy.v3 import (  # type: ignore[import-untyped]
+    tcp_proxy_pb2,  # noqa: F401
+)
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (  # type: ignore[import-untyped]
     header_mutation_pb2,  # noqa: F401
 )

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
+from roost.edge.challenges import PATH
 from roost.edge.contract import Route
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, resource
+from roost.edge.replies import MARK
 from roost.edge.statics import static_routes
 from roost.model.errors import BadInput
 
 ROUTES_NAME = "edge"  # the one route configuration
 APP_PREFIX = "app/"
+ACTIVATOR = "activator"  # its cluster
 FIRST_HOST = f"{ROUTES_NAME}/-"  # no app's name begins with a hyphen
 
 CONNECT_TIMEOUT = 5.0  # seconds until a machine that does not answer at all is given up
@@ -113,9 +116,12 @@ def app_virtual_host(route: Route, ports: Ports = NO_TLS) -> Any:
 
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
     A connection that could not be made is tried again, also on another machine; a request that the
-    app may have seen is not. Where the edge speaks TLS, `force_https` leads there.
+    app may have seen is not. Where the edge speaks TLS, `force_https` leads there. Paths of certificate authorities'
+    challenges go by way of the activator, which answers those that it knows, for host names of the app's own.
     """
     host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
+    if len(route.hosts) > 1:
+        _lead_to_challenges(host.routes.add(), route)
     if route.force_https and ports.https:
         _lead_to_https(host.routes.add(), ports)
     host.routes.extend(static_routes(route.statics))
@@ -145,3 +151,12 @@ def _lead_to_https(entry: Any, ports: Ports) -> None:
     entry.redirect.https_redirect = True
     if (ports.http, ports.https) != (80, 443):
         entry.redirect.port_redirect = ports.https
+
+
+def _lead_to_challenges(entry: Any, route: Route) -> None:
+    """Make a route to the activator, which passes on to the app what is no challenge of ours."""
+    entry.name = cluster_name(route.app)
+    entry.match.prefix = PATH
+    entry.route.cluster = ACTIVATOR
+    entry.route.timeout.SetInParent()
+    entry.request_headers_to_remove.append(MARK)

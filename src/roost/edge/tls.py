@@ -9,13 +9,16 @@ name without a certificate fails its own handshakes and nobody else's. A wildcar
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from roost.edge.challenges import PROTOCOL
 from roost.edge.contract import Material
-from roost.edge.protos import SECRET, parse, resource
+from roost.edge.protos import CLUSTER, SECRET, parse, resource
 
 CLOUD = "cloud"  # the secret with the wildcard certificate of the cloud's domain
 NAMELESS = "nameless"  # the secret for clients that say no name
+CHALLENGES = "challenges"  # cluster and filter chain
 HANDSHAKE_TIMEOUT = "10s"
 ALPN = ("h2", "http/1.1")
 _SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets.tls"
@@ -50,7 +53,7 @@ def inspector() -> dict[str, Any]:
 
 def filter_chains(domain: str, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the filter chains of the https listener, each with the same network filters."""
-    chains = []
+    chains = [_challenge_chain()]
     if has_wildcard(domain):
         shared = {"tls_certificate_sds_secret_configs": [{"name": CLOUD, "sds_config": _ADS}]}
         chains.append(
@@ -60,6 +63,37 @@ def filter_chains(domain: str, filters: list[dict[str, Any]]) -> list[dict[str, 
     fresh = {"disable_stateless_session_resumption": True, "disable_stateful_session_resumption": True}
     chains.append(_chain("on-demand", {}, {"custom_tls_certificate_selector": _on_demand()}, filters, fresh))
     return chains
+
+
+def challenge_cluster(socket: Path) -> Any:
+    """Return the cluster of roostd's server that answers TLS-ALPN-01."""
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
+    message = parse(
+        CLUSTER,
+        {
+            "name": CHALLENGES,
+            "type": "STATIC",
+            "connect_timeout": "2s",
+            "load_assignment": {"cluster_name": CHALLENGES, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        },
+    )
+    return resource(CHALLENGES, message)
+
+
+def _challenge_chain() -> dict[str, Any]:
+    """Pass on, unopened, the connections of certificate authorities that check a name by TLS-ALPN-01 (RFC 8737)."""
+    proxy = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": "challenges",
+        "cluster": CHALLENGES,
+        "idle_timeout": "15s",
+        "max_downstream_connection_duration": "30s",
+    }
+    return {
+        "name": CHALLENGES,
+        "filter_chain_match": {"application_protocols": [PROTOCOL]},
+        "filters": [{"name": "tcp", "typed_config": proxy}],
+    }
 
 
 def _chain(

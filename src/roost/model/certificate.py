@@ -54,6 +54,34 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate that a certificate authority issued, without its key. Times are Unix seconds."""
+
+    fullchain: str
+    kind: KeyKind
+    issuer: str
+    begins_at: float
+    expires_at: float
+    created_at: float
+    renew_at: float
+    ask_at: float  # when to ask the authority again whether it wants the renewal earlier
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How far the issuing of a certificate is: the order under way, or why the latest one failed."""
+
+    order: str = ""  # its URL at the authority; "" when none is under way
+    challenge: str = ""  # how the name is being proven, like http-01
+    failures: int = 0  # in a row
+    next_at: float = 0.0  # not before this time
+    error: str = ""  # the authority's class of error, like "dns", or one of ours
+    message: str = ""
+    rate_limited_until: float = 0.0
+    failed_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """A host name of an app, and what it has or waits for."""
 
@@ -65,6 +93,8 @@ class Certificate:
     checked_at: float  # 0: never
     created_at: float
     updated_at: float
+    issued: Issued | None = None
+    attempt: Attempt | None = None
 
     @property
     def base(self) -> str:

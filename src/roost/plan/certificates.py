@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from roost.model.app import App
-from roost.model.certificate import WILDCARD, Certificate, Seen, Status
+from roost.model.certificate import WILDCARD, Attempt, Certificate, Issued, Seen, Status, Uploaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Verdict:
     custom: Status | None
     fly: Status | None
     troubles: tuple[Trouble, ...]
+    rate_limited_until: float = 0.0  # 0: the authority does not limit us
 
 
 def requirements(app: App, certificate: Certificate, domain: str) -> Requirements:
@@ -59,8 +61,24 @@ def requirements(app: App, certificate: Certificate, domain: str) -> Requirement
     )
 
 
-def verdict(certificate: Certificate, wanted: Requirements, now: float) -> Verdict:
-    """Judge what the last check saw."""
+def to_serve(found: Sequence[Certificate], now: float) -> tuple[Certificate, Uploaded | Issued] | None:
+    """Return what a client is shown of the host names that fit, the closest first.
+
+    What was brought comes before what was issued, and what is valid before what has expired.
+    """
+    there: list[tuple[Certificate, Uploaded | Issued]] = []
+    for each in found:
+        there += [(each, one) for one in (each.custom, each.issued) if one is not None]
+    return next((pair for pair in there if pair[1].expires_at > now), there[0] if there else None)
+
+
+def try_now(attempt: Attempt | None) -> Attempt | None:
+    """Return an attempt that may be made at once, as far as the authority's own limit allows."""
+    return None if attempt is None else replace(attempt, next_at=0.0)
+
+
+def verdict(certificate: Certificate, wanted: Requirements, now: float, *, possible: tuple[str, ...] = ()) -> Verdict:
+    """Judge what the last check saw. `possible` are the ways in which the cloud can have names proven."""
     seen = certificate.seen or Seen()
     configured = _points_here(seen, wanted)
     challenge = bool(seen.challenge) and _same(seen.challenge, wanted.challenge_target)
@@ -70,14 +88,17 @@ def verdict(certificate: Certificate, wanted: Requirements, now: float) -> Verdi
     custom = certificate.custom
     expired = custom is not None and custom.expires_at <= now
     custom_status = None if custom is None else Status.ACTIVE if proven and not expired else waiting
+    issued = certificate.issued is not None and certificate.issued.expires_at > now
+    fly_status = Status.ACTIVE if issued else waiting
     return Verdict(
-        status=Status.ACTIVE if custom_status is Status.ACTIVE else waiting,
+        status=Status.ACTIVE if custom_status is Status.ACTIVE or issued else waiting,
         configured=configured,
         challenge=challenge,
         ownership=ownership,
         custom=custom_status,
-        fly=waiting if certificate.acme_requested else None,
-        troubles=tuple(_troubles(certificate, wanted, configured=configured, expired=expired)),
+        fly=fly_status if certificate.acme_requested else None,
+        troubles=tuple(_troubles(certificate, wanted, possible, configured=configured, expired=expired)),
+        rate_limited_until=_limited_until(certificate, now),
     )
 
 
@@ -89,20 +110,41 @@ def _points_here(seen: Seen, wanted: Requirements) -> bool:
     return bool(found) and found <= ours
 
 
-def _troubles(certificate: Certificate, wanted: Requirements, *, configured: bool, expired: bool) -> list[Trouble]:
+def _limited_until(certificate: Certificate, now: float) -> float:
+    until = certificate.attempt.rate_limited_until if certificate.attempt is not None else 0.0
+    return until if until > now else 0.0
+
+
+def _issuing_troubles(certificate: Certificate, possible: tuple[str, ...]) -> list[Trouble]:
+    name, attempt = certificate.hostname, certificate.attempt
+    if not possible:
+        return [
+            Trouble(
+                "issuing_not_available",
+                "this cloud has no certificates issued: its operator has not agreed to the authority's terms",
+                f"[acme] agree_terms = true in HOME/config.toml; or import your own: roost certs import {name}",
+            )
+        ]
+    if attempt is not None and attempt.error == "rateLimited":
+        return [Trouble("rate_limited", f"the authority limits us: {attempt.message}", "it is tried again after that")]
+    if attempt is not None and attempt.error:
+        cure = f"mend that, then: roost certs check {name}"
+        if attempt.error == "noChallenge":
+            cure = "set [acme] dns_hook in HOME/config.toml, the command that sets DNS records"
+        return [Trouble(f"acme_{attempt.error}", f"no certificate was issued: {attempt.message}", cure)]
+    return []
+
+
+def _troubles(
+    certificate: Certificate, wanted: Requirements, possible: tuple[str, ...], *, configured: bool, expired: bool
+) -> list[Trouble]:
     found = []
     if expired:
         found.append(
             Trouble("certificate_expired", "the certificate that was imported has expired", "import its successor")
         )
-    if certificate.acme_requested and certificate.custom is None:
-        found.append(
-            Trouble(
-                "issuing_not_available",
-                "this cloud does not issue certificates yet; what was asked for is kept",
-                f"import one that you have: roost certs import {certificate.hostname}",
-            )
-        )
+    if certificate.acme_requested:
+        found += _issuing_troubles(certificate, possible)
     if not configured:
         found += _dns_troubles(certificate, wanted)
     return found

@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from roost.model.certificate import WILDCARD, Certificate, KeyKind, Seen, Uploaded
+from roost.model.certificate import WILDCARD, Attempt, Certificate, Issued, KeyKind, Seen, Uploaded
 from roost.model.errors import NameTaken, NotFound
 from roost.store.database import Database
 from roost.store.schema import certificates
 
-_COLUMNS = [column for column in certificates.c if column.name != "sealed"]
+_COLUMNS = [column for column in certificates.c if not column.name.endswith("sealed")]
 
 
 class Certificates:
@@ -35,7 +35,7 @@ class Certificates:
         """Add one, or return the app's own that is there; raises NameTaken when another app has the name."""
         try:
             with self._db.write() as connection:
-                connection.execute(insert(certificates).values(sealed=None, **_row(certificate)))
+                connection.execute(insert(certificates).values(**_row(certificate)))
         except IntegrityError:
             try:
                 return self.get(certificate.app, certificate.hostname)
@@ -48,6 +48,7 @@ class Certificates:
     def save(self, certificate: Certificate) -> None:
         """Store all but the private key, which goes when there is no uploaded certificate any more."""
         values = _row(certificate) | ({"sealed": None} if certificate.custom is None else {})
+        values |= {"issued_sealed": None} if certificate.issued is None else {}
         with self._db.write() as connection:
             connection.execute(
                 update(certificates)
@@ -63,6 +64,49 @@ class Certificates:
                 .where(certificates.c.hostname == certificate.hostname, certificates.c.app == certificate.app)
                 .values(sealed=sealed, **_row(certificate))
             )
+
+    def all_hosts(self) -> dict[str, tuple[str, ...]]:
+        """Return the host names of all apps that have any, by app, each in the order of `hosts`."""
+        query = select(certificates.c.app, certificates.c.hostname).order_by(certificates.c.hostname)
+        found: dict[str, tuple[str, ...]] = {}
+        with self._db.read() as connection:
+            for app, hostname in connection.execute(query):
+                found[app] = (*found.get(app, ()), hostname)
+        return found
+
+    def to_issue(self) -> list[Certificate]:
+        """Return those that were asked for, each with what it has and how far its order is."""
+        query = select(*_COLUMNS).where(certificates.c.acme_requested == 1)
+        with self._db.read() as connection:
+            return [_certificate(row) for row in connection.execute(query)]
+
+    def save_attempt(self, app: str, hostname: str, attempt: Attempt | None, *, sealed: bytes | None = None) -> None:
+        """Store how far the issuing is, with the key that the order is for; only while it is asked for."""
+        values: dict[str, Any] = {"attempt": asdict(attempt) if attempt else None}
+        if sealed is not None or attempt is None:
+            values["attempt_sealed"] = sealed
+        self._update(app, hostname, values)
+
+    def save_issued(self, app: str, hostname: str, issued: Issued, sealed: bytes | None) -> None:
+        """Store an issued certificate; its key and the end of the order with it, unless `sealed` is None."""
+        values: dict[str, Any] = {"issued": asdict(issued)}
+        if sealed is not None:
+            values |= {"issued_sealed": sealed, "attempt": None, "attempt_sealed": None}
+        self._update(app, hostname, values)
+
+    def _update(self, app: str, hostname: str, values: dict[str, Any]) -> None:
+        """Change a row that is still this app's and still asks for a certificate."""
+        own = (certificates.c.hostname == hostname) & (certificates.c.app == app)
+        wanted = own & (certificates.c.acme_requested == 1)
+        with self._db.write() as connection:
+            connection.execute(update(certificates).where(wanted).values(**values))
+
+    def sealed_keys(self, hostname: str) -> tuple[bytes | None, bytes | None]:
+        """Return what was sealed of the keys of the issued certificate and of the order under way."""
+        query = select(certificates.c.issued_sealed, certificates.c.attempt_sealed)
+        with self._db.read() as connection:
+            row = connection.execute(query.where(certificates.c.hostname == hostname)).first()
+        return (row[0], row[1]) if row else (None, None)
 
     def sealed_key(self, hostname: str) -> bytes | None:
         """Return what was sealed of the private key."""
@@ -112,6 +156,9 @@ def _certificate(row: Row[Any]) -> Certificate:
     data["acme_requested"] = bool(data["acme_requested"])
     data["custom"] = Uploaded(**(custom | {"kind": KeyKind(custom["kind"])})) if custom else None
     data["seen"] = _seen(seen) if seen else None
+    issued, attempt = data["issued"], data["attempt"]
+    data["issued"] = Issued(**(issued | {"kind": KeyKind(issued["kind"])})) if issued else None
+    data["attempt"] = Attempt(**attempt) if attempt else None
     return Certificate(**data)
 
 

@@ -186,6 +186,19 @@ certificates = Table(
     Column("checked_at", Float, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    Column("issued", JSON(none_as_null=True)),
+    Column("issued_sealed", LargeBinary),
+    Column("attempt", JSON(none_as_null=True)),
+    Column("attempt_sealed", LargeBinary),  # the key that the order under way is for
+)
+
+acme_accounts = Table(  # one per ACME server; `sealed` is the account's key
+    "acme_accounts",
+    metadata,
+    Column("directory", String, primary_key=True),
+    Column("uri", String, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 cloud_certificates = Table(  # the local authority's own, and what it signed for the cloud's domain

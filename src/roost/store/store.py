@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from roost.store.acme_accounts import AcmeAccounts
 from roost.store.apps import Apps, Releases, Secrets
 from roost.store.audit import Audit
 from roost.store.certificates import Certificates
@@ -30,6 +31,7 @@ class Store:
         self.releases = Releases(self.database)
         self.secrets = Secrets(self.database)
         self.certificates = Certificates(self.database)
+        self.acme_accounts = AcmeAccounts(self.database)
         self.cloud_certificates = CloudCertificates(self.database)
         self.secret_keys = SecretKeys(self.database)
         self.machines = Machines(self.database)

@@ -23,7 +23,7 @@ FOLLOWED = Step("roost operations show {operation} --follow --logs", shows="succ
 THE_CLOUD = (
     Step("scripts/setup"),
     Step("./roost up", shows="http://127.0.0.1:"),  # changes nothing when it runs
-    Step("roost up --home {home} --http-port {http} --api-port {api}"),
+    Step("roost up --home {home} --http-port {http} --https-port 0 --api-port {api}"),
     Step("./roost doctor"),
     Step("roost doctor --json", shows=r"^\["),
     Step("roost version", shows=r"^roost \d"),
@@ -137,9 +137,10 @@ CERTIFICATES = (
     Step("roost certs show shop.example.com -a shop --json", shows='"custom"'),
     Step("roost certs list -a shop", shows="shop.example.com"),
     Step("roost certs list -a shop --filter example --json", shows='"shop.example.com"'),
-    Step("roost certs remove shop.example.com -a shop --yes"),
+    Step("roost certs remove shop.example.com -a shop --yes --json", shows='"removed": true'),
     Step("roost certs add shop.example.com -a shop"),
     Step("roost certs remove shop.example.com -a shop", answers=((r"\?", "y"),)),
+    Step("roost certs ca > roost-ca.pem"),
 )
 TOKEN = ("made", r'"id": "([0-9a-f]{12})"')
 ACCESS = (
@@ -331,6 +332,7 @@ THE_END = (
     Step("roost status -a shop", shows="shop.apps.example.com"),
     Step("roost down && ./roost up --http-port 80 --domain apps.example.org"),
     Step("roost down && roost up --api-port {api}"),
+    Step("roost down && roost up --https-port 443", shows="https://APP.apps.example.org "),
     Step("roost up"),
     Step("roost destroy-cloud", answers=NO, code=1),
     Step("roost destroy-cloud --yes"),

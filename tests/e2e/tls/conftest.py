@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.cloud.conftest import RunningCloud, free_port
+from tests.e2e.tls import authority
 
 DOMAIN = "apps.test"
 SERVER = """
@@ -46,6 +47,7 @@ class TlsCloud(RunningCloud):
 
     https_port: int = 0
     authority: str = ""
+    acme: authority.Authority | None = None
 
     def context(self, authority: str = "", *, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
         made = ssl.create_default_context(cadata=authority or self.authority)
@@ -83,20 +85,30 @@ def ask(connection: socket.socket, name: str, path: str = "/") -> tuple[int, byt
     return int(head.split()[1]), body
 
 
+def upload(cloud: TlsCloud, app: str, name: str, chain: str, key: str) -> None:
+    body = {"hostname": name, "fullchain": chain, "private_key": key}
+    answer = cloud.api("POST", f"/apps/{app}/certificates/custom", json=body)
+    assert answer.status_code == 201, answer.text
+
+
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[TlsCloud]:
     with tempfile.TemporaryDirectory(prefix="roost-e2e-", dir="/var/tmp") as directory:
-        home = Path(directory) / "home"
-        running = TlsCloud(home, free_port(), free_port(), free_port())
-        try:
-            running.roost(
-                "up", "--home", home, "--domain", DOMAIN, "--http-port", str(running.http_port),
-                "--https-port", str(running.https_port), "--api-port", str(running.api_port),
-            )  # fmt: skip
-            running.authority = running.roost("certs", "ca").stdout
-            yield running
-        finally:
-            running.roost("destroy-cloud", "--yes", check=False)
+        home, http, https = Path(directory) / "home", free_port(), free_port()
+        home.mkdir()
+        with authority.running(Path(directory), http, https) as acme, pytest.MonkeyPatch.context() as environment:
+            (home / "config.toml").write_text(acme.settings())
+            running = TlsCloud(home, http, free_port(), https, acme=acme)
+            try:
+                environment.setenv("ROOST_FAULT_FILE", str(home / "fault"))
+                running.roost(
+                    "up", "--home", home, "--domain", DOMAIN, "--http-port", str(http),
+                    "--https-port", str(https), "--api-port", str(running.api_port),
+                )  # fmt: skip
+                running.authority = running.roost("certs", "ca").stdout
+                yield running
+            finally:
+                running.roost("destroy-cloud", "--yes", check=False)
 
 
 @pytest.fixture(scope="session")

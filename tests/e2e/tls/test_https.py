@@ -6,42 +6,12 @@ import json
 import os
 import signal
 import ssl
-from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.e2e.cloud.conftest import wait_until
-from tests.e2e.tls.conftest import DOMAIN, TlsCloud, ask, config
-
-
-def self_made(*names: str) -> tuple[str, str]:
-    """A certificate that its owner made, which is its own authority, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(hours=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, SHA256())
-    )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return made.public_bytes(Encoding.PEM).decode(), pem.decode()
-
-
-def upload(cloud: TlsCloud, app: str, name: str, chain: str, key: str) -> None:
-    body = {"hostname": name, "fullchain": chain, "private_key": key}
-    answer = cloud.api("POST", f"/apps/{app}/certificates/custom", json=body)
-    assert answer.status_code == 201, answer.text
+from tests.e2e.tls.conftest import DOMAIN, TlsCloud, ask, config, upload
+from tests.e2e.tls.made import self_made
 
 
 def test_an_app_answers_by_https_verified_with_the_local_authority(cloud: TlsCloud, app: str) -> None:
@@ -77,6 +47,10 @@ def test_force_https_leads_there_and_no_further(cloud: TlsCloud) -> None:
 
         moved = wait_until(answer, "the redirect")
         assert moved.headers["location"] == f"https://{name}:{cloud.https_port}/a?b=c"
+        for machine in cloud.machines(app):
+            assert cloud.api("POST", f"/apps/{app}/machines/{machine['id']}/suspend").status_code == 200
+        asleep = cloud.get(app, "/a?b=c", headers={"Host": f"{name}:{cloud.http_port}"})
+        assert (asleep.status_code, asleep.headers["location"]) == (301, moved.headers["location"])
         status, body = cloud.fetch(name, "/a?b=c")
         assert status == 200 and json.loads(body)["path"] == "/a?b=c"
     finally:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from roost.model.app import App
-from roost.model.certificate import Certificate, KeyKind, Seen, Status, Uploaded, check_hostname
+from roost.model.certificate import Attempt, Certificate, Issued, KeyKind, Seen, Status, Uploaded, check_hostname
 from roost.model.errors import BadInput
 from roost.plan.certificates import Verdict, queried, requirements, verdict
 
@@ -108,3 +108,31 @@ def test_host_names(name: str) -> None:
 def test_what_is_no_host_name(name: str) -> None:
     with pytest.raises(BadInput, match="hostname"):
         check_hostname(name)
+
+
+ISSUED = Issued("pem", KeyKind.ECDSA, "An authority", NOW - 1, NOW + 1000, NOW - 1, NOW + 600, NOW + 100)
+
+
+def test_an_issued_certificate_is_active_wherever_the_name_leads() -> None:
+    issued = replace(ASKED, issued=ISSUED)
+    judged = judge(issued, Seen())
+    assert (judged.status, judged.fly) == (Status.ACTIVE, Status.ACTIVE)
+    expired = judge(replace(issued, issued=replace(ISSUED, expires_at=NOW - 1)), Seen())
+    assert expired.fly is not Status.ACTIVE
+
+
+def test_what_the_authority_said_is_said_with_a_cure() -> None:
+    wanted = requirements(APP, ASKED, "roost.test")
+    refused = replace(ASKED, attempt=Attempt(error="dns", message="no such name", failures=1))
+    found = verdict(refused, wanted, NOW, possible=("http-01",)).troubles[0]
+    assert found.code == "acme_dns" and "no such name" in found.message and "roost certs check" in found.remediation
+    no_way = replace(ASKED, attempt=Attempt(error="noChallenge", message="a wildcard", failures=1))
+    assert "dns_hook" in verdict(no_way, wanted, NOW, possible=("http-01",)).troubles[0].remediation
+
+
+def test_a_limit_is_shown_until_it_is_over() -> None:
+    wanted = requirements(APP, ASKED, "roost.test")
+    limited = replace(ASKED, attempt=Attempt(error="rateLimited", message="slow down", rate_limited_until=NOW + 60))
+    judged = verdict(limited, wanted, NOW, possible=("http-01",))
+    assert judged.rate_limited_until == NOW + 60 and judged.troubles[0].code == "rate_limited"
+    assert verdict(limited, wanted, NOW + 61, possible=("http-01",)).rate_limited_until == 0.0

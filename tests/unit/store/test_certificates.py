@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.model.certificate import Certificate, KeyKind, Seen, Uploaded
+from roost.model.certificate import Attempt, Certificate, Issued, KeyKind, Seen, Uploaded
 from roost.model.errors import Conflict, NameTaken, NotFound
 from roost.model.secret_key import KeyType, SecretKey
 from roost.store.store import Store
@@ -80,3 +80,33 @@ def test_an_app_takes_both_along(store: Store) -> None:
     store.apps.create(name="shop", app_id="2", org="personal", network="n", now=2.0)
     assert store.secret_keys.list("shop") == []
     assert store.certificates.list("shop", limit=9) == ([], 0)
+
+
+def test_an_order_and_what_it_brings_are_kept_while_the_certificate_is_asked_for(store: Store) -> None:
+    rows = store.certificates
+    rows.add(ONE)
+    attempt = Attempt(order="https://ca/order/1", challenge="http-01")
+    rows.save_attempt("shop", "a.example", attempt, sealed=b"the order's key")
+    assert rows.to_issue() == [replace(ONE, attempt=attempt)]
+    rows.save_attempt("shop", "a.example", replace(attempt, failures=1))
+    assert rows.sealed_keys("a.example") == (None, b"the order's key")
+    issued = Issued("pem", KeyKind.ECDSA, "CA", 1.0, 9.0, 2.0, 7.0, 3.0)
+    rows.save_issued("blog", "a.example", issued, b"another's")
+    assert rows.get("shop", "a.example").issued is None
+    rows.save_issued("shop", "a.example", issued, b"key")
+    assert rows.get("shop", "a.example") == replace(ONE, issued=issued)
+    assert rows.sealed_keys("a.example") == (b"key", None)
+    assert rows.all_hosts() == {"shop": ("a.example",)} and rows.hosts("shop") == ("a.example",)
+    rows.save(replace(ONE, acme_requested=False))
+    assert rows.sealed_keys("a.example") == (None, None)
+    rows.save_issued("shop", "a.example", issued, b"late")
+    assert rows.get("shop", "a.example").issued is None, "nobody asks for it any more"
+
+
+def test_a_host_name_is_served_by_its_own_row_before_the_wildcards(store: Store) -> None:
+    rows = store.certificates
+    for host in ("*.example", "a.example", "b.a.example"):
+        rows.add(replace(ONE, hostname=host))
+    assert [each.hostname for each in rows.serving("a.example")] == ["a.example", "*.example"]
+    assert [each.hostname for each in rows.serving("c.example")] == ["*.example"]
+    assert rows.serving("c.b.example") == []

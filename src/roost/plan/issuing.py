@@ -1,0 +1,61 @@
+"""When a certificate is issued, renewed or tried again, and how its name is proven (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from roost.model.certificate import WILDCARD, Attempt, Certificate
+
+HTTP = "http-01"
+ALPN = "tls-alpn-01"
+DNS = "dns-01"
+CHALLENGES = (HTTP, ALPN, DNS)
+RENEW_AFTER = 2 / 3  # of a certificate's life
+JITTER = 0.05  # of its life: names that were added together are not renewed together
+FIRST_PAUSE = 120.0  # seconds after a failure; doubles
+LONGEST_PAUSE = 12 * 3600.0
+RATE_LIMIT_PAUSE = 3600.0  # when the authority does not say how long
+
+
+def spread(name: str) -> float:
+    """Return a number from 0 to 1 that is always the same for a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
+
+
+def renewal(name: str, begins_at: float, expires_at: float) -> float:
+    """Return when to renew a certificate."""
+    life = expires_at - begins_at
+    return begins_at + life * (RENEW_AFTER - JITTER * spread(name))
+
+
+def due_at(certificate: Certificate) -> float:
+    """Return from when on an order for a certificate may be made or gone on with."""
+    attempt = certificate.attempt or Attempt()
+    renew_at = certificate.issued.renew_at if certificate.issued is not None and not attempt.order else 0.0
+    return max(renew_at, attempt.next_at, attempt.rate_limited_until)
+
+
+def asks_at(certificate: Certificate) -> float | None:
+    """Return when to ask the authority about the renewal; None while there is nothing to ask about."""
+    return None if certificate.issued is None else certificate.issued.ask_at
+
+
+def after_failure(
+    name: str, attempt: Attempt, now: float, *, error: str, message: str, retry_after: float | None = None
+) -> Attempt:
+    """Return the attempt after an order has failed; `retry_after` in seconds when the authority limits us."""
+    failures = attempt.failures + 1
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 20)) * (1 + 0.2 * spread(f"{name}{failures}"))
+    limited = now + max(retry_after, 1.0) if retry_after is not None else 0.0
+    return replace(
+        attempt, order="", challenge="", failures=failures, next_at=now + pause, error=error, message=message[:500],
+        rate_limited_until=limited, failed_at=now,
+    )  # fmt: skip
+
+
+def challenge_for(certificate: Certificate, possible: tuple[str, ...]) -> str:
+    """Return how to prove a name this time, "" when there is no way: another way after each failure."""
+    ways = [way for way in possible if way == DNS or not certificate.hostname.startswith(WILDCARD)]
+    failures = certificate.attempt.failures if certificate.attempt is not None else 0
+    return ways[failures % len(ways)] if ways else ""
