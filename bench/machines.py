@@ -1,7 +1,7 @@
 """Throughput of the machines API: 200 machines made, started, listed and destroyed; a list of 5,000 rows.
 
 The calls come one after the other on one connection, then from eight clients at once. Afterwards the host must be
-as before: processes, mounts, loop devices, namespaces and control groups are counted. The 5,000 machines of the
+as before: what machines have on it is counted, down to the pool's megabytes. The 5,000 machines of the
 list are rows only (`skip_launch`), copied in the cloud's own database while roostd is down.
 """
 
@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import queue
+import re
 import sqlite3
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -31,13 +34,28 @@ _ROWS = 5000
 def leftovers(cloud: Cloud) -> dict[str, int]:
     """Count what the cloud's machines have on the host now."""
     cloud_id, home = str(cloud.call("GET", "/status")["id"]), str(cloud.home)
-    networks = Path("/run/netns")
+    ours = re.compile(f"{re.escape(home)}|{cloud_id}")
+    processes = [_text(path / "cmdline") for path in Path("/proc").iterdir() if path.name.isdigit()]
     return {
-        "mounts": sum(home in line for line in Path("/proc/self/mounts").read_text().splitlines()),
-        "monitors": sum(home in _text(path / "cmdline") for path in Path("/proc").iterdir() if path.name.isdigit()),
-        "namespaces": sum(cloud_id in found.name for found in networks.iterdir()) if networks.exists() else 0,
+        "mounts": sum(bool(ours.search(line)) for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+        "processes": sum(bool(ours.search(line)) for line in processes),
+        "links": sum(cloud_id in path.name for path in Path("/sys/class/net").iterdir()),
         "loop devices": sum(home in _text(path) for path in Path("/sys/block").glob("loop*/loop/backing_file")),
+        "control groups": sum(1 for _ in Path("/sys/fs/cgroup").glob(f"**/roost-{cloud_id}/**/")),
+        "packet filter lines": len(_printed("nft", "list", "table", "inet", f"roost_{cloud_id}").splitlines()),
+        "run directories": sum(1 for _ in Path(f"/run/roost/{cloud_id}/m").glob("*")),
+        "disks": sum(1 for _ in (cloud.home / "pool" / "disks").glob("*")),
+        "megabytes on the pool": _used(cloud.home / "pool") >> 20,
     }
+
+
+def _used(place: Path) -> int:
+    seen = os.statvfs(place)
+    return (seen.f_blocks - seen.f_bfree) * seen.f_frsize
+
+
+def _printed(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def _settled(cloud: Cloud) -> dict[str, int]:

@@ -13,7 +13,7 @@ from tests.e2e.cloud.conftest import ROOT, wait_until
 
 APP = "chaos-update"
 SOURCE = (ROOT / "src" / "roost" / "control" / "updating.py").read_text()
-STEPS = sorted(set(re.findall(r'fault\("([a-z_.]+)"\)', SOURCE)))
+STEPS = sorted(set(re.findall(r'fault\("(machine\.update\.[a-z_]+)"\)', SOURCE)))
 THROUGH = [step for step in STEPS if step != "machine.update.put_back"]
 SLEEPER = ["sh", "-c", "trap 'exit 0' INT; while :; do sleep 0.05; done"]
 

@@ -12,14 +12,22 @@ thing; starting a started machine, stopping a stopped one and cancelling a finis
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from roost.control.contract_identity import Orgs, Tokens
+from roost.control.contract_kept import SecretKeys, Secrets, Volumes
 from roost.control.contract_machines import CheckStatus, ContainerStatus, Leases, Machines, Memory, Tunnels, Updates
 from roost.control.contract_networks import IpAssignments, NetworkPolicies
-from roost.edge.contract import EdgeStatus
+from roost.control.contract_values import (
+    AppState,
+    AppStatus,
+    CloudStatus,
+    DeployRequest,
+    KeyRotation,
+    LogEntry,
+    SecretInfo,
+    SourceInfo,
+)
 from roost.model.app import App, Release
 from roost.model.app_config import AppConfig
 from roost.model.audit import AuditEntry, Called
@@ -27,126 +35,36 @@ from roost.model.build_plan import BuildPlan
 from roost.model.certificate import Certificate
 from roost.model.identity import Principal
 from roost.model.image import Image
-from roost.model.machine import Machine
 from roost.model.operation import Operation, Progress
 from roost.model.replay import Kept
-from roost.model.secret_key import KeyType, SecretKey
-from roost.model.volume import DEFAULT_RETENTION, Snapshot, Usage, Volume
 from roost.plan.certificates import Requirements, Verdict
 
-# of machines and of identity, named here as all the others
+# of machines, of identity, of what apps keep, and values: named here as all the others
 __all__ = [
+    "AppState",
+    "AppStatus",
     "CheckStatus",
+    "CloudStatus",
     "ContainerStatus",
+    "DeployRequest",
     "IpAssignments",
+    "KeyRotation",
     "Leases",
+    "LogEntry",
     "Machines",
     "Memory",
     "NetworkPolicies",
     "Orgs",
     "Principal",
+    "SecretInfo",
+    "SecretKeys",
+    "Secrets",
+    "SourceInfo",
     "Tokens",
     "Tunnels",
     "Updates",
+    "Volumes",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRotation:
-    """The wrapping key in use now, how many data keys it wraps anew, and how many values were sealed anew."""
-
-    key: int
-    data_keys: int
-    values: int
-
-
-class AppState(StrEnum):
-    """What a visitor of the app would find."""
-
-    AWAKE = "awake"
-    ASLEEP = "asleep"  # the next request wakes it
-    STOPPED = "stopped"  # by its owner: a request does not start it
-    BROKEN = "broken"
-    EMPTY = "empty"  # nothing was deployed yet
-    DEPLOYING = "deploying"
-
-
-@dataclass(frozen=True, slots=True)
-class AppStatus:
-    """An app as its owner sees it. `reason` says in words why it is in `state`."""
-
-    app: App
-    url: str
-    state: AppState
-    reason: str
-    release: Release | None
-    machines: list[Machine]
-    last_request_at: float  # Unix time; 0: never
-
-
-@dataclass(frozen=True, slots=True)
-class SecretInfo:
-    """A secret without its value. `digest` tells two values apart."""
-
-    name: str
-    digest: str
-    created_at: float
-    updated_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One line of an app's log. `source` is `app` (a machine wrote it) or `roost` (the cloud did)."""
-
-    at: float
-    machine_id: str
-    stream: str  # stdout | stderr
-    text: str
-    source: str
-    container: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
-    """A source directory that was received and unpacked."""
-
-    id: str
-    bytes: int
-    files: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeployRequest:
-    """What to deploy: a received source, or an image; `config` None keeps the last release's.
-
-    `build_secrets` are seen by the build only; they are never stored with the operation.
-    """
-
-    source: str = ""
-    image: str = ""
-    config: AppConfig | None = None
-    build_args: dict[str, str] = field(default_factory=dict)
-    build_secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    no_cache: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CloudStatus:
-    """The cloud as a whole. `pool_*` are bytes."""
-
-    id: str
-    version: str
-    domain: str
-    http_port: int
-    https_port: int  # 0: no TLS
-    api_port: int
-    pid: int
-    started_at: float
-    edge: EdgeStatus
-    pool_used: int
-    pool_total: int
-    apps: int
-    machines_by_state: dict[str, int]
 
 
 class Apps(Protocol):
@@ -172,120 +90,6 @@ class Apps(Protocol):
 
     def counts(self) -> Mapping[str, tuple[int, int]]:
         """Return how many machines and volumes each app has; one that has none may be missing."""
-
-
-class Volumes(Protocol):
-    """Volumes of an app: named disks that outlive machines, and their snapshots."""
-
-    def list(self, app: str) -> list[Volume]:
-        """Return the volumes of an app, oldest first."""
-
-    def count(self, app: str) -> int:
-        """Return how many volumes an app has."""
-
-    def of_org(
-        self,
-        org: str,
-        *,
-        after: tuple[float, str] = (0.0, ""),
-        states: frozenset[str] = frozenset(),
-        region: str = "",
-        limit: int = 1000,
-        destroyed: bool = False,
-    ) -> Sequence[Volume]:
-        """Return an org's volumes that come after (time of the last change, id), in that order.
-
-        With `destroyed` also those that were destroyed lately.
-        """
-
-    def create(
-        self,
-        app: str,
-        name: str,
-        *,
-        size_gb: int = 0,
-        region: str = "",
-        snapshot_id: str = "",
-        source_volume_id: str = "",
-        snapshot_retention: int = DEFAULT_RETENTION,
-        auto_backup_enabled: bool = True,
-    ) -> Volume:
-        """Make a volume, empty or as a copy; a copy is at least as large as its original (0: just as large)."""
-
-    def get(self, app: str, volume_id: str) -> Volume:
-        """Return a volume; raises NotFound, also when it belongs to another app."""
-
-    def usage(self, volume: Volume) -> Usage:
-        """Return how full it is."""
-
-    def update(
-        self,
-        app: str,
-        volume_id: str,
-        *,
-        snapshot_retention: int | None = None,
-        auto_backup_enabled: bool | None = None,
-    ) -> Volume:
-        """Change how it is backed up; None leaves a thing as it is."""
-
-    def extend(self, app: str, volume_id: str, size_gb: int) -> tuple[Volume, bool]:
-        """Make it larger; says whether its machine must be restarted to see it. Raises BadInput for a smaller size."""
-
-    def destroy(self, app: str, volume_id: str) -> Volume:
-        """Remove it for good; raises FailedPrecondition while a machine has it. Its snapshots stay."""
-
-    def snapshots(self, app: str, volume_id: str) -> Sequence[Snapshot]:
-        """Return its snapshots, newest first, also when the volume is gone; raises NotFound."""
-
-    def snapshot(self, app: str, volume_id: str) -> Snapshot:
-        """Keep what it holds now for as many days as it says."""
-
-
-class Secrets(Protocol):
-    """Secrets of an app: environment variables of its machines."""
-
-    def list(self, app: str) -> list[SecretInfo]:
-        """Return names and digests, never values."""
-
-    def get(self, app: str, name: str) -> SecretInfo:
-        """Return one name and digest; raises NotFound."""
-
-    def remove(self, app: str, name: str) -> int:
-        """Remove one; returns the new secrets version. Raises NotFound."""
-
-    def set(self, app: str, values: Mapping[str, str | None]) -> int:
-        """Set and (None) remove secrets at once; returns the new secrets version."""
-
-
-class SecretKeys(Protocol):
-    """Secret keys of an app: used here, never handed out. The int is the new version of the app's secrets."""
-
-    def list(self, app: str) -> list[SecretKey]:
-        """Return the keys by name."""
-
-    def get(self, app: str, name: str) -> SecretKey:
-        """Return a key; raises NotFound."""
-
-    def set(self, app: str, name: str, kind: KeyType, value: bytes) -> tuple[SecretKey, int]:
-        """Store a key in place of what has its name; raises BadInput."""
-
-    def generate(self, app: str, name: str, kind: KeyType) -> tuple[SecretKey, int]:
-        """Make a random key; raises Conflict when there is one of that name."""
-
-    def remove(self, app: str, name: str) -> int:
-        """Remove a key for good; raises NotFound."""
-
-    def encrypt(self, app: str, name: str, plaintext: bytes, associated: bytes = b"") -> bytes:
-        """Encrypt with a key; raises BadInput for one that can't."""
-
-    def decrypt(self, app: str, name: str, ciphertext: bytes, associated: bytes = b"") -> bytes:
-        """Decrypt with a key; raises BadInput for what it didn't encrypt."""
-
-    def sign(self, app: str, name: str, message: bytes) -> bytes:
-        """Sign with a key; raises BadInput for one that can't."""
-
-    def verify(self, app: str, name: str, message: bytes, signature: bytes) -> bool:
-        """Tell whether a signature is the key's; raises BadInput for one that can't."""
 
 
 class Certificates(Protocol):

@@ -98,7 +98,7 @@ class Control:
         self.images = Images(core, self.operations)
         self.sources = Sources(SourceStore(core.cloud.pool), core.cloud.pool / "spool")
         errands = Errands(core, self.machines, self._lifecycle)
-        rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing, self.volumes, errands)
+        rollout = Rollout(core, self.machines, self._lifecycle, readiness, routing, self.volumes, errands, self.updates)
         self.deploys = Deploys(core, self.operations, self.sources, self.secrets, rollout, errands)
         self.scaling = Scaling(core, self.operations, self.deploys, rollout)
         self.tokens = Tokens(core.store, core.now, root_key(core.cloud.keys))

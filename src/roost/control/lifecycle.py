@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from roost.control.containers import Containers, exit_event
 from roost.control.core import Core, log
+from roost.control.host_stops import HostStops
 from roost.control.machine_rows import MachineRows
-from roost.control.machine_spec import stop_signal
 from roost.control.observing import Observer
 from roost.control.secrets import Secrets
 from roost.control.specs import Specs
@@ -22,7 +22,6 @@ from roost.host.contract import Observed, RuntimeState
 from roost.model.containers import parts_of
 from roost.model.errors import FailedPrecondition, HostFailure, RoostError, out_of_space
 from roost.model.machine import ExitInfo, Machine, MachineState
-from roost.model.machine_config import MachineConfig
 from roost.plan.containers import Turn, Whole
 from roost.plan.recovery import Recovery, recover
 from roost.plan.restart import AfterExit, after_exit
@@ -38,6 +37,7 @@ class Lifecycle:
         self._core = core
         self._rows = MachineRows(core)
         self._specs = Specs(core, secrets)
+        self._stops = HostStops(core)
         self.containers = Containers(core)
         self._observer: Observer | None = None
 
@@ -112,8 +112,7 @@ class Lifecycle:
         """Undo a start that failed; return what to raise."""
         known = error if isinstance(error, RoostError) else out_of_space(error) or _unexpected(machine, error)
         with contextlib.suppress(RoostError):
-            keep = _keeps_root(machine, restarting=True)
-            self._core.host.stop(machine.id, signal="SIGKILL", timeout=0, keep_root=keep)
+            self._stops.clear(machine, restarting=True)
         self._rows.record(machine, _S.FAILED, "start", "flyd", desired=_S.STOPPED, detail={"error": known.message})
         self.containers.forget(machine)
         return known
@@ -153,8 +152,7 @@ class Lifecycle:
         ends = {one.name: one.last_exit for one in self._core.host.observe(machine.id).containers if one.last_exit}
         infos = [ends[name] for name in turn.decided if name in ends] or list(ends.values())
         info = max(infos, key=lambda one: one.at, default=ExitInfo(255, 0, False, False, self._core.now()))
-        keep = _keeps_root(machine, restarting=False)
-        self._core.host.stop(machine.id, signal="", timeout=None, keep_root=keep)
+        self._stops.ask(machine)
         failed = turn.machine is Whole.FAILED
         reason = turn.reason if failed else "all its containers have ended"
         detail: dict[str, object] = {"exit_event": exit_event(info, restarting=False), "reason": reason}
@@ -224,47 +222,14 @@ class Lifecycle:
             if only_if is not None and not only_if():
                 self._rows.save(replace(machine, state=_S.STARTED, desired=_S.STARTED))
                 return self._rows.present(machine_id)
-            observed = self._ask_to_end(machine, signal, timeout, keep_root=_keeps_root(machine, restarting=restarting))
+            observed = self._stops.ask(machine, signal, timeout, restarting=restarting)
+            self.containers.forget(machine)
             self._core.fault("machine.stop.stopped")
             machine = self._rows.record(
                 machine, _S.STOPPED, "exit", "flyd", last_exit=_requested(observed.last_exit), restarts=0
             )
             self._down(machine)
             return machine
-
-    def _ask_to_end(self, machine: Machine, signal: str, timeout: float | None, *, keep_root: bool = False) -> Observed:
-        """Stop it on the host, as it is configured where nothing else is asked."""
-        if parts_of(machine.config):
-            observed = self._core.host.stop(machine.id, signal=signal, timeout=timeout, keep_root=keep_root)
-            self.containers.forget(machine)
-            return observed
-        image = self._core.images.get(machine.image_digest)
-        return self._core.host.stop(
-            machine.id,
-            signal=signal or stop_signal(machine, image),
-            timeout=machine.config.stop_config.timeout if timeout is None else timeout,
-            keep_root=keep_root,
-        )
-
-    def remake(self, machine_id: str, config: MachineConfig, *, image_digest: str, release: int) -> Machine:
-        """Stop it and give it another image and configuration, to be started by `bring_up`; it keeps its volume.
-
-        It gets no requests until `admit`. Its lock keeps a request from waking it in between.
-        """
-        with self._core.locks.holding(machine_id):
-            self.stop(machine_id, source="flyd", restarting=True)
-            self._core.fault("machine.remake.stopped")
-            machine = self._rows.present(machine_id)
-            changed = replace(
-                machine,
-                config=config,
-                image_digest=image_digest,
-                release=release,
-                instance_id=self._core.new_ulid(),
-                cordoned=True,
-                restarts=0,
-            )
-            return self._rows.save(changed, self._rows.event(changed, "update", changed.state.value, "flyd", {}))
 
     def destroy(self, machine_id: str, *, source: str = "user") -> None:
         """Remove it from the edge, the host and the store. Its log stays until the app goes."""
@@ -278,7 +243,8 @@ class Lifecycle:
             self._core.fault("machine.destroy.recorded")
             if was_up:
                 self._leave_edge(machine)
-                self._ask_to_end(machine, "", None)
+                self._stops.ask(machine)
+                self.containers.forget(machine)
             self._core.host.destroy(machine_id)
             self._core.fault("machine.destroy.destroyed")
             self._core.store.events.add(self._rows.event(machine, "destroy", "destroyed", "flyd", {}), machine.app)
@@ -316,7 +282,7 @@ class Lifecycle:
         ran_for = info.at - (observed.started_at or machine.updated_at)
         decision = after_exit(machine.config.restart, info, restarts=machine.restarts, ran_for=ran_for)
         again = decision.action is AfterExit.RESTART
-        core.host.stop(machine.id, signal="SIGKILL", timeout=0, keep_root=_keeps_root(machine, restarting=again))
+        self._stops.clear(machine, restarting=again)
         machine = self._rows.record(
             machine,
             _S.FAILED if decision.action is AfterExit.FAIL else _S.STOPPED,
@@ -383,8 +349,7 @@ class Lifecycle:
             case Recovery.KEEP_FROZEN:
                 self._rows.save(replace(machine, state=_S.SUSPENDED))
             case Recovery.START:
-                keep = _keeps_root(machine, restarting=True)
-                self._core.host.stop(machine.id, signal="SIGKILL", timeout=0, keep_root=keep)
+                self._stops.clear(machine, restarting=True)
                 self._start(self._rows.save(replace(machine, state=_S.STOPPED)), "flyd")
             case Recovery.STOP:
                 self._rows.save(replace(machine, state=_S.STOPPING))
@@ -392,8 +357,7 @@ class Lifecycle:
             case Recovery.EXITED:
                 self._after_exit(machine, observed)
             case Recovery.MARK_STOPPED:
-                keep = _keeps_root(machine, restarting=False)
-                self._core.host.stop(machine.id, signal="SIGKILL", timeout=0, keep_root=keep)
+                self._stops.clear(machine, restarting=False)
                 self._rows.save(replace(machine, state=_S.STOPPED, desired=_S.STOPPED))
             case Recovery.DESTROY:
                 self.destroy(machine.id, source="flyd")
@@ -411,11 +375,6 @@ class Lifecycle:
     def _down(self, machine: Machine) -> None:
         if self._observer is not None:
             self._observer.went_down(machine)
-
-
-def _keeps_root(machine: Machine, *, restarting: bool) -> bool:
-    persist = machine.config.guest.persist_rootfs
-    return persist == "always" or (persist == "restart" and restarting)
 
 
 def _requested(info: ExitInfo | None) -> ExitInfo | None:

@@ -13,6 +13,7 @@ from roost.control.machines import Machines
 from roost.control.operations import Job
 from roost.control.readiness import Readiness
 from roost.control.routing import Routing
+from roost.control.updating import Updating
 from roost.control.volumes import Volumes
 from roost.model.app import Release
 from roost.model.app_config_read import machine_configs
@@ -37,8 +38,10 @@ class Rollout:
         routing: Routing,
         volumes: Volumes,
         errands: Errands,
+        updating: Updating,
     ) -> None:
         self._errands = errands
+        self._updating = updating
         self._volumes = volumes
         self._core = core
         self._machines = machines
@@ -156,7 +159,7 @@ class Rollout:
             self._lifecycle.destroy(machine_id, source="flyd")
             return
         config = with_images(self._core, release.app, replace(config, mounts=mounts))
-        self._lifecycle.remake(machine_id, config, image_digest=release.image_digest, release=release.version)
+        self._updating.remake(machine_id, config, image_digest=release.image_digest, release=release.version)
         self._core.fault("machine.remake.made")
 
     def remove(self, app: str, version: int) -> None:

@@ -90,8 +90,7 @@ class Updating:
                 core.store.versions.end(machine_id)
                 raise
             core.fault("machine.update.stopped")
-            told: dict[str, object] = {"instance_id": update.version.instance_id, "previous": update.previous}
-            machine = core.store.versions.take_on(machine, update.version, self._event(machine, "replaced", told))
+            machine = self._take_on(machine, update.version, "user")
             core.fault("machine.update.replaced")
         if update.launch:
             try:
@@ -103,6 +102,27 @@ class Updating:
         core.store.versions.end(machine_id)
         core.changes.notify(f"machine:{machine_id}")
         return machine
+
+    def remake(self, machine_id: str, config: MachineConfig, *, image_digest: str, release: int) -> Machine:
+        """Stop it and give it a release's image and configuration, to be started by `bring_up`; it keeps its volume.
+
+        It gets no requests until `admit`. Its lock keeps a request from waking it in between. It is a deploy's, which
+        goes on by itself after a kill: there is no row of an update under way.
+        """
+        core = self._core
+        with core.locks.holding(machine_id):
+            machine = self._lifecycle.stop(machine_id, source="flyd", restarting=True)
+            core.fault("machine.remake.stopped")
+            version = MachineVersion(core.new_ulid(), image_digest, config)
+            machine = self._take_on(replace(machine, release=release, cordoned=True), version, "flyd")
+            core.changes.notify(f"machine:{machine_id}")
+            return machine
+
+    def _take_on(self, machine: Machine, version: MachineVersion, source: str) -> Machine:
+        """Let a machine that is stopped be a new version of itself; the one it was is kept."""
+        told: dict[str, object] = {"instance_id": version.instance_id, "previous": machine.instance_id}
+        event = self._event(machine, "replaced", told, source)
+        return self._core.store.versions.take_on(replace(machine, updated_at=self._core.now()), version, event)
 
     def _put_back(self, machine_id: str, update: Update, why: RoostError) -> None:
         """Give the machine the version it had, and let it run if it ran."""
@@ -176,6 +196,6 @@ class Updating:
             self._policies.enforce_on(machine)
             return machine
 
-    def _event(self, machine: Machine, status: str, detail: dict[str, object]) -> Event:
+    def _event(self, machine: Machine, status: str, detail: dict[str, object], source: str = "user") -> Event:
         core = self._core
-        return Event(core.new_ulid(), machine.id, "update", status, "user", detail, core.now())
+        return Event(core.new_ulid(), machine.id, "update", status, source, detail, core.now())

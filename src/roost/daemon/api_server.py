@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from roost.model.errors import Conflict
 
 GRACE = 3  # seconds that requests under way have to end
+UNREAD = 300.0  # seconds that a client may read nothing of what it is sent; what waits for it is kept in memory
 
 
 class _Server(uvicorn.Server):
@@ -31,6 +32,7 @@ def bind_api(port: int) -> socket.socket:
     # With the protocol named, asyncio turns Nagle's algorithm off; else each answer waits 40 ms for the client's ACK.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD * 1000))  # connections inherit it
     try:
         listening.bind(("127.0.0.1", port))
     except OSError as error:

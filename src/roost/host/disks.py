@@ -33,6 +33,7 @@ _MKFS_TIMEOUT = 120.0
 # Mounting must do nothing but mount: no journal to make, no inode tables to write, no blocks kept for root.
 _MKFS_DISK = ("-q", "-F", "-m", "0", "-I", "256", "-i", "32768", "-b", "4096", "-O", "^has_journal,^resize_inode")
 _MKFS_EXTENDED = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0"
+_FLAGS = mounts.MS_NOATIME | mounts.MS_NODEV | mounts.MS_NOSUID
 _MOUNT_OPTIONS = "noinit_itable,discard"  # what a machine deletes goes back to the pool
 
 
@@ -106,7 +107,7 @@ class Disks:
         """Mount a disk's image at `target`; raises OSError, or InsufficientCapacity when there is no loop device."""
         device, path = loop.attach(image)
         try:
-            mounts.mount(path, target, "ext4", mounts.MS_NOATIME | mounts.MS_NODEV, _MOUNT_OPTIONS)
+            mounts.mount(path, target, "ext4", _FLAGS, _MOUNT_OPTIONS)
         finally:
             os.close(device)
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from roost.host import mounts
 from roost.host.process import Holder, hold
+from roost.host.spares import Spares
 from roost.model.errors import HostFailure
 
 IDS = 65536  # uids and gids per machine
@@ -74,20 +73,14 @@ class Namespaces:
         on_pair: Callable[[Path, str], None] = lambda _path, _name: None,
         on_discard: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        self._spare = spare
         self._on_pair = on_pair
         self._on_discard = on_discard
-        self._ready: deque[tuple[NamespacePair, str]] = deque()
-        self._maps: deque[Holder] = deque()
-        self._lock = threading.Lock()
-        self._refilling = False
-        self._closing = threading.Event()
+        self._pairs = Spares(self._make, self._discard, number=spare, name="namespaces")
+        self._maps = Spares(lambda: _born(user_only=True), Holder.close, number=spare, name="id maps")
 
     def take(self) -> tuple[NamespacePair, str]:
         """Return a pair and the name its network end was prepared under."""
-        with self._lock:
-            pair = self._ready.popleft() if self._ready else None
-        return pair or self._make()
+        return self._pairs.take() or self._make()
 
     def idmap(self, slot: int) -> int:
         """Return a descriptor of a user namespace for idmapped mounts of the machine on `slot`.
@@ -95,9 +88,7 @@ class Namespaces:
         It has one id more than the machine's own: host root, so that the overlay, which is mounted by
         host root, can make its work files.
         """
-        with self._lock:
-            holder = self._maps.popleft() if self._maps else None
-        holder = holder or _born(user_only=True)
+        holder = self._maps.take() or _born(user_only=True)
         try:
             _write_maps(holder.pid, f"0 {uid_base(slot)} {IDS}\n{IDS} 0 1\n")
             return os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
@@ -105,40 +96,19 @@ class Namespaces:
             holder.close()
 
     def refill(self, *, after: float = 0.0) -> None:
-        """Bring the spares up to their number in a background thread, `after` seconds from now. Returns at once."""
-        with self._lock:
-            if self._refilling or self._closing.is_set() or not self._spare:
-                return
-            self._refilling = True
-        threading.Thread(target=self._refill, args=(after,), name="namespaces", daemon=True).start()
+        """Bring the spares up to their number in the background, `after` seconds from now. Returns at once."""
+        self._pairs.refill(after=after)
+        self._maps.refill(after=after)
 
     def close(self) -> None:
         """Give up the spares."""
-        self._closing.set()
-        with self._lock:
-            pairs, holders = list(self._ready), list(self._maps)
-            self._ready.clear()
-            self._maps.clear()
-        for pair, name in pairs:
-            pair.close()
-            self._on_discard(name)
-        for holder in holders:
-            holder.close()
+        self._pairs.close()
+        self._maps.close()
 
-    def _refill(self, after: float) -> None:
-        self._closing.wait(after)
-        try:
-            while not self._closing.is_set() and (len(self._ready) < self._spare or len(self._maps) < self._spare):
-                if len(self._ready) < self._spare:
-                    self._ready.append(self._make())
-                if len(self._maps) < self._spare:
-                    self._maps.append(_born(user_only=True))
-        except (HostFailure, OSError):
-            pass  # a start without a spare makes its own, and reports why it can't
-        finally:
-            self._refilling = False
-            if self._closing.is_set():
-                self.close()
+    def _discard(self, prepared: tuple[NamespacePair, str]) -> None:
+        pair, name = prepared
+        pair.close()
+        self._on_discard(name)
 
     def _make(self) -> tuple[NamespacePair, str]:
         pair = NamespacePair(_born(user_only=False))

@@ -36,7 +36,7 @@ RUNTIME_ENVIRONMENT = {
 }
 _ORNAMENT = re.compile(r"\x1b\[[0-9;]*m|\d{4}-\d\d-\d\dT[0-9:.]+Z: ")  # colours and the time of day
 # What the runtime says when the image or the request is to blame, not the host.
-_FAULTS_OF_THE_IMAGE = ("executable", "exec format error", "chdir", "exec:")
+_FAULTS_OF_THE_IMAGE = ("executable", "exec format error", "chdir", "exec:", "failed to load")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from roost.host import mounts
 from roost.host.disks import Disks
-from roost.model.errors import RoostError
+from roost.host.spares import Spares
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +30,7 @@ class SpareDisks:
         self._disks = disks
         self._directory = directory
         self._size_gb = size_gb
-        self._number = number
-        self._ready: deque[_Spare] = deque()
-        self._lock = threading.Lock()
-        self._refilling = False
-        self._closing = threading.Event()
+        self._spares: Spares[_Spare] = Spares(self._make, _drop, number=number, name="disks")
 
     def clear(self) -> None:
         """Remove what a roostd that was killed left."""
@@ -48,8 +42,7 @@ class SpareDisks:
 
     def provide(self, machine_id: str, size_gb: int, target: Path) -> None:
         """Mount an empty disk of a machine at `target`: a spare one, else one made now. Raises as `Disks` does."""
-        with self._lock:
-            spare = self._ready.popleft() if self._ready and size_gb == self._size_gb else None
+        spare = self._spares.take() if size_gb == self._size_gb else None
         if spare is None or not self._give(spare, self._disks.image(machine_id), target):
             self._disks.create(machine_id, size_gb)
             self._disks.mount(machine_id, target)
@@ -57,41 +50,15 @@ class SpareDisks:
     @property
     def ready(self) -> int:
         """How many spares there are."""
-        return len(self._ready)
+        return len(self._spares)
 
     def refill(self, *, after: float = 0.0) -> None:
         """Bring the spares up to their number in a background thread, `after` seconds from now. Returns at once."""
-        with self._lock:
-            if self._refilling or self._closing.is_set() or not self._number:
-                return
-            self._refilling = True
-        threading.Thread(target=self._refill, args=(after,), name="disks", daemon=True).start()
+        self._spares.refill(after=after)
 
     def close(self) -> None:
         """Give up the spares."""
-        self._closing.set()
-        with self._lock:
-            spares = list(self._ready)
-            self._ready.clear()
-        for spare in spares:
-            _drop(spare)
-
-    def _refill(self, after: float) -> None:
-        self._closing.wait(after)
-        while self._wanting():
-            try:
-                self._ready.append(self._make())
-            except (RoostError, OSError):  # a start without a spare makes its own disk, and reports why it can't
-                self._refilling = False
-                return
-        if self._closing.is_set():
-            self.close()
-
-    def _wanting(self) -> bool:
-        """Tell whether to make one more; once it says no, the next `refill` begins anew."""
-        with self._lock:
-            self._refilling = not self._closing.is_set() and len(self._ready) < self._number
-            return self._refilling
+        self._spares.close()
 
     def _make(self) -> _Spare:
         name = os.urandom(4).hex()

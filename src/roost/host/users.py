@@ -20,6 +20,10 @@ _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
 _LIMIT = 1 << 20
+_TRIES = 256
+_NOT_THERE = (
+    errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO, errno.EXDEV, errno.EAGAIN, errno.ENAMETOOLONG,
+)  # fmt: skip
 _IDS = 65536
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -79,7 +83,7 @@ def read_inside(root: Path, path: str) -> str:
     try:
         fd = open_in_root(directory, path)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO, errno.EXDEV):
+        if error.errno in _NOT_THERE:
             return ""
         raise
     finally:
@@ -95,12 +99,15 @@ def open_in_root(
 ) -> int:
     """Open what is below a directory as if that were `/`; raises OSError. A FIFO or a device doesn't hold us up."""
     how = struct.pack("=QQQ", flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
-    fd = _libc.syscall(
-        ctypes.c_long(_SYS_OPENAT2), ctypes.c_long(directory), path.encode(), how, ctypes.c_long(len(how))
-    )
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
-    return int(fd)
+    for _ in range(_TRIES):  # EAGAIN: what was renamed meanwhile leaves the kernel unsure whether `..` led outside
+        fd = _libc.syscall(
+            ctypes.c_long(_SYS_OPENAT2), ctypes.c_long(directory), path.encode(), how, ctypes.c_long(len(how))
+        )
+        if fd >= 0:
+            return int(fd)
+        if ctypes.get_errno() != errno.EAGAIN:
+            break
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
 
 
 def _entries(text: str, fields: int) -> list[list[str]]:

@@ -114,7 +114,7 @@ class _After:
     async def body(self) -> AsyncGenerator[Any, None]:
         """Yield the number of the first line, then the pieces; raises Unprocessable when the line says `-`."""
         head, begun = b"", False
-        async with aclosing(self._console._output()) as pieces:
+        async with aclosing(self._console._incoming()) as pieces:
             async for piece in pieces:
                 if begun:
                     yield piece

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,39 @@ def test_swap_is_refused_where_there_is_none(site: Site):
         return
     with pytest.raises(BadInput, match="swap_size_mb"):
         site.host.start(site.spec("sleep", "1000", swap_mb=64))
+
+
+# Exchanges a directory with a link, as quickly as it can, at once (renameat2 with RENAME_EXCHANGE, which gVisor doesn't
+# have) and step by step: `..` on the way to it makes the kernel unsure where it is.
+SWAP = """
+    fork; my ($a, $b, $c) = ("/race/a", "/race/b", "/race/c$$");
+    while (1) { syscall(316, -100, $a, -100, $b, 2); rename $a, $c; rename $b, $a; rename $c, $b }
+"""
+PREPARE = """
+    mkdir -p /race/a /race/x && cp /etc/passwd /etc/group /race/a && ln -s {outside} /race/b || exit 1
+    echo 'owner:x:77:77::/:/bin/sh' >> /race/a/passwd
+    for name in passwd group; do rm /etc/$name && ln -s /race/x/../a/../a/$name /etc/$name || exit 1; done
+    perl -e '{swap}' > /dev/null 2>&1 &
+"""
+
+
+@pytest.mark.parametrize("isolation", ["crun", "gvisor"])
+def test_users_are_looked_up_inside_while_paths_are_swapped_for_links(site: Site, tmp_path: Path, isolation: str):
+    (tmp_path / "passwd").write_text("owner:x:4242:4242::/:/bin/sh\nthief:x:4242:4242::/:/bin/sh\n")
+    tmp_path.chmod(0o755)
+    spec = site.spec("sleep", "1000", isolation=isolation)
+    site.host.start(spec)
+    try:
+        run(site, spec, PREPARE.format(outside=tmp_path, swap=SWAP))
+        seen = set()
+        deadline = time.monotonic() + (2 if isolation == "crun" else 4)
+        while time.monotonic() < deadline:
+            with pytest.raises(BadInput, match="no user 'thief'"):
+                site.host.execute(spec.id, ("id", "-u"), user="thief")
+            try:
+                seen.add(site.host.execute(spec.id, ("id", "-u"), user="owner").stdout)
+            except BadInput:
+                seen.add(b"")
+        assert seen == {b"", b"77\n"}, "the race was on: now the directory was there, now the link"
+    finally:
+        site.host.destroy(spec.id)

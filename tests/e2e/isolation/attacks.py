@@ -111,6 +111,11 @@ read_stranger       ESRCH           ESRCH           read the memory of a process
 ptrace_root         EPERM           EPERM           trace the machine's root as another user
 kill_root           EPERM           EPERM           kill the machine's first process as another user
 become_root         EPERM           EPERM           become root from another user
+setuid_file         EPERM           EPERM           run a program as its owner, root (set-user-id)
+setgid_file         EPERM           EPERM           run a program as its group, root's (set-group-id)
+setuid_shared       EPERM           EPERM           run such a program from shared memory
+setuid_host         EINVAL          EPERM           make such a program that is owned by an id of the host's
+file_capability_run EPERM           EOPNOTSUPP      run a program with a capability of its file
 pidfd_getfd         EPERM           ENOSYS          take an open file of another process
 realtime            EPERM           EPERM|EINVAL    run before everything else
 deadline            EPERM           ENOSYS          reserve the processor

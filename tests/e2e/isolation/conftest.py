@@ -84,6 +84,8 @@ class Arena:
 
     def destroy(self, machine: str) -> None:
         self.cloud.api("DELETE", f"/apps/{self.app}/machines/{machine}?force=true")
+        if machine in self.made:
+            self.made.remove(machine)
 
     def carry_out(self, isolation: str) -> dict[str, str]:
         """Carry out all attacks in one machine; return each one's outcome."""

@@ -43,6 +43,8 @@ static void attempt(const char *name) {
 
 int main(int count, char **names) {
   setvbuf(stdout, NULL, _IOLBF, 0);
+  if (count == 2 && !strcmp(names[1], "am-i-root")) /* of a program that is to run as its owner */
+    return geteuid() == 0 || getegid() == 0 || setuid(0) == 0 ? 77 : 1;
   if (count > 1 && !strcmp(names[1], "hold")) {
     for (int i = 2; i < count; i++) {
       const struct attack *a = find(names[i]);

@@ -44,6 +44,44 @@ static int kill_root_(void) { return kill(1, SIGKILL); }
 static int kill_root(void) { return as_user(kill_root_); }
 static int become_root_(void) { return setuid(0); }
 static int become_root(void) { return as_user(become_root_); }
+static int copy_of_self(const char *path, int owner, int mode) { /* this program, as another file */
+  char piece[65536];
+  ssize_t got;
+  unlink(path);
+  int from = open("/proc/self/exe", O_RDONLY), to = open(path, O_CREAT | O_EXCL | O_WRONLY, 0755);
+  if (from < 0 || to < 0) return -1;
+  while ((got = read(from, piece, sizeof piece)) > 0)
+    if (write(to, piece, got) != got) return -1;
+  if (fchown(to, owner, owner) || fchmod(to, mode)) return -1;
+  return close(to);
+}
+static int run_as_root(const char *path) { /* run it as uid 33: does it find itself to be root? */
+  pid_t child = fork();
+  int status = 0;
+  if (child == 0) {
+    if (setresgid(33, 33, 33) || setresuid(33, 33, 33)) _exit(1);
+    execl(path, path, "am-i-root", NULL);
+    _exit(1);
+  }
+  waitpid(child, &status, 0);
+  unlink(path);
+  errno = EPERM;
+  return WIFEXITED(status) && WEXITSTATUS(status) == 77 ? 0 : -1;
+}
+static int setuid_file(void) { return copy_of_self("/tmp/suid", 0, 04755) ? -1 : run_as_root("/tmp/suid"); }
+static int setgid_file(void) { return copy_of_self("/tmp/sgid", 0, 02755) ? -1 : run_as_root("/tmp/sgid"); }
+static int setuid_shared(void) { return copy_of_self("/dev/shm/suid", 0, 06755) ? -1 : run_as_root("/dev/shm/suid"); }
+static int setuid_host(void) { /* owned by an id that the machine doesn't have: the host's own */
+  return copy_of_self("/tmp/host", 1 << 20, 06755) ? -1 : run_as_root("/tmp/host");
+}
+static int file_capability_run(void) { /* a capability of a file, used by somebody who has none */
+  uint32_t value[5] = {0x02000001, 1u << CAP_SETUID, 0, 0, 0};
+  if (copy_of_self("/tmp/capable", 0, 0755)) return -1;
+  int fd = open("/tmp/capable", O_RDONLY);
+  if (syscall(SYS_fsetxattr, fd, "security.capability", value, sizeof value, 0)) return -1;
+  close(fd);
+  return run_as_root("/tmp/capable");
+}
 static int pidfd_getfd_(void) {
   int pidfd = syscall(SYS_pidfd_open, 1, 0);
   return CALL(438, pidfd, 0, 0);
@@ -160,6 +198,8 @@ static int core_dump(void) { /* a crash must not leave a core where the host's c
 const struct attack process_attacks[] = {
     {"ptrace_stranger", ptrace_stranger}, {"kill_stranger", kill_stranger}, {"read_stranger", read_stranger},
     {"ptrace_root", ptrace_root}, {"kill_root", kill_root}, {"become_root", become_root},
+    {"setuid_file", setuid_file}, {"setgid_file", setgid_file}, {"setuid_shared", setuid_shared},
+    {"setuid_host", setuid_host}, {"file_capability_run", file_capability_run},
     {"pidfd_getfd", pidfd_getfd_}, {"realtime", realtime}, {"deadline", deadline}, {"nice", nice_},
     {"io_realtime", io_realtime}, {"oom_score", oom_score}, {"more_files", more_files}, {"more_core", more_core},
     {"capset", capset_}, {"ambient", ambient}, {"new_privileges", new_privileges}, {"seccomp_off", seccomp_off},
