@@ -53,7 +53,7 @@ class Contender:
 
     name: str
     http_port: int
-    https_port: int  # 0: has none
+    https_port: int
     cpu: Callable[[], float]
 
 
@@ -144,11 +144,10 @@ Table = dict[tuple[str, str, int], dict[str, list[Sample]]]
 def _run(contenders: list[Contender], log: Path, seconds: int, rounds: int) -> Table:
     table: Table = {}
     for protocol, path, connections in itertools.product(PROTOCOLS, (SMALL, LARGE), CONNECTIONS):
-        able = [one for one in contenders if protocol != "h2+tls" or one.https_port]
         say(f"{protocol} {path} {connections} connections")
-        row = table.setdefault((protocol, path, connections), {one.name: [] for one in able})
+        row = table.setdefault((protocol, path, connections), {one.name: [] for one in contenders})
         for _ in range(rounds):
-            for one in able:
+            for one in contenders:
                 row[one.name].append(_load(one, protocol, path, connections, seconds, log))
     return table
 
@@ -195,8 +194,6 @@ def _tell(report: Report, table: Table) -> None:
             report.series(f"{scenario} {name}", [s.rate for s in row[name]], "/s")
     for protocol, by_name in shares.items():
         mean = {name: math.exp(statistics.fmean(map(math.log, values))) for name, values in by_name.items()}
-        if "roost" not in mean:
-            continue
         report.goal(f"{protocol}: bare Envoy / Roost, requests per second", 1 / mean["roost"], 1 / GOAL)
         for peer in PEERS_AHEAD:
             report.goal(f"{protocol}: {peer} / Roost, requests per second", mean[peer] / mean["roost"], 1.0)

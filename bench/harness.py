@@ -111,7 +111,7 @@ class Cloud:
     home: Path
     http_port: int
     api_port: int
-    https_port: int = 0  # 0: none
+    https_port: int
     _link: http.client.HTTPConnection | None = field(default=None, repr=False)
     _used: float = 0.0
 
@@ -134,7 +134,8 @@ class Cloud:
         """Bring it up; returns the seconds it took."""
         began = time.perf_counter()
         self.roost(
-            "up", "--home", self.home, "--http-port", str(self.http_port), "--api-port", str(self.api_port)
+            "up", "--home", self.home, "--http-port", str(self.http_port), "--https-port", str(self.https_port),
+            "--api-port", str(self.api_port),
         )  # fmt: skip
         return time.perf_counter() - began
 
@@ -189,7 +190,7 @@ class Cloud:
 def cloud() -> Iterator[Cloud]:
     """Give a cloud that is up and has the image, and destroy it afterwards."""
     with tempfile.TemporaryDirectory(prefix="roost-bench-", dir="/var/tmp") as directory:
-        made = Cloud(Path(directory) / "home", free_port(), free_port())
+        made = Cloud(Path(directory) / "home", free_port(), free_port(), free_port())
         try:
             made.up()
             made.operate("POST", "/images/pull", {"reference": IMAGE})
