@@ -35,7 +35,7 @@ ALLOWED = frozenset(
         ("GET", _SELF),
         *(
             ("GET", f"{_SELF}/{what}")
-            for what in ("events", "lease", "memory", "metadata", "metadata/{key}", "ps", "versions", "wait")
+            for what in ("events", "lease", "memory", "metadata", "metadata/{key}", "ps", "runs", "versions", "wait")
         ),
         *(
             ("POST", f"{_SELF}/{what}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from roost.api.shapes import time_to_json
 from roost.control.contract import Memory
 from roost.host.contract import ProcessInfo
 from roost.model.machine_config import machine_config_to_json
 from roost.model.machine_version import Lease, MachineVersion
+from roost.model.run import Run
 
 Json = dict[str, Any]
 SORTS = ("pid", "command", "directory", "cpu", "rss", "rtime", "stime")
@@ -54,6 +56,25 @@ def processes_to_json(processes: Sequence[ProcessInfo], sort_by: str, order: str
     """Return processes in order; by pid unless told."""
     shown = [process_to_json(process) for process in processes]
     return sorted(shown, key=lambda process: (process[sort_by], process["pid"]), reverse=order == "desc")
+
+
+def run_to_json(run: Run) -> Json:
+    """Return a run of a scheduled machine; what there is not is null."""
+    return {
+        "id": run.id,
+        "machine_id": run.machine_id,
+        "instance_id": run.instance_id,
+        "state": str(run.state),
+        "trigger": str(run.trigger),
+        "scheduled_at": time_to_json(run.scheduled_at) or None,
+        "missed": run.missed,
+        "started_at": time_to_json(run.started_at) or None,
+        "ended_at": time_to_json(run.ended_at) or None,
+        "exit_code": run.exit_code,
+        "signal": run.signal,
+        "oom": run.oom,
+        "reason": run.reason,
+    }
 
 
 def memory_to_json(memory: Memory) -> Json:

@@ -111,6 +111,13 @@ def wait_timeout(text: str) -> float:
     return min(max(seconds(text, "timeout", default=LONGEST_WAIT, low=0.0, high=float("inf")), 1.0), LONGEST_WAIT)
 
 
+def run_id(text: str) -> str:
+    """Return the run that a cursor stands for, or "" for none; raises BadInput."""
+    if text and not _OPERATION_ID.fullmatch(text):
+        raise BadInput("cursor is none that a listing gave", hint="send next_cursor as it came")
+    return text
+
+
 def event_id(text: str) -> str:
     """Return an event's id, or "" for none; raises BadInput."""
     if text and not _OPERATION_ID.fullmatch(text):

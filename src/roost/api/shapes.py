@@ -111,6 +111,8 @@ def machine_to_json(
         "created_at": time_to_json(machine.created_at),
         "updated_at": time_to_json(machine.updated_at),
     }
+    if machine.next_run_at is not None:
+        out["next_run_at"] = time_to_json(machine.next_run_at)
     if not summary:
         out["config"] = machine_config_to_json(machine.config)
         out["events"] = [event_to_json(event) for event in events]

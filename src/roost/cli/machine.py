@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +35,13 @@ def run(
     cpus: Annotated[int, typer.Option("--cpus", metavar="N", help="Processors.")] = 1,
     isolation: Annotated[str, typer.Option("--isolation", metavar="NAME", help="crun or gvisor.")] = "crun",
     volume: Annotated[str, typer.Option("--volume", metavar="VOLUME:PATH", help="Its volume, by id or name.")] = "",
+    schedule: Annotated[
+        str, typer.Option("--schedule", metavar="WHEN", help="hourly, daily, weekly, monthly, or a cron expression.")
+    ] = "",
+    timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="The schedule's, else UTC.")] = "",
+    standby_for: Annotated[
+        str, typer.Option("--standby-for", metavar="IDS", help="Machines it stands in for, commas between.")
+    ] = "",
     machine_config: Annotated[
         Path | None, typer.Option("--machine-config", metavar="FILE", help="JSON of more of its configuration.")
     ] = None,
@@ -50,6 +57,10 @@ def run(
     }
     if volume:
         config["mounts"] = [_mount(volume)]
+    config |= {"schedule": schedule} if schedule else {}
+    config |= {"schedule_timezone": timezone} if timezone else {}
+    if standby_for:
+        config["standbys"] = [check_machine_id(one.strip()) for one in standby_for.split(",")]
     if command:
         config["init"] = {"cmd": command}
     if machine_config is not None:
@@ -119,6 +130,8 @@ def status(machine_id: MachineId, app: context.AppOption = "", as_json: context.
         ("digest", ref.get("digest")),
         ("size", f"{guest.get('cpus')} {guest.get('cpu_kind')} cpus, {guest.get('memory_mb')} MB" if guest else ""),
         ("address", found.get("private_ip")),
+        ("schedule", _schedule(found, config)),
+        ("stands by for", ", ".join(config.get("standbys") or ())),
         ("cordoned", "yes: no request reaches it" if found.get("cordoned") else ""),
         ("last exit", last.get("message")),
         ("created", output.since(found.get("created_at"))),
@@ -144,6 +157,12 @@ def status(machine_id: MachineId, app: context.AppOption = "", as_json: context.
         if rows:
             output.say(f"\n{title}")
             output.say(output.table(header, rows))
+
+
+def _schedule(machine: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    if not config.get("schedule"):
+        return ""
+    return f"{config['schedule']} ({config.get('schedule_timezone')}), next at {machine.get('next_run_at') or 'never'}"
 
 
 def _event_row(event: dict[str, Any]) -> tuple[object, ...]:

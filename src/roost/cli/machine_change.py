@@ -25,6 +25,10 @@ def update(
     ] = None,
     memory: Annotated[int, typer.Option("--memory", metavar="MB", help="Memory limit.")] = 0,
     cpus: Annotated[int, typer.Option("--cpus", metavar="N", help="Processors.")] = 0,
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", metavar="WHEN", help="When it runs, as in machine run; '' for never.")
+    ] = None,
+    timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="The schedule's.")] = "",
     skip_start: Annotated[bool, typer.Option("--skip-start", help="Leave it stopped afterwards.")] = False,
     as_json: context.JsonOption = False,
 ) -> None:
@@ -38,6 +42,11 @@ def update(
         config["guest"] = {**(config.get("guest") or {}), **guest}
         if image:
             config["image"] = image
+        if schedule is not None:
+            config["schedule"] = schedule
+            config["schedule_timezone"] = timezone or config.get("schedule_timezone") if schedule else ""
+        elif timezone:
+            config["schedule_timezone"] = timezone
         if command:
             config["init"] = {**(config.get("init") or {}), "cmd": command, "exec": []}
         made = client.machines.update(

@@ -1,9 +1,10 @@
-"""`roost machine wait`, `events`, `versions`, `ps`, `leases` and `clone`."""
+"""`roost machine wait`, `events`, `runs`, `versions`, `ps`, `leases` and `clone`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from roost.cli.machine import MachineId
 from roost.cli.machine_change import group as group
 from roost.model.errors import NotFound
 from roost.model.names import check_machine_id
+
+if TYPE_CHECKING:
+    from roost.sdk.shapes import Run
 
 leases = typer.Typer(help="Leases: view, clear.", rich_markup_mode=None, no_args_is_help=True)
 group.add_typer(leases, name="leases")
@@ -62,6 +66,35 @@ def _when(milliseconds: object) -> str:
 def _exit(event: dict[str, Any]) -> str:
     found = (event.get("request") or {}).get("exit_event") or {}
     return str(found.get("message") or "")
+
+
+@group.command(epilog="Example: roost machine runs 148e21a9c35d08 -a shop")
+def runs(
+    machine_id: MachineId,
+    app: context.AppOption = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=200, help="At most so many.")] = 20,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Show what a machine with a schedule did, the newest first."""
+    with context.client() as client:
+        listing = client.machines.runs(context.app_name(app), check_machine_id(machine_id), page=limit)
+        found = list(islice(listing, limit))
+    if as_json:
+        output.say_json(found)
+        return
+    header = ("due", "why", "started", "took", "state", "exit", "reason")
+    output.say(output.table(header, (_run_row(run) for run in found)))
+
+
+def _run_row(run: Run) -> tuple[object, ...]:
+    began, ended, took = run.get("started_at"), run.get("ended_at"), ""
+    if began and ended:
+        took = f"{(datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds():.1f} s"
+    why = run.get("trigger", "").replace("_", " ") + (f", {run['missed']} missed" if run.get("missed") else "")
+    exit_code = "" if run.get("exit_code") is None else run["exit_code"]
+    oom = " (out of memory)" if run.get("oom") else ""
+    since = output.since(began) if began else ""
+    return run.get("scheduled_at") or "", why, since, took, run.get("state"), f"{exit_code}{oom}", run.get("reason")
 
 
 @group.command(epilog="Example: roost machine versions 148e21a9c35d08 -a shop --json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from roost.control.contract import AppState, AppStatus
 from roost.control.core import Core
@@ -139,4 +140,10 @@ def describe(machines: list[Machine], releases: list[Release], *, deploying: boo
             AppState.ASLEEP,
             f"{suspended} machines are suspended, {len(machines) - suspended} stopped; a request wakes it",
         )
+    if due := [m.next_run_at for m in machines if m.next_run_at is not None]:
+        return AppState.ASLEEP, f"its machines run at their times, next at {_clock(min(due))} UTC"
     return AppState.STOPPED, "its machines are stopped, and no request starts them"
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(" ", "seconds").removesuffix("+00:00")

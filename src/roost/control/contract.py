@@ -16,7 +16,16 @@ from typing import Protocol
 
 from roost.control.contract_identity import Orgs, Tokens
 from roost.control.contract_kept import SecretKeys, Secrets, Volumes
-from roost.control.contract_machines import CheckStatus, ContainerStatus, Leases, Machines, Memory, Tunnels, Updates
+from roost.control.contract_machines import (
+    CheckStatus,
+    ContainerStatus,
+    Leases,
+    Machines,
+    Memory,
+    Schedules,
+    Tunnels,
+    Updates,
+)
 from roost.control.contract_networks import IpAssignments, NetworkPolicies
 from roost.control.contract_values import (
     AppState,
@@ -56,6 +65,7 @@ __all__ = [
     "NetworkPolicies",
     "Orgs",
     "Principal",
+    "Schedules",
     "SecretInfo",
     "SecretKeys",
     "Secrets",
@@ -278,6 +288,10 @@ class Control(Protocol):
     @property
     def updates(self) -> Updates:
         """New versions of machines, and metadata."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """What scheduled machines did."""
 
     @property
     def leases(self) -> Leases:

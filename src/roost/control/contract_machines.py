@@ -13,6 +13,7 @@ from roost.model.app import Event
 from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_version import Lease, MachineVersion
+from roost.model.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,13 @@ class Updates(Protocol):
 
         Raises FailedPrecondition when its version is not `version`, or it was changed after `unchanged_since`.
         """
+
+
+class Schedules(Protocol):
+    """What machines with a schedule did."""
+
+    def runs(self, app: str, machine_id: str, *, before: str = "", limit: int = 100) -> Sequence[Run]:
+        """Return a machine's runs, newest first, before the one with an id. Raises NotFound."""
 
 
 class Leases(Protocol):

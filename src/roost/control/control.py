@@ -40,12 +40,14 @@ from roost.control.releases import Releases
 from roost.control.replays import Replays
 from roost.control.rollout import Rollout
 from roost.control.scaling import Scaling
+from roost.control.scheduling import Scheduling
 from roost.control.secret_keys import SecretKeys
 from roost.control.secrets import Secrets
 from roost.control.serving_certificates import ServingCertificates
 from roost.control.signing_keys import SigningKeys
 from roost.control.sleeping import Sleeping
 from roost.control.sources import Sources
+from roost.control.standing_in import StandingIn
 from roost.control.statics import Statics
 from roost.control.tokens import Tokens, root_key
 from roost.control.tunnels import Tunnels
@@ -112,6 +114,9 @@ class Control:
         self._housekeeping = Housekeeping(core, self.images, self.volumes, self.audit)
         self._growing = Growing(core, self.volumes)
         self.metrics = MetricsBook(core, period=core.metrics_period)
+        self.schedules = Scheduling(core, self._lifecycle)
+        self._standing_in = StandingIn(core, self._lifecycle)
+        self._recovered = asyncio.Event()
         self._loops: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -138,6 +143,8 @@ class Control:
             loop.create_task(self._growing.run()),
             loop.create_task(self.metrics.run()),
             loop.create_task(self._issuing.run()),
+            loop.create_task(self.schedules.run(self._recovered)),
+            loop.create_task(self._standing_in.run(self._recovered)),
             loop.create_task(self._housekeeping.look_after_host()),
             loop.create_task(self._housekeeping.clean()),
         ]
@@ -159,6 +166,7 @@ class Control:
             for machine in rows.values():
                 works.append(loop.run_in_executor(pool, self._recover_one, machine.id))
             await asyncio.gather(*works)
+        self._recovered.set()
         for app in {machine.app for machine in rows.values()}:
             await self._followers.routing.sync(app)
         await asyncio.to_thread(self.operations.resume)

@@ -157,6 +157,8 @@ def _alone(config: MachineConfig, told: Mapping[str, str]) -> MachineConfig:
         statics=(),
         env={**config.env, **told},
         restart=Restart("no"),
+        schedule=None,
+        standbys=(),
         dns=replace(config.dns, skip_registration=True),
         containers=(),
         volumes=(),

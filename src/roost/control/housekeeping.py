@@ -46,6 +46,7 @@ class Housekeeping:
     def clean_once(self) -> None:
         """One round of cleaning."""
         self._core.store.events.trim()
+        self._core.store.runs.trim()
         self._core.store.replays.forget_before(self._core.now() - REPLAY_LIFETIME)
         self._core.store.tokens.forget_before(self._core.now() - TOKENS_KEPT)
         self._audit.trim(self._core.now())

@@ -23,7 +23,7 @@ from roost.model.containers import parts_of
 from roost.model.errors import FailedPrecondition, HostFailure, RoostError, out_of_space
 from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.plan.containers import Turn, Whole
-from roost.plan.recovery import Recovery, recover
+from roost.plan.recovery import Recovery, has_ended, recover
 from roost.plan.restart import AfterExit, after_exit
 
 _S = MachineState
@@ -177,6 +177,11 @@ class Lifecycle:
             machine = self._rows.present(machine_id)
             if machine.state is _S.SUSPENDED or (only_if is not None and not only_if()):
                 return machine
+            if machine.config.schedule is not None:
+                raise FailedPrecondition(
+                    "failed_precondition: unable to suspend a machine with a schedule",
+                    hint="stop it: it is started when it is due",
+                )
             if machine.state is not _S.STARTED:
                 raise FailedPrecondition(
                     f"failed_precondition: unable to suspend machine from current state: '{machine.state}'",
@@ -328,7 +333,7 @@ class Lifecycle:
                 running=observed.state is RuntimeState.RUNNING,
                 frozen=observed.state is RuntimeState.FROZEN,
                 present=observed.state is not RuntimeState.ABSENT,
-                ended=observed.last_exit is not None and not observed.last_exit.requested_stop,
+                ended=has_ended(machine, observed.last_exit),
             )
             if step is not Recovery.NONE:
                 log.info(
@@ -356,6 +361,10 @@ class Lifecycle:
                 self.stop(machine.id, source="flyd")
             case Recovery.EXITED:
                 self._after_exit(machine, observed)
+            case Recovery.INTERRUPTED:
+                self._stops.clear(machine, restarting=False)
+                why: dict[str, object] = {"reason": "its process is gone, and nobody saw how it ended"}
+                self._rows.record(machine, _S.STOPPED, "exit", "flyd", desired=_S.STOPPED, detail=why)
             case Recovery.MARK_STOPPED:
                 self._stops.clear(machine, restarting=False)
                 self._rows.save(replace(machine, state=_S.STOPPED, desired=_S.STOPPED))

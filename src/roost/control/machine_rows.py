@@ -11,6 +11,8 @@ from roost.control.core import Core
 from roost.model.app import Event
 from roost.model.errors import NotFound
 from roost.model.machine import Machine, MachineState, check_transition
+from roost.model.run import Run, Trigger
+from roost.plan.schedule import begun, settled
 
 
 class MachineRows:
@@ -27,11 +29,26 @@ class MachineRows:
         return machine
 
     def save(self, machine: Machine, event: Event | None = None) -> Machine:
-        """Write the row, with the event that tells of it, and give notice."""
+        """Write the row, with the event that tells of it and what became of its run, and give notice."""
         machine = replace(machine, updated_at=self._core.now())
-        self._core.store.machines.save(machine, event)
+        self._core.store.machines.save(machine, event, self._run(machine, event))
         self._core.changes.notify(f"machine:{machine.id}")
+        if machine.state in (MachineState.FAILED, MachineState.STARTED):
+            self._core.changes.notify("standbys")
         return machine
+
+    def _run(self, machine: Machine, event: Event | None) -> Run | None:
+        """Return the run of a scheduled machine that begins or ends with this state of it."""
+        if machine.config.schedule is None:
+            return None
+        run = self._core.store.runs.under_way(machine.id)
+        if run is not None:
+            detail = event.detail if event is not None else {}
+            reason = str(detail.get("reason") or detail.get("error") or "")
+            return settled(run, machine, machine.updated_at, reason=reason)
+        if machine.state is MachineState.STARTING and machine.desired is MachineState.STARTED:
+            return begun(machine, self._core.new_ulid(), Trigger.START, machine.updated_at)
+        return None
 
     def record(
         self,

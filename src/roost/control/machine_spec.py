@@ -59,6 +59,8 @@ def environment(app: App, machine: Machine, image: Image, secrets: Mapping[str, 
         "PROCESS_GROUP": machine.process_group,
         "VM_MEMORY_MB": str(machine.config.guest.memory_mb),
     }
+    if machine.config.standbys:
+        about["STANDBY_FOR"] = ",".join(machine.config.standbys)
     env |= {f"{prefix}_{name}": value for name, value in about.items() for prefix in ("FLY", "ROOST")}
     env.setdefault("PRIMARY_REGION", machine.region)
     return env

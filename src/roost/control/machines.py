@@ -19,7 +19,10 @@ from roost.model.containers import parts_of
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError, TimedOut
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MIN_MEMORY_MB, MachineConfig
+from roost.model.run import Trigger
 from roost.plan.addresses import MAX_SLOT, ipv4_of, ipv6_of
+from roost.plan.schedule import begun, next_run
+from roost.plan.standbys import check_standbys
 from roost.store.machines import EVENTS_KEPT
 
 _SHELLS = ("/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash -l; else exec sh -l; fi")
@@ -52,6 +55,9 @@ class Machines:
     ) -> Machine:
         """Make a machine and, unless `skip_launch`, start it. One that can't start is not left behind."""
         self._core.store.apps.get(app)
+        if config.standbys:
+            check_standbys(config, {m.id for m in self._core.store.machines.list(app)}, app)
+        skip_launch = skip_launch or bool(config.standbys)
         self._volumes.resolve(app, config)
         image = image_for(self._core, app, config.image)
         config = with_images(self._core, app, config)
@@ -113,9 +119,14 @@ class Machines:
                 last_exit=None,
                 created_at=now,
                 updated_at=now,
+                next_run_at=next_run(config, now),
             )
             event = Event(core.new_ulid(), machine_id, "launch", state.value, "user", {}, now)
-            core.store.machines.add(machine, event)
+            run = begun(machine, core.new_ulid(), Trigger.CREATE, now) if launch and config.schedule else None
+            core.store.machines.add(machine, event, run)
+        if config.schedule or config.standbys:
+            core.changes.notify("schedules")
+            core.changes.notify("standbys")
         core.fault("machine.create.added")
         return machine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -17,12 +18,13 @@ from roost.control.updating import Updating
 from roost.control.volumes import Volumes
 from roost.model.app import Release
 from roost.model.app_config_read import machine_configs
-from roost.model.errors import RoostError, Unprocessable
+from roost.model.errors import RoostError, TimedOut, Unprocessable
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig
 from roost.model.names import RESERVED_GROUPS
 from roost.plan.rollout import Bring, Remake, Retire, rollout_step, wanted_counts
 
+AT_REST = frozenset({"created", "stopped", "failed"})
 QUIET = 3.0  # seconds a new machine may take before its log is shown
 
 
@@ -75,7 +77,13 @@ class Rollout:
                     return
                 case Remake(machine_id, group):
                     self._core.fault("machine.remake.begin")
-                    job.report(f"machine {machine_id} ({group}) has a volume: it stops, and starts as the new release")
+                    if configs[group].schedule:
+                        self._let_run_end(machine_id, release, job)
+                        job.report(f"machine {machine_id} ({group}) runs as the new release from its next time on")
+                    else:
+                        job.report(
+                            f"machine {machine_id} ({group}) has a volume: it stops, and starts as the new release"
+                        )
                     self._remake(machine_id, release, configs[group])
                 case Bring(group):
                     config = self._volumes.provide(release.app, configs[group], job.report, release.config.backups)
@@ -133,7 +141,8 @@ class Rollout:
                 case Bring(group):
                     config = self._volumes.provide(release.app, configs[group], job.report, release.config.backups)
                     machine = self._add(release, group, config, urgent=True)
-                    self._lifecycle.bring_up(machine.id, source="flyd")
+                    if config.schedule is None:
+                        self._lifecycle.bring_up(machine.id, source="flyd")
         self._bring_back(release)
 
     def _bring_back(self, release: Release) -> None:
@@ -183,6 +192,9 @@ class Rollout:
         With the strategy "immediate" it only has to start.
         """
         self._core.fault("deploy.rollout.bring")
+        if machine.config.schedule is not None:
+            job.report(f"machine {machine.id} waits for its time")
+            return
         timeout = release.config.deploy.wait_timeout
         try:
             if machine.state is not MachineState.STARTED:
@@ -211,6 +223,19 @@ class Rollout:
             self._admit(release, [machine.id])
         job.report(f"machine {machine.id} is healthy")
 
+    def _let_run_end(self, machine_id: str, release: Release, job: Job) -> None:
+        """Wait until a scheduled machine rests, as long as a machine may take to become healthy."""
+
+        async def at_rest() -> None:
+            with contextlib.suppress(TimedOut):
+                await self._machines.wait(
+                    release.app, machine_id, states=AT_REST, timeout=release.config.deploy.wait_timeout
+                )
+
+        if self._machines.get(release.app, machine_id).state not in AT_REST:
+            job.report(f"machine {machine_id} is left to end its run first")
+            tell_while(self._core, at_rest(), machine_id, job, quiet=QUIET)
+
     def _add(
         self, release: Release, group: str, config: MachineConfig, *, cordoned: bool = False, urgent: bool = False
     ) -> Machine:
@@ -220,7 +245,8 @@ class Rollout:
             image_digest=release.image_digest,
             release=release.version,
             group=group,
-            cordoned=cordoned,
+            launch=config.schedule is None,
+            cordoned=cordoned and config.schedule is None,
             urgent=urgent,
         )
 
@@ -234,5 +260,5 @@ class Rollout:
 
 
 def _in_place(configs: Mapping[str, MachineConfig]) -> frozenset[str]:
-    """Return the groups whose machines have volumes."""
-    return frozenset(group for group, config in configs.items() if config.mounts)
+    """Return the groups whose machines are changed, not replaced: they have volumes, or runs to remember."""
+    return frozenset(group for group, config in configs.items() if config.mounts or config.schedule)

@@ -22,6 +22,8 @@ from roost.model.machine_config import MachineConfig
 from roost.model.machine_version import MachineVersion, Update
 from roost.plan.metadata import edited
 from roost.plan.mounts import with_kept_volumes
+from roost.plan.schedule import next_run
+from roost.plan.standbys import check_standbys
 
 _S = MachineState
 _UP = (_S.STARTED, _S.STARTING)
@@ -53,6 +55,8 @@ class Updating:
         """
         core = self._core
         self._check(core.store.machines.get(app, machine_id), name, region, current_version)
+        if config.standbys:
+            check_standbys(config, {m.id for m in core.store.machines.list(app)} - {machine_id}, app)
         image = image_for(core, app, config.image)
         pinned = with_images(core, app, config)
         with core.locks.holding(machine_id):
@@ -63,7 +67,9 @@ class Updating:
             config = with_kept_volumes(machine.config, pinned)
             version = MachineVersion(core.new_ulid(), image.digest, config)
             ran = machine.state in _UP or (machine.state is _S.STOPPED and machine.desired is _S.STARTED)
-            launch = not skip_launch and (ran or machine.state is _S.FAILED)
+            waits = config.standbys and not machine.config.standbys
+            tried = machine.state is _S.FAILED and config.schedule is None and not config.standbys
+            launch = not skip_launch and not waits and (ran or tried)
             core.store.versions.begin(Update(machine_id, version, machine.instance_id, launch, revive=ran))
             core.fault("machine.update.recorded")
             return self._carry_out(machine_id)
@@ -114,7 +120,8 @@ class Updating:
             machine = self._lifecycle.stop(machine_id, source="flyd", restarting=True)
             core.fault("machine.remake.stopped")
             version = MachineVersion(core.new_ulid(), image_digest, config)
-            machine = self._take_on(replace(machine, release=release, cordoned=True), version, "flyd")
+            cordoned = config.schedule is None
+            machine = self._take_on(replace(machine, release=release, cordoned=cordoned), version, "flyd")
             core.changes.notify(f"machine:{machine_id}")
             return machine
 
@@ -122,7 +129,11 @@ class Updating:
         """Let a machine that is stopped be a new version of itself; the one it was is kept."""
         told: dict[str, object] = {"instance_id": version.instance_id, "previous": machine.instance_id}
         event = self._event(machine, "replaced", told, source)
-        return self._core.store.versions.take_on(replace(machine, updated_at=self._core.now()), version, event)
+        now = self._core.now()
+        machine = replace(machine, updated_at=now, next_run_at=next_run(version.config, now, before=machine))
+        machine = self._core.store.versions.take_on(machine, version, event)
+        self._core.changes.notify("schedules")
+        return machine
 
     def _put_back(self, machine_id: str, update: Update, why: RoostError) -> None:
         """Give the machine the version it had, and let it run if it ran."""
@@ -133,6 +144,7 @@ class Updating:
             return
         if update.revive:  # so that a kill before it runs again is put right by the recovery
             machine = replace(machine, state=_S.STOPPED, desired=_S.STARTED)
+        machine = replace(machine, next_run_at=next_run(before.config, core.now(), before=machine))
         told: dict[str, object] = {"instance_id": update.previous, "error": why.message}
         core.store.versions.put_back(machine, before, self._event(machine, "rolled_back", told))
         core.changes.notify(f"machine:{machine_id}")

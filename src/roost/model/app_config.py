@@ -8,6 +8,7 @@ from typing import Any
 from roost.model.containers import Container, SharedVolume
 from roost.model.file_config import File
 from roost.model.machine_config import Check, Guest, Init, Mount, Restart, Service
+from roost.model.schedule import Schedule
 from roost.model.serving_config import Metrics, Static
 from roost.model.volume import DEFAULT_RETENTION
 
@@ -78,6 +79,7 @@ class AppConfig:
     machine_checks: tuple[tuple[Groups, MachineCheck], ...] = ()  # no groups: the web group
     guests: dict[str, Guest] = field(default_factory=dict)  # group -> size; "" is the default
     restarts: dict[str, Restart] = field(default_factory=dict)  # likewise
+    schedules: dict[str, Schedule] = field(default_factory=dict)  # group -> when it runs; "" is the only group
     init: Init = field(
         default_factory=Init
     )  # `[experimental]` cmd, entrypoint, exec: what is started in place of the image's own

@@ -32,6 +32,7 @@ WORKING = MappingProxyType(
                 "files",
                 "machine_checks",
                 "metrics",
+                "schedules",
                 "statics",
             }
         ),
@@ -51,6 +52,7 @@ WORKING = MappingProxyType(
         "machine_checks": frozenset(["image", "command", "entrypoint", "kill_signal", "kill_timeout", "processes"]),
         "vm": frozenset(["size", "memory", "memory_mb", "cpus", "cpu_kind", "persist_rootfs", "processes"]),
         "restart": frozenset(["policy", "retries", "max_retries", "processes"]),
+        "schedules": frozenset(["schedule", "timezone", "processes"]),
         "mounts": frozenset(
             {"source", "destination", "initial_size", "processes", "snapshot_retention", "scheduled_snapshots"}
             | {"auto_extend_size_threshold", "auto_extend_size_increment", "auto_extend_size_limit"}
@@ -112,6 +114,7 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "host_dedication_id": _OWN,
         },
         "restart": {},
+        "schedules": {},
         "mounts": {},
         "files": {},
         "metrics": {},

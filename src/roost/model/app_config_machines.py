@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from roost.model.app_config import AppConfig
@@ -43,12 +43,28 @@ def machine_configs(
             f"the app has several containers in a machine, and the process groups {', '.join(commands)}",
             hint="make each process a container, or leave machine_config out",
         )
+    _check_groups(config.schedules, tuple(commands))
     served = _services_by_group(config, tuple(commands))
     mounted = _mounts_by_group(config, tuple(commands))
     return {
         group: _machine_config(config, group, command, served[group], mounted[group], image=image, release=release)
         for group, command in commands.items()
     }
+
+
+def _check_groups(schedules: Collection[str], groups: tuple[str, ...]) -> None:
+    """Raise BadInput for a schedule of a group that there is not, or of nobody in particular."""
+    for group in schedules:
+        if group and group not in groups:
+            raise BadInput(
+                f"a schedule is for the process group {group[:40]!r}, and the app has only {', '.join(groups)}",
+                hint="correct `processes` of [[schedules]], or add the group to [processes]",
+            )
+        if not group and len(groups) > 1:
+            raise BadInput(
+                f"a schedule does not say which of the process groups it is for: {', '.join(groups)}",
+                hint='add processes = ["..."] to [[schedules]]',
+            )
 
 
 def _services_by_group(config: AppConfig, groups: tuple[str, ...]) -> dict[str, tuple[Service, ...]]:
@@ -123,6 +139,7 @@ def _machine_config(
         },
         mounts=mounts,
         restart=config.restarts.get(group, config.restarts.get("", Restart())),
+        schedule=config.schedules.get(group, config.schedules.get("")),
         stop_config=StopConfig(config.kill_signal, config.kill_timeout),
         isolation=config.isolation,
         metrics=next((one for groups, one in config.metrics if not groups or group in groups), None),

@@ -16,6 +16,7 @@ from roost.model.app_config_deploy import read_build, read_deploy, read_machine_
 from roost.model.app_config_disk import Content, read_files, read_mounts
 from roost.model.app_config_guest import read_guests, read_restarts
 from roost.model.app_config_machines import machine_configs, shell_argv
+from roost.model.app_config_schedules import check_schedules, read_schedules
 from roost.model.app_config_services import read_checks, read_services
 from roost.model.app_config_serving import read_metrics_of, read_statics_of
 from roost.model.app_config_table import Origin, Table
@@ -101,6 +102,7 @@ def _read(top: Table, *, autostop: str, load: Load | None = None, content: Conte
         machine_checks=(*read_machine_checks(top), *machine_checks),
         guests=read_guests(top),
         restarts=read_restarts(top),
+        schedules=read_schedules(top, processes),
         init=_read_experimental(experimental),
         mounts=mounts,
         backups=backups,
@@ -121,6 +123,7 @@ def _read(top: Table, *, autostop: str, load: Load | None = None, content: Conte
     if deploy.strategy == "bluegreen" and not (checks or any(service.checks for _, service in services)):
         raise top.refuse("deploy.strategy", "can't be 'bluegreen' without a check", "add [[http_service.checks]]")
     _check_groups(config, top)
+    check_schedules(config, top)
     return config
 
 
@@ -137,6 +140,7 @@ def _check_groups(config: AppConfig, top: Table) -> None:
         ("checks", list(config.check_groups.values())),
     ):
         named += [(section, group) for groups in grouped for group in groups]
+    named += [("schedules", g) for g in config.schedules if g]
     named += [("vm", g) for g in config.guests if g] + [("restart", g) for g in config.restarts if g]
     for section, group in named:
         if group not in config.processes:

@@ -81,6 +81,10 @@ def app_config_to_json(config: AppConfig) -> dict[str, Any]:
         {"policy": restart.policy, "retries": restart.max_retries} | ({"processes": [group]} if group else {})
         for group, restart in config.restarts.items()
     ]
+    out["schedules"] = [
+        {"schedule": schedule.expression, "timezone": schedule.timezone} | ({"processes": [group]} if group else {})
+        for group, schedule in config.schedules.items()
+    ]
     out["mounts"] = [
         mount_to_json(groups, mount, config.backups.get(mount.name, Backups())) for groups, mount in config.mounts
     ]

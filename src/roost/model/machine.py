@@ -94,3 +94,4 @@ class Machine:
     last_exit: ExitInfo | None
     created_at: float
     updated_at: float
+    next_run_at: float | None = None  # of one with a schedule

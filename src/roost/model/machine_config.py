@@ -5,6 +5,7 @@ Every key either works or is refused by name; none is silently ignored. Duration
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -27,6 +28,7 @@ from roost.model.process_config import Init as Init
 from roost.model.process_config import Restart as Restart
 from roost.model.process_config import StopConfig as StopConfig
 from roost.model.process_config import init_to_json, read_init, read_restart, read_stop_config
+from roost.model.schedule import Schedule, read_schedule
 from roost.model.service_config import Check as Check
 from roost.model.service_config import Port as Port
 from roost.model.service_config import Service as Service
@@ -37,6 +39,7 @@ from roost.model.serving_config import Static as Static
 from roost.model.serving_config import check_statics, read_metrics, read_static, serving_to_json
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL", "SIGSTOP", "SIGHUP")
+MAX_STANDBYS = 16  # machines that one stands in for
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class MachineConfig:
     processes: tuple[Program, ...] = ()
     metrics: Metrics | None = None
     statics: tuple[Static, ...] = ()  # what the edge serves from the image, without the machine
+    schedule: Schedule | None = None
+    standbys: tuple[str, ...] = ()  # machines it stands in for when none of them can run
 
 
 def read_machine_config(data: object, where: str = "config") -> MachineConfig:
@@ -100,12 +105,16 @@ def read_machine_config(data: object, where: str = "config") -> MachineConfig:
         processes=reader.items("processes", read_program),
         metrics=read_metrics(reader.take("metrics"), f"{where}.metrics"),
         statics=reader.items("statics", read_static),
+        schedule=read_schedule(reader.text("schedule"), reader.text("schedule_timezone"), where),
+        standbys=reader.words("standbys"),
     )
     for key, why in _REFUSED.items():
         if reader.take(key) not in (None, False, 0, "", [], {}):
             raise BadInput(f"{where}.{key} is not supported", hint=why)
     reader.done()
     check_containers(config, where)
+    _check_schedule(config, where)
+    _check_standbys(config, where)
     _check(config, where)
     return config
 
@@ -125,6 +134,40 @@ def _check(config: MachineConfig, where: str) -> None:
             raise BadInput(f"{where}.env: {key[:40]!r} can't be a variable's name")
     check_files(config.files, config.mounts, where)
     check_statics(config.statics, f"{where}.statics")
+
+
+def _check_schedule(config: MachineConfig, where: str) -> None:
+    """Refuse what a machine that runs at times can't be as well."""
+    if config.schedule is None:
+        return
+    if config.services:
+        raise BadInput(
+            f"{where}.services: a machine with a schedule gets no requests",
+            hint="remove services or schedule; what serves and what runs at times are two machines",
+        )
+    if config.auto_destroy:
+        raise BadInput(f"{where}.auto_destroy: a machine with a schedule is run again", hint="remove one of the keys")
+    if config.restart.policy == "always":
+        raise BadInput(
+            f"{where}.restart.policy: a run of a machine with a schedule must be able to end", hint="use on-failure"
+        )
+
+
+def _check_standbys(config: MachineConfig, where: str) -> None:
+    """Refuse what can't be the ids of machines to stand in for."""
+    if not config.standbys:
+        return
+    if config.schedule is not None or config.auto_destroy:
+        other = "auto_destroy" if config.auto_destroy else "schedule"
+        raise BadInput(f"{where}.{other}: a standby is started when others fail", hint=f"remove standbys or {other}")
+    if len(config.standbys) > MAX_STANDBYS or len(set(config.standbys)) != len(config.standbys):
+        raise BadInput(f"{where}.standbys takes {MAX_STANDBYS} machines at most, each once")
+    for index, machine_id in enumerate(config.standbys):
+        if not re.fullmatch("[0-9a-f]{14}", machine_id):
+            raise BadInput(
+                f"{where}.standbys[{index}]: {machine_id[:40]!r} is not a machine's id",
+                hint="`roost machine list` shows the ids",
+            )
 
 
 def _read_rootfs(data: object, where: str, guest: Guest) -> tuple[int, Guest]:
@@ -160,4 +203,12 @@ def machine_config_to_json(config: MachineConfig) -> dict[str, Any]:
         }
         | several_to_json(config)
         | serving_to_json(config.metrics, config.statics)
+        | _timing_to_json(config)
     )
+
+
+def _timing_to_json(config: MachineConfig) -> dict[str, Any]:
+    out: dict[str, Any] = {"standbys": list(config.standbys)} if config.standbys else {}
+    if config.schedule is not None:
+        out |= {"schedule": config.schedule.expression, "schedule_timezone": config.schedule.timezone}
+    return out

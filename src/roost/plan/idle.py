@@ -27,9 +27,10 @@ def who_sleeps(machines: Sequence[Machine], *, active: int, last_request_at: flo
     """Decide for one app. `active` counts requests under way; times are Unix seconds.
 
     A machine that just started has its whole idle time before it, whoever started it. The machines
-    that run longest stay, as many as `min_machines_running` asks for. A cordoned one is a rollout's affair.
+    that run longest stay, as many as `min_machines_running` asks for. A cordoned one is a rollout's affair, a standby
+    runs as long as it is needed.
     """
-    awake = [m for m in machines if m.state is MachineState.STARTED and not m.cordoned]
+    awake = [m for m in machines if m.state is MachineState.STARTED and not m.cordoned and not m.config.standbys]
     services = [s for m in awake if (s := web_service(m)) is not None and s.autostop != "off"]
     if not services:
         return Nap((), "off", "auto_stop_machines is off")

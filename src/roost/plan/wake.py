@@ -46,7 +46,7 @@ def whom_to_wake(
     app: str, machines: Sequence[Machine], *, release_failure: str, now: float, failing: Collection[str] = ()
 ) -> Rouse | Refuse:
     """Choose the machine that answers soonest: running, then suspended, then stopped; `failing` ones (ids) last."""
-    with_service = [m for m in machines if web_service(m) is not None and m.state in _ORDER]
+    with_service = [m for m in machines if web_service(m) is not None and m.state in _ORDER and not _stands_by(m)]
     serving = [m for m in with_service if not m.cordoned]
     if not machines:
         if release_failure:
@@ -92,3 +92,12 @@ def whom_to_wake(
             502, "app", exit_code(best.last_exit), f"{app} {how}, again and again.", f"See why: roost logs -a {app}"
         )
     return Rouse(best)
+
+
+def _stands_by(machine: Machine) -> bool:
+    """Say whether it is a standby that is not needed; no request starts one."""
+    return bool(machine.config.standbys) and machine.state in (
+        MachineState.CREATED,
+        MachineState.STOPPED,
+        MachineState.FAILED,
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from roost.sdk.group import Async, Group, M, Sync, call
-from roost.sdk.shapes import ExecResult, Lease, Machine
+from roost.sdk.group import Async, Group, M, Sync, call, stream
+from roost.sdk.shapes import ExecResult, Lease, Machine, Run
 from roost.sdk.transport import join
 from roost.sdk.wire import finish
 
@@ -210,6 +210,19 @@ class Machines(Group[M]):
         """Return what happened to a machine, newest first."""
         path = join("apps", app, "machines", machine_id, "events")
         return cast("Sequence[dict[str, Any]]", await self._http.call("GET", path, query={"limit": limit}))
+
+    @stream
+    async def runs(self, app: str, machine_id: str, *, page: int = 100) -> AsyncGenerator[Run, None]:
+        """Yield what a machine with a schedule did, newest first; they are fetched `page` at a time."""
+        path = join("apps", app, "machines", machine_id, "runs")
+        query: dict[str, str | int] = {"limit": page, "cursor": ""}
+        while True:
+            answer = await self._http.call("GET", path, query=query)
+            for run in answer["runs"]:
+                yield run
+            query["cursor"] = answer["next_cursor"]
+            if not query["cursor"]:
+                return
 
     @overload
     def console(

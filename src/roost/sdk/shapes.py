@@ -39,8 +39,31 @@ class Machine(TypedDict, total=False):
     events: list[dict[str, Any]]
     checks: list[dict[str, Any]]
     containers: list[dict[str, Any]]  # name, state and more; only where it has several
+    next_run_at: str  # only where it has a schedule
     created_at: str
     updated_at: str
+
+
+class Run(TypedDict, total=False):
+    """A run of a machine with a schedule.
+
+    `state` is running, succeeded, failed, skipped or interrupted; `trigger` schedule, catch_up, create or start. What
+    there is not is None: a skipped run has no `started_at`, one that somebody started no `scheduled_at`.
+    """
+
+    id: str
+    machine_id: str
+    instance_id: str
+    state: str
+    trigger: str
+    scheduled_at: str | None
+    missed: int
+    started_at: str | None
+    ended_at: str | None
+    exit_code: int | None
+    signal: int
+    oom: bool
+    reason: str
 
 
 class Lease(TypedDict, total=False):

@@ -15,9 +15,11 @@ from roost.model.app import Event
 from roost.model.errors import InsufficientCapacity, NameTaken, NotFound
 from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import MachineConfig, machine_config_to_json, read_machine_config
+from roost.model.run import Run
 from roost.store.database import Database
 from roost.store.destroyed import remember
-from roost.store.schema import apps, events, leases, machines, updates, versions
+from roost.store.runs import put_run
+from roost.store.schema import apps, events, leases, machines, runs, updates, versions
 from roost.store.volumes import let_go, take
 
 CONFIGS_REMEMBERED = 8192
@@ -55,7 +57,7 @@ def _machine(row: Row[tuple[object, ...]]) -> Machine:
 
 def machine_of(values: Mapping[str, Any]) -> Machine:
     """Return the machine of a row's values as `machine_values` gives them."""
-    fields = dict(values)
+    fields = {name: value for name, value in values.items() if name in Machine.__slots__}
     fields["state"] = MachineState(values["state"])
     fields["desired"] = MachineState(values["desired"])
     fields["config"] = read_machine_config(values["config"])
@@ -66,11 +68,12 @@ def machine_of(values: Mapping[str, Any]) -> Machine:
 
 def machine_values(machine: Machine) -> dict[str, Any]:
     """Return a machine's row."""
-    values = {name: getattr(machine, name) for name in machines.c.keys()}  # noqa: SIM118
+    values: dict[str, Any] = {name: getattr(machine, name) for name in Machine.__slots__}
     values["state"] = machine.state.value
     values["desired"] = machine.desired.value
     values["config"] = machine_config_to_json(machine.config)
     values["cordoned"] = int(machine.cordoned)
+    values["standby"] = int(bool(machine.config.standbys))
     values["last_exit"] = asdict(machine.last_exit) if machine.last_exit else None
     return values
 
@@ -119,8 +122,8 @@ class Machines:
             raise NotFound("machine not found", hint=f"`roost machine list -a {app}` shows the machines")
         return machine
 
-    def add(self, machine: Machine, event: Event) -> None:
-        """Add a machine with its first event and give it its volumes.
+    def add(self, machine: Machine, event: Event, run: Run | None = None) -> None:
+        """Add a machine with its first event, and the run that begins, and give it its volumes.
 
         Raises NameTaken when the app has one of that name, NotFound or FailedPrecondition for a volume it can't have.
         """
@@ -129,6 +132,8 @@ class Machines:
             try:
                 connection.execute(insert(machines).values(**machine_values(machine)))
                 insert_event(connection, event, machine.app)
+                if run is not None:
+                    put_run(connection, run)
             except IntegrityError:
                 raise NameTaken(
                     f"machine name {machine.name!r} is taken in app {machine.app}",
@@ -154,12 +159,25 @@ class Machines:
             )
         return int(slot)
 
-    def save(self, machine: Machine, event: Event | None = None) -> None:
-        """Write all of a machine's row, and the event that changed it, in one transaction."""
+    def save(self, machine: Machine, event: Event | None = None, run: Run | None = None) -> None:
+        """Write all of a machine's row, the event that changed it and what became of its run, in one transaction."""
         with self._db.write() as connection:
             connection.execute(update(machines).where(machines.c.id == machine.id).values(**machine_values(machine)))
             if event is not None:
                 insert_event(connection, event, machine.app)
+            if run is not None:
+                put_run(connection, run)
+
+    def scheduled(self, limit: int) -> Sequence[tuple[str, float]]:
+        """Return the machines that run next: (id, when), the soonest first."""
+        query = select(machines.c.id, machines.c.next_run_at).where(machines.c.next_run_at.is_not(None))
+        with self._db.read() as connection:
+            return [(id_, at) for id_, at in connection.execute(query.order_by(machines.c.next_run_at).limit(limit))]
+
+    def standbys(self) -> Sequence[Machine]:
+        """Return the machines that stand by for others."""
+        with self._db.read() as connection:
+            return [_machine(row) for row in connection.execute(select(*_ROW).where(machines.c.standby == 1))]
 
     def remove(self, machine_id: str, now: float = 0.0) -> None:
         """Remove the row and what belongs to it; its volumes are free again. Its events stay until the app goes.
@@ -169,10 +187,15 @@ class Machines:
         with self._db.write() as connection:
             row = connection.execute(select(*_ROW).where(machines.c.id == machine_id)).first() if now else None
             if row is not None:
-                gone: Any = {"state": MachineState.DESTROYED, "desired": MachineState.DESTROYED, "updated_at": now}
+                gone: Any = {
+                    "state": MachineState.DESTROYED,
+                    "desired": MachineState.DESTROYED,
+                    "updated_at": now,
+                    "next_run_at": None,
+                }
                 remember(connection, "machine", machine_values(replace(_machine(row), **gone)), now)
             let_go(connection, machine_id)
-            for table in (leases, updates, versions):
+            for table in (leases, updates, versions, runs):
                 connection.execute(delete(table).where(table.c.machine_id == machine_id))
             connection.execute(delete(machines).where(machines.c.id == machine_id))
 

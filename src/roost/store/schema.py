@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -57,6 +58,8 @@ machines = Table(
     Column("last_exit", JSON),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    Column("next_run_at", Float, index=True),
+    Column("standby", Integer, nullable=False, server_default="0", index=True),
     UniqueConstraint("app", "name", name="machine_name_in_app"),
 )
 
@@ -127,6 +130,26 @@ events = Table(
     Column("at", Float, nullable=False),
     Index("events_of_machine", "machine_id", "id"),
     Index("events_of_app", "app", "id"),
+)
+
+runs = Table(  # of machines that have a schedule
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("machine_id", String, nullable=False),
+    Column("app", String, nullable=False),
+    Column("instance_id", String, nullable=False),
+    Column("trigger", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("scheduled_at", Float, nullable=False),
+    Column("missed", Integer, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False),
+    Column("exit_code", Integer),
+    Column("signal", Integer, nullable=False),
+    Column("oom", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("runs_of_machine", "machine_id", "id"),
 )
 
 releases = Table(

@@ -16,6 +16,7 @@ from roost.store.machines import Events, Machines, machine_of
 from roost.store.networks import IpAssignments, NetworkPolicies
 from roost.store.operations import Operations
 from roost.store.replays import Replays
+from roost.store.runs import Runs
 from roost.store.secret_keys import SecretKeys
 from roost.store.versions import Versions
 from roost.store.volumes import Snapshots, Volumes, volume_of
@@ -40,6 +41,7 @@ class Store:
         self.versions = Versions(self.database)
         self.leases = Leases(self.database)
         self.events = Events(self.database)
+        self.runs = Runs(self.database)
         self.volumes = Volumes(self.database)
         self.snapshots = Snapshots(self.database)
         self.network_policies = NetworkPolicies(self.database)

@@ -25,6 +25,7 @@ from tests.contract.api import (
     fake_networks,
     fake_orgs,
     fake_scaling,
+    fake_schedules,
     fake_secret_keys,
     fake_tunnels,
 )
@@ -715,6 +716,7 @@ class FakeControl:
         self.scaling = fake_scaling.Scaling(self.world)
         self.tunnels = fake_tunnels.Tunnels(self.world)
         self.updates = Updates(self.world)
+        self.schedules = fake_schedules.Schedules(self.world)
         self.leases = Leases(self.world)
         self.replays = MemoryReplays()
         self.oidc = fake_inside.Oidc()

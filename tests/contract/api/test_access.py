@@ -101,7 +101,7 @@ WHO: dict[tuple[str, str], str] = {
     **{("POST", f"{M}/{verb}"): DEPLOYER for verb in ("start", "stop", "restart", "suspend", "signal", "exec")},
     **{("POST", f"{M}/{verb}"): DEPLOYER for verb in ("cordon", "uncordon", "lease", "metadata/{key}")},
     **{("GET", f"{M}/{noun}"): READER for noun in ("lease", "metadata", "metadata/{key}", "versions", "ps", "memory")},
-    **{("GET", f"{M}/{noun}"): READER for noun in ("wait", "events")},
+    **{("GET", f"{M}/{noun}"): READER for noun in ("wait", "events", "runs")},
     ("DELETE", M + "/lease"): DEPLOYER,
     ("PUT", M + "/metadata"): DEPLOYER,
     ("PATCH", M + "/metadata"): DEPLOYER,

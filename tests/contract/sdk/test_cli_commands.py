@@ -320,3 +320,21 @@ def test_an_app_whose_making_was_interrupted_is_taken_back_and_an_older_one_neve
     control.apps.create("shop")
     assert run("launch", str(directory), "--yes").exit_code == 1
     assert list(control.world.apps) == ["shop"]
+
+
+def test_machines_that_run_at_times(run: Run) -> None:
+    assert run("apps", "create", "shop").exit_code == 0
+    words = ("--schedule", "daily", "--timezone", "Asia/Tokyo", "--json")
+    made = json.loads(run("machine", "run", "roost/base:bookworm", "-a", "shop", *words, "--", "true").stdout)
+    assert (made["config"]["schedule"], made["config"]["schedule_timezone"]) == ("daily", "Asia/Tokyo")
+    assert "daily (Asia/Tokyo)" in run("machine", "status", made["id"], "-a", "shop").stdout
+    assert "STATE" in run("machine", "runs", made["id"], "-a", "shop").stdout
+    assert json.loads(run("machine", "runs", made["id"], "-a", "shop", "--json").stdout) == []
+    changed = run("machine", "update", made["id"], "-a", "shop", "--schedule", "hourly", "--json")
+    assert json.loads(changed.stdout)["config"]["schedule"] == "hourly"
+    never = run("machine", "update", made["id"], "-a", "shop", "--schedule", "", "--json")
+    assert "schedule" not in json.loads(never.stdout)["config"]
+    bad = run("machine", "run", "roost/base:bookworm", "-a", "shop", "--schedule", "at noon")
+    assert (bad.exit_code, "config.schedule" in bad.stderr) == (2, True)
+    standby = run("machine", "run", "x", "-a", "shop", "--standby-for", f"{made['id']}, {'0' * 14}", "--json")
+    assert json.loads(standby.stdout)["config"]["standbys"] == [made["id"], "0" * 14]

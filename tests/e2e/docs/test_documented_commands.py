@@ -222,6 +222,12 @@ MACHINES = (
     ),
     Step("roost machine run roost/base:bookworm -a shop --rm -- true"),
     Step("roost machine run roost/base:bookworm -a shop", shows="[0-9a-f]{14}"),
+    Step("roost machine run roost/base:bookworm -a shop --schedule '30 2 * * mon-fri' -- true", shows="start"),
+    Step(
+        "roost machine run roost/base:bookworm -a shop --schedule '30 2 * * mon-fri' --timezone Europe/Berlin -- true",
+        shows="start",
+    ),
+    Step("roost machine run roost/base:bookworm -a shop --standby-for {machine} -- true", shows="created"),
     Step("roost machine status {machine} -a shop", shows="job"),
     Step("roost machine status {machine} -a shop --json", shows='"job"'),
     Step("roost machine exec {machine} -a shop -- sh -c 'exit 7'", code=7),
@@ -238,8 +244,8 @@ MACHINES = (
     Step("roost machine uncordon {machine} -a shop"),
     Step("roost machine metadata {machine} -a shop --json role=primary old=", shows="primary"),
     Step(
-        "roost machine update {machine} -a shop --image roost/base:bookworm --env B=c --memory 96 --cpus 1 --skip-start"
-        " --json -- sleep infinity",
+        "roost machine update {machine} -a shop --image roost/base:bookworm --env B=c --memory 96 --cpus 1"
+        " --schedule hourly --timezone Europe/Berlin --skip-start --json -- sleep infinity",
         shows="96",
     ),
     Step("roost machine start {machine} -a shop"),
@@ -247,6 +253,8 @@ MACHINES = (
     Step("roost machine wait {machine} -a shop --state stopped --timeout 1 --json", code=124),
     Step("roost machine events {machine} -a shop", shows="start"),
     Step("roost machine events {machine} -a shop --limit 50 --json", shows=r"^\["),
+    Step("roost machine runs {machine} -a shop", shows="STATE"),
+    Step("roost machine runs {machine} -a shop --limit 20 --json", shows=r"^\["),
     Step("roost machine versions {machine} -a shop", shows="roost/base"),
     Step("roost machine versions {machine} -a shop --json", shows="user_config"),
     Step("roost machine ps {machine} -a shop", shows="sleep"),
