@@ -113,23 +113,29 @@ def list_ips(app: context.AppOption = "", as_json: context.JsonOption = False) -
     if as_json:
         output.say_json(found)
         return
-    rows = ((a["ip"], "shared" if a["shared"] else "", a["region"], output.since(a.get("created_at"))) for a in found)
+    rows = (
+        (a["ip"], "shared" if a["shared"] else "private", a["region"], output.since(a.get("created_at"))) for a in found
+    )
     output.say(output.table(("address", "kind", "region", "created"), rows))
 
 
 @ips.command(epilog="Example: roost ips allocate -a shop")
 def allocate(
-    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="A server has shared_v4 only.")] = "shared_v4",
+    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="shared_v4, or private: see docs.")] = "shared_v4",
     app: context.AppOption = "",
     as_json: context.JsonOption = False,
 ) -> None:
-    """Note that the app uses the server's address, and print it: DNS records of its host names point there."""
+    """Give the app an address and print it.
+
+    shared_v4: the server's own, to which DNS records of host names point. private: an address of the app's own in its
+    private network, also as APP.flycast, at which the edge answers machines of the network, and wakes the app.
+    """
     with context.client() as client:
         made = client.ip_assignments.create(context.app_name(app), kind)
     if as_json:
         output.say_json(made)
     else:
-        output.say(f"{made['ip']} (shared)")
+        output.say(f"{made['ip']} ({'shared' if made['shared'] else 'private'})")
 
 
 @ips.command(epilog="Example: roost ips release 203.0.113.7 -a shop")

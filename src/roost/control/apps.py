@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from roost.control.contract import AppState, AppStatus
@@ -27,7 +27,11 @@ CANCEL_TIMEOUT = 60.0  # seconds an operation may take to undo what it did
 class Apps:
     """Apps: named sets of machines."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, operations: Operations, volumes: Volumes) -> None:
+    def __init__(
+        self, core: Core, lifecycle: Lifecycle, operations: Operations, volumes: Volumes, gone: Callable[[], None]
+    ) -> None:
+        """`gone` is called when an app is no more."""
+        self._gone = gone
         self._core = core
         self._volumes = volumes
         self._lifecycle = lifecycle
@@ -91,6 +95,7 @@ class Apps:
         with self._core.locks.holding(keys_of(name)):  # its key goes too
             self._core.store.apps.remove(name)
         self._core.begin_on_loop(self._take_certificates(hosts))
+        self._gone()
 
     async def _take_certificates(self, hosts: Sequence[str]) -> None:
         """Have the edge forget the certificates of an app that is gone."""

@@ -49,6 +49,7 @@ from roost.control.sleeping import Sleeping
 from roost.control.sources import Sources
 from roost.control.standing_in import StandingIn
 from roost.control.statics import Statics
+from roost.control.steering import Steering
 from roost.control.tokens import Tokens, root_key
 from roost.control.tunnels import Tunnels
 from roost.control.updating import Updating
@@ -84,7 +85,7 @@ class Control:
         self.volumes = Volumes(core)
         self.machines = Machines(core, self._lifecycle, self._followers, self.volumes)
         self.network_policies = NetworkPolicies(core)
-        self.ip_assignments = IpAssignments(core)
+        self.ip_assignments = IpAssignments(core, routing)
         self.updates = Updating(core, self._lifecycle, self.network_policies)
         self.leases = Leases(core)
         self.replays = Replays(core)
@@ -94,7 +95,7 @@ class Control:
         self.region = core.region
         self.domain, self.network_cidr = core.cloud.domain, str(core.cloud.ipv6_network)
         self.operations = Operations(core)
-        self.apps = Apps(core, self._lifecycle, self.operations, self.volumes)
+        self.apps = Apps(core, self._lifecycle, self.operations, self.volumes, self.ip_assignments.resume)
         self.releases = Releases(core)
         self.logs = Logs(core)
         self.images = Images(core, self.operations)
@@ -108,10 +109,11 @@ class Control:
         self.audit = Audit(core.store)
         self.waking = Waking(core, self._lifecycle, readiness, routing)
         self.statics = Statics(core, routing.app_of)
+        self.steering = Steering(core, self.waking, routing)
         self.tunnels = Tunnels(core, self._lifecycle)
         self._sleeping = Sleeping(core, self._lifecycle, routing, self.tunnels)
         self._pressure = Pressure(core, self._lifecycle, kept_free=core.memory_kept_free)
-        self._housekeeping = Housekeeping(core, self.images, self.volumes, self.audit)
+        self._housekeeping = Housekeeping(core, self.images, self.volumes, self.audit, self.ip_assignments)
         self._growing = Growing(core, self.volumes)
         self.metrics = MetricsBook(core, period=core.metrics_period)
         self.schedules = Scheduling(core, self._lifecycle)
@@ -133,6 +135,7 @@ class Control:
         await self._adopt(rows, observed)
         await asyncio.to_thread(self.admin.resume)
         await asyncio.to_thread(self.network_policies.resume)
+        await asyncio.to_thread(self.ip_assignments.resume)
         await self._core.edge.start()
         await self._followers.routing.sync_all()
         self._loops = [

@@ -7,6 +7,7 @@ import asyncio
 from roost.control.audit import Audit
 from roost.control.core import Core, log
 from roost.control.images import Images
+from roost.control.ip_assignments import IpAssignments
 from roost.control.tokens import KEPT as TOKENS_KEPT
 from roost.control.volumes import Volumes
 from roost.model.replay import REPLAY_LIFETIME
@@ -19,7 +20,8 @@ LOG_KEPT = 7 * 86_400.0  # seconds that the log of a destroyed machine can be re
 class Housekeeping:
     """The rounds, for ever."""
 
-    def __init__(self, core: Core, images: Images, volumes: Volumes, audit: Audit) -> None:
+    def __init__(self, core: Core, images: Images, volumes: Volumes, audit: Audit, addresses: IpAssignments) -> None:
+        self._addresses = addresses
         self._audit = audit
         self._core = core
         self._volumes = volumes
@@ -31,6 +33,7 @@ class Housekeeping:
             await asyncio.sleep(HOST_ROUND)
             try:
                 await asyncio.to_thread(self._core.host.maintain)
+                await asyncio.to_thread(self._addresses.resume)  # their ports follow from the machines' services
             except Exception:
                 log.exception("looking after the host failed")
 

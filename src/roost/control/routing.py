@@ -29,6 +29,7 @@ class Routing:
         self._routed: dict[str, Route] = {}
         self._orgs: dict[str, str] = {}  # of apps, as last read
         self.drowsy: set[str] = set()
+        self.private: dict[str, tuple[str, ...]] = {}  # app -> addresses in its private network
 
     def app_of(self, host: str) -> str | None:
         """Return the app a host name (any case, with or without port) is for, or None. It need not exist."""
@@ -61,6 +62,8 @@ class Routing:
             region=self._core.region,
             force_https=any(port.force_https for port in first.ports),
             hard_limit=first.hard_limit,
+            private=self.private.get(app, ()),
+            sessions=tuple(dict.fromkeys(rule for port in first.ports for rule in port.sessions)),
             org=self._orgs.get(app, ""),
             statics=statics_of(app, machines),
         )

@@ -1,13 +1,13 @@
 """Answers the edge: which machine serves a request that Envoy has no route for.
 
-State owned: the wakes under way, one per app; requests for the same app join. A wake that fails is not
+State owned: the wakes under way, one per app or wanted machine; requests for the same join. A wake that fails is not
 remembered: the next request asks again (`plan.wake` bounds how often a broken app is tried).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from roost.control.core import Core, log
@@ -42,17 +42,24 @@ class Waking:
         app = self._routing.app_of(host)
         if app is None:
             return _no_such_app(host)
-        task = self._under_way.get(app)
+        return await self._joined(app, app, lambda: self._wake(app))
+
+    async def rouse(self, machine: Machine) -> WakeResult:
+        """Bring this machine up, whatever others of its app run."""
+        return await self._joined(machine.id, machine.app, lambda: self._bring(machine))
+
+    async def _joined(self, key: str, app: str, work: Callable[[], Coroutine[Any, Any, WakeResult]]) -> WakeResult:
+        task = self._under_way.get(key)
         if task is None:
-            task = asyncio.create_task(self._bounded(app))
-            self._under_way[app] = task
-            task.add_done_callback(lambda _task: self._under_way.pop(app, None))
+            task = asyncio.create_task(self._bounded(app, work))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _task: self._under_way.pop(key, None))
         return await asyncio.shield(task)
 
-    async def _bounded(self, app: str) -> WakeResult:
+    async def _bounded(self, app: str, work: Callable[[], Coroutine[Any, Any, WakeResult]]) -> WakeResult:
         try:
             async with asyncio.timeout(WAKE_DEADLINE):
-                return await self._wake(app)
+                return await work()
         except TimeoutError:
             return _refuse(
                 503,
@@ -78,13 +85,16 @@ class Waking:
         choice = whom_to_wake(
             app,
             machines,
-            release_failure=self._release_failure(app, machines),
+            release_failure=self.release_failure(app, machines),
             now=self._core.now(),
-            failing={m.id for m in machines if m.state is MachineState.STARTED and self._readiness.fails(m)},
+            failing=self.failing(machines),
         )
         if isinstance(choice, Refuse):
             return _refuse(choice.status, choice.fault, choice.code, choice.message, choice.hint)
-        machine = choice.machine
+        return await self._bring(choice.machine)
+
+    async def _bring(self, machine: Machine) -> WakeResult:
+        app = machine.app
         self._routing.drowsy.discard(machine.id)
         service = web_service(machine)
         result = WakeResult(
@@ -122,7 +132,12 @@ class Waking:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("after a wake", error=repr(error))
 
-    def _release_failure(self, app: str, machines: list[Machine]) -> str:
+    def failing(self, machines: list[Machine]) -> set[str]:
+        """Return the ids of those that run and fail a check that steers requests."""
+        return {m.id for m in machines if m.state is MachineState.STARTED and self._readiness.fails(m)}
+
+    def release_failure(self, app: str, machines: list[Machine]) -> str:
+        """Return why an app without machines has none, "" if not because its latest release failed."""
         if machines:
             return ""
         releases = self._core.store.releases.list(app)

@@ -29,7 +29,7 @@ from roost.host.privileges import give_up
 from roost.model.app import App, private_network
 from roost.model.cloud import Cloud
 from roost.model.machine import Machine
-from roost.plan.addresses import slot_of
+from roost.plan.addresses import flycast_ipv4, flycast_ipv6, slot_of
 from roost.plan.internal_names import TEXTS, Asked, Question, listed, text, understand
 from roost.store.store import Store
 
@@ -56,12 +56,21 @@ class Names:
         apps = self._apps(private_network(home), question)
         if question.app and not apps:
             return None
+        if question.about is Asked.PRIVATE:
+            return self._private(apps[0])
         machines = listed(question, self._machines(question, apps))
         if question.about in TEXTS:
             return Records(text=text(question, machines, [app.name for app in apps]))
         if question.about is Asked.MACHINE and not machines:
             return None
         return Records(tuple(m.private_ipv4 for m in machines), tuple(m.private_ip for m in machines))
+
+    def _private(self, app: App) -> Records | None:
+        """Return the addresses at which the edge answers for an app, None when it was assigned none."""
+        ipv4, ipv6 = flycast_ipv4(self._cloud, app.number), str(flycast_ipv6(self._cloud, app.number))
+        if not any(found.ip == ipv6 for found in self._store.ip_assignments.list(app.name)):
+            return None
+        return Records((str(ipv4),) if ipv4 else (), (ipv6,))
 
     def _apps(self, network: str, question: Question) -> list[App]:
         if question.app:

@@ -34,6 +34,7 @@ from roost.control.control import Control
 from roost.control.core import Core
 from roost.control.key_ring import KeyRing
 from roost.control.sealing import Vault
+from roost.control.steering import Steering
 from roost.daemon import dns_process, sole, statics_process
 from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
@@ -49,6 +50,7 @@ from roost.host.own_address import outgoing_ipv4
 from roost.host.process import run, spawn
 from roost.model.cloud import Cloud
 from roost.model.errors import RoostError
+from roost.model.steering import Wish
 from roost.plan.addresses import BUILD_SLOTS, ipv4_of, ipv6_of
 from roost.store.store import Store
 
@@ -69,15 +71,34 @@ class _Log(io.TextIOBase):
             sys.stderr.flush()
 
 
+_HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
+
+
 class _LateWaker:
     """The edge needs a waker before control, which needs the edge, can be built."""
 
     control: Control | None = None
 
     async def wake(self, host: str) -> WakeResult:
+        return await self._known.wake(host)
+
+    def host_at(self, address: str) -> str:
+        return self._known.host_at(address)
+
+    def app_of(self, host: str) -> str:
+        return self._known.app_of(host)
+
+    def machine_at(self, app: str, address: str) -> tuple[str, str]:
+        return self._known.machine_at(app, address)
+
+    async def reach(self, source: str, app: str, wish: Wish) -> WakeResult:
+        return await self._known.reach(source, app, wish)
+
+    @property
+    def _known(self) -> Steering:
         if self.control is None:
             raise RuntimeError("the edge was started before control")
-        return await self.control.waking.wake(host)
+        return self.control.steering
 
     async def statics(self, host: str) -> AppStatics | None:
         if self.control is None:
@@ -120,6 +141,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
             own=settings.own_cells,
             certificates=waker,
             statics=waker.statics,
+            private=(str(cloud.edge_ipv4), *([str(cloud.edge_ipv6)] if _HAS_IPV6 else [])),
         ),
         images=images,
         builder=MachineBuilder(cloud, images, host, run, address),

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,26 +18,18 @@ from pathlib import Path
 from roost.edge.challenges import Challenges
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
 from roost.edge.head import END, MAX_HEAD, BadHead, Head, parse_head, with_header
-from roost.edge.pages import Page, negotiate, reason
 from roost.edge.replies import MARK
+from roost.edge.splice import BAD_HEAD, BROKEN, CHUNK, HEAD_TIMEOUT, LINGER, connect, flush, move, not_listening, refuse
 from roost.edge.static_paths import HEADER, METHODS, FindStatics
-from roost.model.edge_errors import edge_error
 
-HEAD_TIMEOUT = 10.0
-CONNECT_TIMEOUT = 5.0
-REFUSED_PATIENCE = 1.0  # seconds to go on trying a port that refuses, although the waker saw it accept
-LINGER = 1.0  # seconds to swallow an upload that was refused, so that the client reads the answer
 MAX_WAITING = 4096
 MAX_WAITING_PER_HOST = 1024
 EARLY_BODY = 64 * 1024  # bytes of the body that are taken while the app wakes
-CHUNK = 256 * 1024
 
 Count = Callable[[str, int], None]  # app, +1 or -1
 
-_BAD_HEAD = Refusal(400, "none", "bad_request", "The request can't be read.", "Send one Host header and up to 64 KiB.")
 _CROWDED = Refusal(503, "cloud", "too_many_waiting", "Too many requests wait for this app to wake up.", "Try again.")
 _NO_STATICS = Refusal(503, "cloud", "statics_unavailable", "Files can't be served just now.", "Try again.")
-_BROKEN = Refusal(503, "cloud", "wake_failed", "The cloud could not wake this app.", "Try again; see roostd's log.")
 
 
 class StaticDoor:
@@ -49,11 +39,11 @@ class StaticDoor:
         self.socket = socket
         self._find = find
 
-    async def asked_for(self, head: Head) -> str:
+    async def asked_for(self, head: Head, host: str) -> str:
         """Return what the server must be told of the request, "" when it is for the app."""
         if head.method not in METHODS:
             return ""
-        found = await self._find(head.host)
+        found = await self._find(host)
         return found.asked_for(head.method, head.target) if found else ""
 
 
@@ -120,33 +110,34 @@ class Activator:
             async with asyncio.timeout(HEAD_TIMEOUT):
                 head = parse_head(await reader.readuntil(END), drop=MARK.encode())
         except (BadHead, asyncio.LimitOverrunError, TimeoutError):
-            await _refuse(Head("GET", "/", "", "", b""), _BAD_HEAD, reader, writer)
+            await refuse("GET", "", BAD_HEAD, reader, writer)
             return
         answer = self._challenges.answer(head.host, head.target)
         if answer is not None:
             await _send(head, _answer(answer), reader, writer)
             return
-        if self._total >= MAX_WAITING or self._waiting[head.host] >= MAX_WAITING_PER_HOST:
-            await _refuse(head, _CROWDED, reader, writer)
+        host = (self._waker.host_at(head.private) or head.private) if head.private else head.host
+        if self._total >= MAX_WAITING or self._waiting[host] >= MAX_WAITING_PER_HOST:
+            await refuse(head.method, head.accept, _CROWDED, reader, writer)
             return
-        if self._statics is not None and (value := await self._statics.asked_for(head)):
+        if self._statics is not None and (value := await self._statics.asked_for(head, host)):
             await self._pass_on(self._statics, head, value, reader, writer)
             return
         body = bytearray()
-        result = await self._wake(head.host, reader, body)
+        result = await self._wake(host, reader, body)
         if result is None:
             return
         if result.endpoint is None:
-            await _refuse(head, result.refusal or _BROKEN, reader, writer)
+            await refuse(head.method, head.accept, result.refusal or BROKEN, reader, writer)
             return
-        if result.force_https and self._https_port and not head.secure:
+        if result.force_https and self._https_port and not head.secure and not head.private:
             await _send(head, _moved(head, self._https_port), reader, writer)
             return
         self._count(result.app, 1)
         try:
             refusal = await _splice(head.raw + bytes(body), result.endpoint, reader, writer)
             if refusal is not None:
-                await _refuse(head, refusal, reader, writer)
+                await refuse(head.method, head.accept, refusal, reader, writer)
         finally:
             self._count(result.app, -1)
 
@@ -157,7 +148,7 @@ class Activator:
         try:
             from_server, to_server = await asyncio.open_unix_connection(door.socket, limit=CHUNK)
         except OSError:
-            await _refuse(head, _NO_STATICS, reader, writer)
+            await refuse(head.method, head.accept, _NO_STATICS, reader, writer)
             return
         await _between(with_header(head, HEADER, value), reader, writer, from_server, to_server)
 
@@ -176,7 +167,7 @@ class Activator:
             return wake.result()
         except Exception as error:
             self._report(error)
-            return WakeResult(refusal=_BROKEN)
+            return WakeResult(refusal=BROKEN)
         finally:
             wake.cancel()
             gone.cancel()
@@ -203,13 +194,9 @@ async def _splice(
 ) -> Refusal | None:
     """Send `first` to the app and move bytes until either side ends; a Refusal if it can't be reached."""
     try:
-        from_app, to_app = await _connect(endpoint)
+        from_app, to_app = await connect(endpoint)
     except (OSError, TimeoutError):
-        return Refusal(
-            502, "app", "app_not_listening",
-            f"The app does not accept connections on port {endpoint.port}.",
-            "It must listen on 0.0.0.0 and the internal_port of its service. `roost logs` shows what it said.",
-        )  # fmt: skip
+        return not_listening(endpoint)
     await _between(first, reader, writer, from_app, to_app)
     return None
 
@@ -226,7 +213,7 @@ async def _between(
         to_app.write(first)
         # Envoy closes the connection when the response is complete or the client went away, and takes
         # an end from the app as the end of the response: the first end is the end of both.
-        ways = [asyncio.ensure_future(_move(reader, to_app)), asyncio.ensure_future(_move(from_app, writer))]
+        ways = [asyncio.ensure_future(move(reader, to_app)), asyncio.ensure_future(move(from_app, writer))]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -234,63 +221,9 @@ async def _between(
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
         with contextlib.suppress(OSError):
-            await _flush(writer)
+            await flush(writer)
     finally:
         to_app.transport.abort()
-
-
-async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    deadline = time.monotonic() + REFUSED_PATIENCE
-    while True:
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                return await asyncio.open_connection(
-                    endpoint.address, endpoint.port, limit=CHUNK, family=socket.AF_INET
-                )
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.02)
-
-
-async def _move(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    while data := await source.read(CHUNK):
-        target.write(data)
-        await target.drain()
-
-
-async def _flush(writer: asyncio.StreamWriter) -> None:
-    """Hand all that was written to the kernel, then end our side."""
-    async with asyncio.timeout(CONNECT_TIMEOUT):
-        writer.close()
-        await writer.wait_closed()
-
-
-async def _refuse(head: Head, refusal: Refusal, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer with a page, and swallow some of an upload so that the client gets to read it."""
-    page = Page(refusal.status, refusal.fault, refusal.code, refusal.message, refusal.hint)
-    content_type, body = negotiate(page, head.accept)
-    lines = [
-        f"HTTP/1.1 {refusal.status} {reason(refusal.status)}",
-        f"Content-Type: {content_type}",
-        f"Content-Length: {len(body)}",
-        "Cache-Control: no-store",
-        "Connection: close",
-        f"Roost-Error: {refusal.code}",
-        f"Roost-Fault: {refusal.fault}",
-    ]
-    if fly := edge_error(refusal.code).fly:
-        lines.append(f"Fly-Error: {fly}")
-    if refusal.status == 503:
-        lines.append("Retry-After: 2")
-    text = "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines)
-    writer.write(text.encode("latin-1", "replace") + END + (b"" if head.method == "HEAD" else body))
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(LINGER):
-            await writer.drain()
-            writer.write_eof()
-            while await reader.read(CHUNK):
-                pass
 
 
 def _answer(text: str) -> tuple[str, str, bytes]:

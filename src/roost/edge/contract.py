@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from roost.edge.static_paths import AppStatics
+from roost.model.steering import SessionRule, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Route:
     idle_timeout: float = 0.0  # seconds a stream may be silent; 0: no limit
     org: str = ""  # whose app it is; decides which of the edge's cells serve it
     statics: AppStatics | None = None  # what is served without the app
+    private: tuple[str, ...] = ()  # addresses at which the app answers in its private network
+    sessions: tuple[SessionRule, ...] = ()  # replays that are remembered by cookie or header
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,28 @@ class WakeResult:
 
 
 class Waker(Protocol):
-    """Control's side: decides what becomes of a request that Envoy has no route for."""
+    """Control's side: decides what becomes of requests that have no route in Envoy or say where they want to go."""
 
     async def wake(self, host: str) -> WakeResult:
         """Bring the app behind `host` to where one of its machines accepts connections.
 
         Called once per request; the callee joins calls for the same app, bounds them and gives up
         at its own deadline. It also sees to it that the app's route is put to the edge.
+        """
+
+    def app_of(self, host: str) -> str:
+        """Return the app that answers on a host name, "" if none does."""
+
+    def host_at(self, address: str) -> str:
+        """Return the public host name of the app with this private address, "" if it is nobody's."""
+
+    def machine_at(self, app: str, address: str) -> tuple[str, str]:
+        """Return id and region of the app's machine with this private address, ("", own region) if none has it."""
+
+    async def reach(self, source: str, app: str, wish: Wish) -> WakeResult:
+        """Bring a machine of `app` that fulfils the wish to where it accepts connections.
+
+        `source` is the app that sends the request there, which must be allowed to; `app` itself for a client's wish.
         """
 
 

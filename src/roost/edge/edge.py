@@ -14,20 +14,34 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from roost.edge.activator import StaticDoor
 from roost.edge.bootstrap import Caps
 from roost.edge.cell import Cell, CellPlan, workers
 from roost.edge.challenges import Challenges
 from roost.edge.contract import CertificateSource, EdgeStatus, NoCertificates, Route, Traffic, Waker
+from roost.edge.flycast import ROUTES_NAME as PRIVATE_ROUTES
+from roost.edge.flycast import private_virtual_host
 from roost.edge.front import Front
 from roost.edge.leftovers import end_others
 from roost.edge.process import Spawn, user_of
-from roost.edge.protos import CLUSTER, VIRTUAL_HOST
-from roost.edge.snapshot import Ports, app_cluster, app_virtual_host, check_route, cluster_name, virtual_host_name
+from roost.edge.protos import CLUSTER, ROUTES, VIRTUAL_HOST
+from roost.edge.replay_cache import ReplayCache
+from roost.edge.replay_server import Remembered
+from roost.edge.snapshot import (
+    Ports,
+    app_cluster,
+    app_virtual_host,
+    check_route,
+    cluster_name,
+    virtual_host,
+    virtual_host_name,
+)
 from roost.edge.static_paths import FindStatics, statics_socket
 from roost.model.cloud import Cloud
 from roost.model.errors import Conflict, HostFailure
+from roost.model.steering import SessionRule
 from roost.plan.cells import common_cells, own_cell, shard, shards
 
 MEASURE_PERIOD = 5.0  # seconds between readings of Envoy's gauges
@@ -55,6 +69,7 @@ class EnvoyEdge:
         clock: Callable[[], float] = time.time,
         certificates: CertificateSource | None = None,
         statics: FindStatics | None = None,
+        private: tuple[str, ...] = (),
     ) -> None:
         self._cloud, self._clock = cloud, clock
         self._common, self._own = common_cells(cells), tuple(own)
@@ -63,10 +78,14 @@ class EnvoyEdge:
         source = certificates or NoCertificates()
         door = StaticDoor(statics_socket(cloud.run), statics) if statics else None
         self.challenges = Challenges()  # any cell may be asked
+        self._remembered = Remembered(ReplayCache(), self._rules_of, self._recached)
         self._cells = {
-            plan.name: Cell(plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, door)
+            plan.name: Cell(
+                plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, self._remembered,
+                private if plan is plans[0] else (), door,
+            )
             for plan in plans
-        }
+        }  # fmt: skip
         self._ports = Ports(cloud.http_port, cloud.https_port)
         self._front: Front | None = None
         if len(plans) > 1:
@@ -76,6 +95,7 @@ class EnvoyEdge:
         self._routes: dict[str, Route] = {}
         self._owners: dict[str, str] = {}  # host -> app
         self._leaving: set[str] = set()
+        self._led: set[str] = set()  # apps with paths that lead to the replay server
 
     async def start(self) -> None:
         """Serve xDS, the access log sink and the activators; start what does not run, adopt what does.
@@ -129,8 +149,9 @@ class EnvoyEdge:
         if self._routes.get(route.app) is not route:
             return
         for cell in cells:
-            cell.xds.set(VIRTUAL_HOST, app_virtual_host(route, self._ports))
+            cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
         await self._settled(cells, VIRTUAL_HOST, [virtual_host_name(route.app)], deadline)
+        await self._serve_privately(route, old, deadline - time.monotonic())
         if self._routes.get(route.app) is route:
             await self._lead(route, old)
             self._take_out(route.app, [cell for cell in self._cells.values() if cell not in cells])
@@ -144,6 +165,7 @@ class EnvoyEdge:
         self._forget(app)
         cells = list(self._cells.values())
         self._take_out(app, cells)
+        await self._serve_privately(None, old, timeout)
         gone = await asyncio.gather(*(self._settle(cell, cells, app, timeout) for cell in cells))
         if self._front is not None and old is not None and app not in self._routes:
             await self._front.forget([host for host in old.hosts if host not in self._owners])
@@ -164,8 +186,9 @@ class EnvoyEdge:
                 cell.xds.set(CLUSTER, app_cluster(route))
         for route in wanted.values():  # sent when the cluster is acknowledged
             for cell in self._cells_of(route):
-                cell.xds.set(VIRTUAL_HOST, app_virtual_host(route, self._ports))
+                cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
         deadline = time.monotonic() + 5.0 + len(wanted) / 1000
+        self._set_private()
         for cell in self._cells.values():
             names = [name for name in map(virtual_host_name, wanted) if name in cell.xds.table[VIRTUAL_HOST]]
             await self._settled([cell], VIRTUAL_HOST, names, deadline)
@@ -212,6 +235,7 @@ class EnvoyEdge:
         pid = next((cell.pid for cell in cells if cell.pid), 0)
         detail: dict[str, object] = {
             "waiting": sum(cell.activator.waiting for cell in cells),
+            "replaying": sum(cell.replays.under_way for cell in cells),
             "leaving": len(self._leaving),
             "restarts": sum(cell.keeper.restarts for cell in cells),
             "adopted": all(cell.keeper.adopted for cell in cells),
@@ -272,6 +296,47 @@ class EnvoyEdge:
         for host in old.hosts if old else ():
             self._owners.pop(host, None)
 
+    def _rules_of(self, app: str) -> Sequence[SessionRule]:
+        route = self._routes.get(app)
+        return route.sessions if route else ()
+
+    def _recached(self, app: str) -> None:
+        """Lead the paths of an app whose replays are remembered to the replay server, and others straight."""
+        route = self._routes.get(app)
+        if route is None:
+            self._led.discard(app)
+            return
+        for cell in self._cells_of(route):
+            if virtual_host_name(app) in cell.xds.table[VIRTUAL_HOST]:
+                cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
+
+    def _virtual_host(self, route: Route) -> Any:
+        paths = self._remembered.cache.paths(route.app, self._clock())
+        (self._led.add if paths else self._led.discard)(route.app)
+        return app_virtual_host(route, self._ports, paths)
+
+    async def _serve_privately(self, route: Route | None, old: Route | None, timeout: float) -> None:
+        """Bring the routes of private addresses up to date after a change; returns when they are acknowledged."""
+        if (route and route.private) or (old and old.private):
+            self._set_private()
+            for cell in self._cells.values():
+                if cell.place.private:
+                    await cell.settle(ROUTES, [PRIVATE_ROUTES], max(0.0, timeout), needed=False)
+
+    def _set_private(self) -> None:
+        """Bring the routes of private addresses up to date, in the cell that serves them."""
+        for cell in self._cells.values():
+            if cell.place.private:
+                found = [
+                    private_virtual_host(
+                        virtual_host(route, self._ports, self._remembered.cache.paths(route.app, self._clock())),
+                        route.private,
+                    )
+                    for route in self._routes.values()
+                    if route.private and cluster_name(route.app) in cell.xds.table[CLUSTER]
+                ]
+                cell.serve_privately(found)
+
     async def _is_quiet(self, app: str) -> bool:
         if any(cell.book.spliced(app) for cell in self._cells.values()):
             return False
@@ -286,7 +351,9 @@ class EnvoyEdge:
                 await self._front.repair()
 
     async def _measure(self) -> None:
-        """Read Envoy's gauges, put the books right, and drop clusters whose last request has ended."""
+        """Read Envoy's gauges, put the books right, and drop clusters and paths whose time is over."""
+        for app in {*self._remembered.cache.apps(), *self._led}:
+            self._recached(app)
         readings = await asyncio.gather(*(cell.measure() for cell in self._cells.values()))
         known = [reading for reading in readings if reading is not None]
         if len(known) == len(readings):

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 MAX_HEAD = 128 * 1024  # Envoy lets 64 KiB in and adds a few headers
+PRIVATE = b"roost-flycast-address"  # only the edge's listener for private networks sets it
 END = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(rb"([!-~]+) ([!-~\x80-\xff]+) HTTP/1\.[01]")
 
@@ -29,6 +30,7 @@ class Head:
     accept: str
     raw: bytes
     secure: bool = False  # it came by TLS, says Envoy
+    private: str = ""  # the private address that was called
 
 
 def parse_head(data: bytes, *, drop: bytes) -> Head:
@@ -41,6 +43,7 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
     accepts: list[bytes] = []
     secure = False
     kept = [lines[0]]
+    private = ""
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
         if not colon or not name or name != name.strip():
@@ -54,6 +57,8 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
             accepts.append(value.strip())
         elif lower == b"x-forwarded-proto":  # set by Envoy, whatever the client sent
             secure = value.strip() == b"https"
+        elif lower == PRIVATE:
+            private = value.strip().decode("latin-1").strip("[]")
         kept.append(line)
     if len(hosts) != 1:
         raise BadHead("a request names one host")
@@ -64,6 +69,7 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
         accept=b",".join(accepts).decode("latin-1"),
         raw=b"\r\n".join(kept) + END,
         secure=secure,
+        private=private,
     )
 
 

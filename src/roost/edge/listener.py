@@ -8,14 +8,25 @@ own goes to the activator.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.edge import tls
+from roost.edge import flycast, tls
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
 from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
+from roost.edge.steering_config import (
+    REPLAYABLE,
+    early_mutations,
+    hooks,
+    hooks_of_machines,
+    retry_policy,
+    specifier,
+    too_large,
+)
+from roost.model.cloud import FLYCAST_PORT
 
 HTTP = "http"  # the listeners' names
 HTTPS = "https"
@@ -43,6 +54,13 @@ class EdgePlace:
         None  # directory of the sockets on which the front's connections come; None: no front, the ports are Envoy's
     )
 
+    private: tuple[str, ...] = ()  # the edge's addresses in private networks, IPv4 first; (): it doesn't serve them
+
+    @property
+    def replay(self) -> Path:
+        """Socket of the replay server."""
+        return self.activator.with_name("replay.sock")
+
 
 def listeners(place: EdgePlace) -> list[Any]:
     """Return the listener resources: http, and https where it has a port."""
@@ -50,7 +68,30 @@ def listeners(place: EdgePlace) -> list[Any]:
     if place.https_port:
         chains = tls.filter_chains(place.domain, _filters(place.https_port, secure=True))
         found.append(_listener(place, HTTPS, place.https_port, chains, [tls.inspector()]))
+    if place.private:
+        found.append(_private_listener(place))
     return found
+
+
+def _private_listener(place: EdgePlace) -> Any:
+    """Return the listener for private networks: plain HTTP, by the address that was called."""
+    manager = _connection_manager(80, secure=False)
+    manager["rds"] = {"route_config_name": flycast.ROUTES_NAME, "config_source": _ADS}
+    manager["http_filters"] = [flycast.by_address(), *manager["http_filters"]]
+    first, *others = [{"socket_address": {"address": address, "port_value": FLYCAST_PORT}} for address in place.private]
+    message = parse(
+        LISTENER,
+        {
+            "name": flycast.LISTENER_NAME,
+            "address": first,
+            "additional_addresses": [{"address": address} for address in others],
+            "freebind": True,
+            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "listener_filters": [flycast.original_address()],
+            "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+        },
+    )
+    return resource(flycast.LISTENER_NAME, message)
 
 
 def _filters(port: int, *, secure: bool) -> list[dict[str, Any]]:
@@ -99,6 +140,18 @@ def _client_address() -> dict[str, Any]:
 
 def route_configuration(place: EdgePlace) -> Any:
     """Return the route configuration: apps come by VHDS, everything else goes to the activator."""
+    return resource(ROUTES_NAME, _routes(place, ROUTES_NAME, {"vhds": {"config_source": _ADS}}))
+
+
+def private_route_configuration(place: EdgePlace, hosts: Sequence[Any]) -> Any:
+    """Return the route configuration of private networks, with the virtual hosts of apps that are awake."""
+    message = _routes(place, flycast.ROUTES_NAME, {})
+    message.virtual_hosts[0].routes[0].route.host_rewrite_header = flycast.HOST
+    message.virtual_hosts.extend(hosts)
+    return resource(flycast.ROUTES_NAME, message)
+
+
+def _routes(place: EdgePlace, name: str, more: dict[str, Any]) -> Any:
     default = {
         "name": ACTIVATOR,
         "domains": ["*"],
@@ -106,7 +159,12 @@ def route_configuration(place: EdgePlace) -> Any:
             {
                 "name": ACTIVATOR,
                 "match": {"prefix": "/"},
-                "route": {"cluster": ACTIVATOR, "timeout": "0s", "idle_timeout": "0s"},
+                "route": {
+                    "inline_cluster_specifier_plugin": specifier(ACTIVATOR),
+                    "timeout": "0s",
+                    "idle_timeout": "0s",
+                },
+                "request_body_buffer_limit": REPLAYABLE,
                 "request_headers_to_add": [_header(MARK, "1")],
             }
         ],
@@ -114,16 +172,17 @@ def route_configuration(place: EdgePlace) -> Any:
     message = parse(
         ROUTES,
         {
-            "name": ROUTES_NAME,
+            "name": name,
             "virtual_hosts": [default],
-            "vhds": {"config_source": _ADS},
+            **more,
             "ignore_port_in_host_matching": True,
             "request_headers_to_add": _request_headers(place),
             "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
             "response_headers_to_add": [_header(f"{p}-request-id", "%REQ(X-REQUEST-ID)%") for p in ("fly", "roost")],
         },
     )
-    return resource(ROUTES_NAME, message)
+    retry_policy(message.virtual_hosts[0].routes[0].route.retry_policy)
+    return message
 
 
 def activator_cluster(place: EdgePlace) -> Any:
@@ -132,6 +191,7 @@ def activator_cluster(place: EdgePlace) -> Any:
         "@type": f"{_EXTENSIONS}upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"max_requests_per_connection": 1},
+        "http_filters": hooks(),
     }
     limits = {
         "max_connections": MAX_ACTIVATED,
@@ -155,13 +215,17 @@ def activator_cluster(place: EdgePlace) -> Any:
 
 
 def _connection_manager(port: int, *, secure: bool) -> dict[str, Any]:
-    router = {"@type": f"{_EXTENSIONS}filters.http.router.v3.Router", "suppress_envoy_headers": True}
+    router = {
+        "@type": f"{_EXTENSIONS}filters.http.router.v3.Router",
+        "suppress_envoy_headers": True,
+        "upstream_http_filters": hooks_of_machines(),
+    }
     return {
         "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES_NAME, "config_source": _ADS},
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+        "http_filters": [too_large(), {"name": "envoy.filters.http.router", "typed_config": router}],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "server_name": "roost",
         "via": "1.1 roost",
@@ -199,10 +263,6 @@ def _connection_manager(port: int, *, secure: bool) -> dict[str, Any]:
 
 def _early_headers(port: int, *, secure: bool) -> dict[str, Any]:
     """Names that only the edge may set are dropped before anything looks at them; then what depends on the listener."""
-    drop = [
-        {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
-        for prefix in ("fly-", "roost-", "x-envoy-")
-    ]
     add = [_header(f"{prefix}-forwarded-port", str(port)) for prefix in ("fly", "roost")]
     add.append(_header("x-forwarded-port", str(port)) | {"append_action": "ADD_IF_ABSENT"})
     add.append(_header("x-forwarded-ssl", "on" if secure else "off"))
@@ -210,7 +270,7 @@ def _early_headers(port: int, *, secure: bool) -> dict[str, Any]:
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
             "@type": f"{_EXTENSIONS}http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": [*drop, *({"append": header} for header in add)],
+            "mutations": [*early_mutations(), *({"append": header} for header in add)],
         },
     }
 

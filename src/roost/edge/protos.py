@@ -22,7 +22,20 @@ from envoy.data.accesslog.v3.accesslog_pb2 import (  # type: ignore[import-untyp
 )
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.common.matching.v3 import extension_matcher_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.http.custom_response.v3 import custom_response_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.http.header_mutation.v3 import (  # type: ignore[import-untyped]
+    header_mutation_pb2 as header_mutation_filter_pb2,  # noqa: F401
+)
+from envoy.extensions.filters.http.lua.v3 import lua_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.http.upstream_codec.v3 import (  # type: ignore[import-untyped]
+    upstream_codec_pb2,  # noqa: F401
+)
+from envoy.extensions.filters.listener.original_dst.v3 import (  # type: ignore[import-untyped]
+    original_dst_pb2,  # noqa: F401
+)
 from envoy.extensions.filters.listener.proxy_protocol.v3 import (  # type: ignore[import-untyped]
     proxy_protocol_pb2,  # noqa: F401
 )
@@ -35,8 +48,17 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (  # typ
 from envoy.extensions.filters.network.tcp_proxy.v3 import (  # type: ignore[import-untyped]
     tcp_proxy_pb2,  # noqa: F401
 )
+from envoy.extensions.http.custom_response.local_response_policy.v3 import (  # type: ignore[import-untyped]
+    local_response_policy_pb2,  # noqa: F401
+)
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (  # type: ignore[import-untyped]
     header_mutation_pb2,  # noqa: F401
+)
+from envoy.extensions.matching.common_inputs.network.v3 import (  # type: ignore[import-untyped]
+    network_inputs_pb2,  # noqa: F401
+)
+from envoy.extensions.router.cluster_specifiers.matcher.v3 import (  # type: ignore[import-untyped]
+    matcher_pb2,  # noqa: F401
 )
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret  # type: ignore[import-untyped]
@@ -58,6 +80,7 @@ from envoy.service.discovery.v3.discovery_pb2 import (  # type: ignore[import-un
     DeltaDiscoveryResponse,
     Resource,
 )
+from envoy.type.matcher.v3 import http_inputs_pb2  # type: ignore[import-untyped]  # noqa: F401
 from google.protobuf import any_pb2, json_format
 from xds.type.v3 import typed_struct_pb2  # type: ignore[import-untyped]  # noqa: F401
 
@@ -84,6 +107,7 @@ __all__ = [
     "add_AggregatedDiscoveryServiceServicer_to_server",
     "any_of",
     "grpc",
+    "json_format",
     "parse",
     "resource",
 ]

@@ -2,8 +2,9 @@
 
 Whose fault it is shows in `Roost-Fault` and why in `Roost-Error`, both by the table `model.edge_errors`; `Fly-Error`
 has Fly's word for the same, where there is one. A request on its way to the activator carries the header
-`roost-activator`: when that fails, `roostd` is down. The access log is read with the same rules (`code_of`), so
-what the client was told and what the developer reads is one thing. Invariant: each flag of Envoy's has a class.
+`roost-activator`, one to the replay server `roost-route`: when that fails, `roostd` is down. The access log is read
+with the same rules (`code_of`), so what the client was told and what the developer reads is one thing. Invariant:
+each flag of Envoy's has a class.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from roost.edge.pages import Page, html_page, json_page, text_page
 from roost.edge.static_paths import HEADER
+from roost.edge.steering_config import ROUTE
 from roost.model.edge_errors import EDGE_ERRORS, EdgeError
 
 MARK = "roost-activator"  # request header that the default virtual host sets
@@ -58,6 +60,7 @@ RULES = (  # the first that fits holds
     Rule("body_too_large", statuses=(413,)),
     Rule("headers_too_large", statuses=(431,)),
     Rule("edge_failed", statuses=(500,)),
+    Rule("replay_too_large", statuses=(507,)),  # the body grew too large while it was about to be sent again
 )
 DIRECT = "direct_response"  # Envoy's word for the answer that a route gives by itself
 GONE = ("DC", "DR")  # the client ended it: nobody is left to be answered
@@ -114,7 +117,7 @@ def _mappers(rule: Rule) -> Iterator[dict[str, Any]]:
     if not rule.flags:  # what a route answers by itself is meant so
         only.append(_expression(f"response.code_details != '{DIRECT}'"))
     if rule.to_activator:
-        only.append(_header(MARK, {"present_match": True}))
+        only.append(_any_of([_header(name, {"present_match": True}) for name in (MARK, ROUTE)]))
     if rule.to_statics:
         only.append(_header(HEADER, {"present_match": True}))
     page = Page(error.status, error.fault, error.code, error.message, error.hint)

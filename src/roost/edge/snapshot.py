@@ -10,15 +10,17 @@ A route's name in Envoy is `app/NAME` too: the access log carries it, and traffi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
 from roost.edge.challenges import PATH
 from roost.edge.contract import Route
-from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, resource
+from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
 from roost.edge.replies import MARK
 from roost.edge.statics import static_routes
+from roost.edge.steering_config import REPLAYABLE, retry_policy, specifier
 from roost.model.errors import BadInput
 
 ROUTES_NAME = "edge"  # the one route configuration
@@ -29,7 +31,6 @@ FIRST_HOST = f"{ROUTES_NAME}/-"  # no app's name begins with a hyphen
 CONNECT_TIMEOUT = 5.0  # seconds until a machine that does not answer at all is given up
 POOL_IDLE = 1.5  # seconds; below the keep-alive of common servers (gunicorn 2, Node 5): they must not close first
 NO_LIMIT = 1_000_000  # circuit breakers can't be switched off, only set high
-RETRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,14 @@ def app_cluster(route: Route) -> Any:
     return resource(cluster.name, cluster)
 
 
-def app_virtual_host(route: Route, ports: Ports = NO_TLS) -> Any:
-    """Return the virtual host resource of an app.
+def app_virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = ()) -> Any:
+    """Return the virtual host resource of an app; see `virtual_host`."""
+    host = virtual_host(route, ports, remembered)
+    return resource(host.name, host)
+
+
+def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = ()) -> Any:
+    """Return the virtual host resource of an app; requests below the paths `remembered` may be for others to answer.
 
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
     A connection that could not be made is tried again, also on another machine; a request that the
@@ -127,20 +134,19 @@ def app_virtual_host(route: Route, ports: Ports = NO_TLS) -> Any:
     host.routes.extend(static_routes(route.statics))
     entry = host.routes.add(name=cluster_name(route.app))
     entry.match.prefix = "/"
+    entry.request_body_buffer_limit.value = REPLAYABLE
     action = entry.route
-    action.cluster = cluster_name(route.app)
+    json_format.ParseDict(
+        specifier(cluster_name(route.app), route.sessions, remembered), action.inline_cluster_specifier_plugin
+    )
     action.timeout.SetInParent()  # 0: none
     action.idle_timeout.FromMilliseconds(int(route.idle_timeout * 1000))  # 0: none
     retry = action.retry_policy
-    retry.retry_on = "connect-failure"
-    retry.num_retries.value = RETRIES
-    retry.retry_back_off.base_interval.FromMilliseconds(25)
-    retry.retry_back_off.max_interval.FromMilliseconds(250)
+    retry_policy(retry)
+    retry.retry_on += ",connect-failure"
     retry.host_selection_retry_max_attempts = 3
     entry.request_headers_to_remove.append("roost-activator")
-    for header in ("roost-error", "roost-fault", "fly-error"):  # what they say is the edge's word, not the app's
-        entry.response_headers_to_remove.append(header)
-    return resource(host.name, host)
+    return host
 
 
 def _lead_to_https(entry: Any, ports: Ports) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from roost.edge.protos import CLUSTER, VIRTUAL_HOST, parse, resource
 from roost.edge.static_paths import HEADER, METHODS, AppStatics, longest_first
+from roost.edge.steering_config import codec
 
 CLUSTER_NAME = "statics"
 ROUTE_PREFIX = "statics/"  # before an app's name
@@ -55,6 +56,7 @@ def statics_cluster(socket: Path) -> Any:
         "@type": f"{_EXTENSIONS}upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"idle_timeout": "10s"},
+        "http_filters": [codec()],  # not those for machines: what it says of errors is the edge's word
     }
     limits = {"max_connections": MAX_REQUESTS, "max_pending_requests": MAX_REQUESTS, "max_requests": MAX_REQUESTS}
     pipe = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}

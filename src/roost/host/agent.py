@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -27,6 +27,7 @@ from roost.host.contract import (
     LogLine,
     MachineSpec,
     Observed,
+    PrivateAddress,
     ProcessInfo,
     RuntimeState,
     Usage,
@@ -325,6 +326,10 @@ class LocalHost:
             self._network.limit(machine_id, ipv4, ipv6, allowed)
             if files.record() is None:  # it was stopped meanwhile
                 self._network.unlimit(machine_id)
+
+    def serve_privately(self, addresses: Sequence[PrivateAddress]) -> None:
+        """See the contract."""
+        self._network.serve_privately(addresses)
 
     def limited(self) -> frozenset[str]:
         """See the contract."""

@@ -7,6 +7,7 @@ machines may run at once; calls for one machine are serialised by the caller.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +20,16 @@ from roost.model.machine import ExitInfo
 from roost.model.machine_config import Check
 from roost.model.network_policy import NO_FILTER, Filter
 from roost.model.volume import Usage as VolumeUsage
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateAddress:
+    """An app's addresses in its private network. `ipv4` is "" where it has none."""
+
+    network: str
+    ipv4: str
+    ipv6: str
+    ports: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +345,9 @@ class Host(Protocol):
 
     def limit(self, machine_id: str, ipv4: IPv4Address, ipv6: IPv6Address, allowed: Filter) -> None:
         """Let a machine that is here take and make these connections from now on, until its next start."""
+
+    def serve_privately(self, addresses: Sequence[PrivateAddress]) -> None:
+        """Let machines reach the edge at these addresses of apps, each from its own network, and at no others."""
 
     def limited(self) -> frozenset[str]:
         """Return the ids of the machines whose connections are limited."""

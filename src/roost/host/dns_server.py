@@ -46,7 +46,7 @@ class Records:
 
 
 Lookup = Callable[[str, str], Awaitable[Records | None]]  # asker's address, name -> records
-OURS = dns.name.from_text("internal.")
+OURS = (dns.name.from_text("internal."), dns.name.from_text("flycast."))
 
 
 def bound(addresses: Sequence[str], port: int = 53) -> list[socket.socket]:
@@ -138,7 +138,7 @@ class DnsServer:
         question = query.question[0]
         if question.rdclass != dns.rdataclass.IN or question.rdtype in _REFUSED_TYPES:
             return _failure(query, dns.rcode.REFUSED)
-        if question.name.is_subdomain(OURS):
+        if any(question.name.is_subdomain(zone) for zone in OURS):
             return await self._ours(asker, query, question)
         return await self._theirs(query)
 

@@ -23,7 +23,7 @@ import errno
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,14 @@ from typing import Any
 from pyroute2 import IPRoute  # type: ignore[import-untyped]
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
-from roost.host import nftables
+from roost.host import network_flycast, nftables
+from roost.host.contract import PrivateAddress
 from roost.host.network_filters import Limited, NetworkFilters
 from roost.host.network_forwarding import allow_forwarding
 from roost.host.network_groups import NetworkGroups
 from roost.host.network_namespace import MACHINE_SYSCTLS, inside, write_sysctls
 from roost.host.network_resolvers import resolvers
-from roost.model.cloud import Cloud
+from roost.model.cloud import FLYCAST_PORT, Cloud
 from roost.model.errors import HostFailure
 from roost.model.network_policy import Filter
 
@@ -137,6 +138,22 @@ class Network:
         """Forget what a machine may do, once its link is gone."""
         self._filters.drop(machine_id)
 
+    def serve_privately(self, addresses: Sequence[PrivateAddress]) -> None:
+        """Let machines reach the edge at apps' private addresses, each from its own network, and at no others."""
+        with self._filters.held():
+            if network_flycast.read(self._cloud.run) == list(addresses):
+                return
+            network_flycast.write(self._cloud.run, addresses)
+            if not network_flycast.replace(self._cloud.nft_table, self._numbered(addresses)):
+                self._load_rules()
+
+    def _numbered(self, addresses: Sequence[PrivateAddress]) -> list[tuple[int, PrivateAddress]]:
+        found = []
+        for address in addresses:
+            with self._groups.held(address.network) as group:
+                found.append((group, address))
+        return found
+
     def limited(self) -> frozenset[str]:
         """Return the ids of the machines that are limited."""
         return frozenset(self._filters.all())
@@ -157,6 +174,7 @@ class Network:
         nftables.remove(self._cloud.nft_table)
         self._groups.remove()
         self._filters.remove()
+        network_flycast.remove(self._cloud.run)
 
     # the pieces of ensure
 
@@ -170,9 +188,9 @@ class Network:
                 raise
         index = socket.if_nametoindex(name)
         ip.link("set", index=index, state="up")
-        for address in (self._gateway, str(self._cloud.dns_ipv4)):
+        for address in (self._gateway, str(self._cloud.dns_ipv4), str(self._cloud.edge_ipv4)):
             ip.addr("replace", index=index, address=address, prefixlen=32)
-        for address in (self._gateway_ipv6, str(self._cloud.dns_ipv6)) if _HAS_IPV6 else ():
+        for address in (self._gateway_ipv6, str(self._cloud.dns_ipv6), str(self._cloud.edge_ipv6)) if _HAS_IPV6 else ():
             ip.addr("replace", index=index, address=address, prefixlen=128, flags=_NODAD)
         for subnet in self._subnets():
             ip.route("replace", dst=subnet, type="unreachable", priority=_UNREACHABLE_METRIC)
@@ -187,6 +205,7 @@ class Network:
                 )
 
     def _load_rules(self) -> None:
+        private = self._numbered(network_flycast.read(self._cloud.run))
         numbers = self._groups.numbers()
         nftables.load(
             nftables.Rules(
@@ -198,6 +217,8 @@ class Network:
                 dns=(self._cloud.dns_ipv4, self._cloud.dns_ipv6),
                 resolvers=resolvers(),
                 limited=tuple(self._filters.all().values()),
+                private=tuple(private),
+                edge=(self._cloud.edge_ipv4, self._cloud.edge_ipv6, FLYCAST_PORT),
             )
         )
         self._ruled = set(numbers)

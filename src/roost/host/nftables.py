@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from roost.host import network_flycast
+from roost.host.contract import PrivateAddress
 from roost.host.network_filters import Limited, render_chain, render_sets
 from roost.host.process import run
 
@@ -40,6 +42,8 @@ class Rules:
     dns: tuple[IPv4Address, IPv6Address] | None = None  # the host's own addresses at which machines may ask for names
     resolvers: tuple[str, ...] = ()  # of machines: reachable on port 53 even where metadata services live
     limited: tuple[Limited, ...] = ()  # machines that network policies select
+    private: tuple[tuple[int, PrivateAddress], ...] = ()  # private addresses of apps, with their networks' numbers
+    edge: tuple[IPv4Address, IPv6Address, int] | None = None  # where the edge serves them
 
 
 def render(rules: Rules) -> str:
@@ -65,7 +69,8 @@ table inet {rules.table} {{
     size 65535
     flags dynamic
   }}
-{render_sets(rules.limited)}  chain own_address_only {{
+{render_sets(rules.limited)}{network_flycast.render_sets(rules.private)}\
+{network_flycast.render_chain(machine, rules.edge)}  chain own_address_only {{
     type filter hook prerouting priority raw; policy accept;
     iifname {machine} fib saddr . iif oif missing drop
   }}
@@ -76,7 +81,7 @@ table inet {rules.table} {{
   chain machine_to_host {{
     ct state established,related accept
     icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
-{_dns_rules(rules.dns)}\
+{_dns_rules(rules.dns)}{network_flycast.render_input(rules.edge)}\
     reject with icmpx type admin-prohibited
   }}
   chain through_host {{

@@ -42,10 +42,12 @@ WORKING = MappingProxyType(
             | {"seed_command", "max_unavailable"}
         ),
         "experimental": frozenset(["cmd", "entrypoint", "exec", "machine_config", "auto_rollback"]),
-        "http_service": _AUTOMATIC | {"internal_port", "force_https", "concurrency", "checks"},
+        "http_service": _AUTOMATIC | {"internal_port", "force_https", "concurrency", "checks", "http_options"},
         "services": _AUTOMATIC
         | {"protocol", "internal_port", "concurrency", "ports", "tcp_checks", "http_checks", "force_https"},
-        "services.ports": frozenset(["port", "handlers", "force_https"]),
+        "services.ports": frozenset(["port", "handlers", "force_https", "http_options"]),
+        "http_options": frozenset(["replay_cache"]),
+        "replay_cache": frozenset(["path_prefix", "ttl_seconds", "type", "name", "allow_bypass"]),
         "concurrency": frozenset(["type", "soft_limit", "hard_limit"]),
         "check": _CHECK,
         "checks": _CHECK | {"processes"},
@@ -91,7 +93,7 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "attached": "secrets of other apps are not exported: roost secrets set",
             "lazy_load_images": "layers are on this server already",
         },
-        "http_service": {"max_machines_running": _NO_MAXIMUM, "tls_options": _EDGE, "http_options": _EDGE},
+        "http_service": {"max_machines_running": _NO_MAXIMUM, "tls_options": _EDGE},
         "services": {
             "max_machines_running": _NO_MAXIMUM,
             "script_checks": "scripts are not run for checks: use http_checks, or machine_checks",
@@ -100,9 +102,12 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "start_port": _EDGE,
             "end_port": _EDGE,
             "tls_options": _EDGE,
-            "http_options": _EDGE,
             "proxy_proto_options": _EDGE,
         },
+        "http_options": dict.fromkeys(
+            ("compress", "idle_timeout", "headers_read_timeout", "h2_backend", "response"), _EDGE
+        ),
+        "replay_cache": {},
         "concurrency": {},
         "check": {"name": "checks of a service are named by their ports"},
         "checks": {"name": "it is in the table's own name"},

@@ -9,7 +9,10 @@ from roost.model.app_config_deploy import GroupedCheck, read_machine_checks
 from roost.model.app_config_table import Table, spell_seconds
 from roost.model.config_reading import read_headers
 from roost.model.machine_config import Check, Port, Service, read_autostop
+from roost.model.replay_order import MAX_CACHE_TTL, MIN_CACHE_TTL
 from roost.model.service_config import CHECK_KINDS, check_tls
+from roost.model.session_rules import check_session_rule, http_options_to_json
+from roost.model.steering import SessionRule
 
 Grouped = tuple[tuple[str, ...], Service]  # process groups, and what serves them
 
@@ -25,7 +28,8 @@ def read_services(top: Table, autostop: str) -> tuple[tuple[Grouped, ...], tuple
 def _read_http_service(table: Table, autostop: str, machine_checks: list[GroupedCheck]) -> Grouped:
     port = table.number("internal_port", 8080, 1, 65535)
     https = table.flag("force_https", False)
-    ports = (Port(80, ("http",), https), Port(443, ("tls", "http")))
+    sessions = _read_sessions(table)
+    ports = (Port(80, ("http",), https, sessions), Port(443, ("tls", "http"), sessions=sessions))
     checks = tuple(_read_check(check, port, "http") for check in table.tables("checks", "check"))
     return _finish_service(table, port, ports, checks, autostop, machine_checks)
 
@@ -39,12 +43,30 @@ def _read_service(table: Table, machine_checks: list[GroupedCheck]) -> Grouped:
         handlers = item.words("handlers")
         if unknown := [h for h in handlers if h not in ("http", "tls")]:
             raise item.refuse("handlers", f"{unknown[0][:40]!r} is not supported", "use http and tls")
-        ports.append(Port(item.number("port", 80, 1, 65535), handlers, item.flag("force_https", https)))
+        sessions = _read_sessions(item)
+        ports.append(Port(item.number("port", 80, 1, 65535), handlers, item.flag("force_https", https), sessions))
         item.done()
     checks = tuple(
         _read_check(check, port, kind) for kind in ("tcp", "http") for check in table.tables(f"{kind}_checks", "check")
     )
     return _finish_service(table, port, tuple(ports), checks, "off", machine_checks)
+
+
+def _read_sessions(table: Table) -> tuple[SessionRule, ...]:
+    options = table.table("http_options", "http_options")
+    rules = []
+    for item in options.tables("replay_cache", "replay_cache"):
+        rule = SessionRule(
+            item.text("type", "cookie", among=("cookie", "header")),
+            item.text("name"),
+            item.number("ttl_seconds", 0, MIN_CACHE_TTL, MAX_CACHE_TTL),
+            item.text("path_prefix", "/") or "/",
+            allow_bypass=item.flag("allow_bypass", False),
+        )
+        item.done()
+        rules.append(check_session_rule(rule, item.origin.at(item.path("name"))))
+    options.done()
+    return tuple(rules)
 
 
 def _finish_service(
@@ -145,7 +167,7 @@ def is_http_service(service: Service) -> bool:
     return (
         len(ports) == 2
         and (ports[0].port, ports[0].handlers) == (80, ("http",))
-        and ports[1] == Port(443, ("tls", "http"))
+        and ports[1] == Port(443, ("tls", "http"), sessions=ports[0].sessions)
     )
 
 
@@ -169,11 +191,14 @@ def service_to_json(groups: tuple[str, ...], service: Service, *, http: bool) ->
     if http:
         if service.ports[0].force_https:
             out["force_https"] = True
+        out |= http_options_to_json(service.ports[0].sessions)
         if service.checks:
             out["checks"] = [_check_to_json(check) for check in service.checks]
         return out
     out["ports"] = [
-        {"port": p.port, "handlers": list(p.handlers)} | ({"force_https": True} if p.force_https else {})
+        {"port": p.port, "handlers": list(p.handlers)}
+        | ({"force_https": True} if p.force_https else {})
+        | http_options_to_json(p.sessions)
         for p in service.ports
     ]
     for kind in ("tcp", "http"):

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 RUN = Path("/run/roost")
+FLYCAST_PORT = 10_080  # of the edge's private addresses; machines call the ports of the app's services
 
 
 def run_directory(cloud_id: str) -> Path:
@@ -96,6 +97,16 @@ class Cloud:
     def dns_ipv6(self) -> IPv6Address:
         """The same by IPv6: the prefix's third address, as the reference has it (section 4)."""
         return self.ipv6_network.network_address + 3
+
+    @property
+    def edge_ipv4(self) -> IPv4Address:
+        """Where the edge serves private networks; an address of the host's own, which machines can't call directly."""
+        return self.ipv4_network.network_address + 4
+
+    @property
+    def edge_ipv6(self) -> IPv6Address:
+        """The same by IPv6."""
+        return self.ipv6_network.network_address + 4
 
     @property
     def dns_ready(self) -> Path:

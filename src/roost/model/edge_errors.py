@@ -84,6 +84,24 @@ _TABLE = (
         "statics_forbidden", 403, "app", "PR05", "The file can't be served.",
         "It must be readable by everybody or root's, and no link may lead out of guest_path.",
     ),
+    EdgeError(
+        "replay_too_large", 502, "app", "PA01",
+        "The app asked for a replay of a request whose body is too large for that.",
+        "Up to 1 MB can be replayed: answer larger requests where they arrive, or upload elsewhere.",
+    ),
+    EdgeError(
+        "too_many_replays", 508, "app", "PA02", "The app replayed this request more than 10 times.",
+        "Two apps or machines may send it to each other: fly-replay-src tells where a request comes from.",
+    ),
+    EdgeError("replay_invalid", 502, "app", "PA03", "The app asked for a replay that can't be done.", _SAID),
+    EdgeError("replay_app_not_found", 404, "app", "PA04", "There is no app to replay to.", "`roost apps list`"),
+    EdgeError(
+        "replay_unauthorized", 403, "app", "PA05", "The app may not replay requests to an app of another org.",
+        "The other org must accept them.",
+    ),
+    EdgeError("replay_timeout", 503, "app", "PR03", "No machine took the request in the time the app gave.", _SAID),
+    EdgeError("machine_not_found", 404, "app", "PR02", "The app has no such machine.", "roost machine list"),
+    EdgeError("no_candidate", 503, "app", "PR01", "The app has no machine where it is wanted.", "roost machine list"),
     EdgeError("app_answered_5xx", 500, "app", "", "The app itself answered with an error.", _SAID),
     # The cloud's.
     EdgeError(
@@ -107,6 +125,9 @@ _TABLE = (
     EdgeError("wake_timeout", 503, "cloud", "PM03", "The app could not be woken in time.", _SAID, 2),
     EdgeError("wake_failed", 503, "cloud", "PM01", "The cloud could not wake the app.", "Try again.", 2),
     EdgeError("too_many_waiting", 503, "cloud", "PR04", "Too many requests wait for the app to wake.", "Try again.", 2),
+    EdgeError(
+        "too_many_replays_at_once", 503, "cloud", "PR04", "Too many requests are being replayed.", "Try again.", 2
+    ),
     EdgeError("cancelled", 503, "none", "PM10", "The wait was cancelled.", "Try again.", 2),
     # The client's, and nobody's.
     EdgeError("no_such_app", 404, "none", "PR02", "There is no app of this name.", "`roost apps list` shows the apps."),

@@ -7,6 +7,8 @@ from typing import Any
 
 from roost.model.config_reading import Reader, duration_text, read_headers
 from roost.model.errors import BadInput
+from roost.model.session_rules import http_options_to_json, read_http_options
+from roost.model.steering import SessionRule
 
 AUTOSTOP = ("off", "stop", "suspend")
 CHECK_KINDS = ("informational", "readiness")
@@ -41,6 +43,7 @@ class Port:
     port: int
     handlers: tuple[str, ...] = ()
     force_https: bool = False
+    sessions: tuple[SessionRule, ...] = ()  # http_options.replay_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def _read_port(data: object, where: str) -> Port:
         port=reader.number("port", 0, 1, 65535),
         handlers=reader.words("handlers"),
         force_https=reader.flag("force_https", False),
+        sessions=read_http_options(reader.take("http_options"), reader.path("http_options")),
     )
     reader.done()
     if port.port == 0:
@@ -183,7 +187,9 @@ def service_to_json(service: Service) -> dict[str, Any]:
         "min_machines_running": service.min_machines_running,
         "idle_timeout": duration_text(service.idle_timeout),
         "ports": [
-            {"port": p.port, "handlers": list(p.handlers)} | ({"force_https": True} if p.force_https else {})
+            {"port": p.port, "handlers": list(p.handlers)}
+            | ({"force_https": True} if p.force_https else {})
+            | http_options_to_json(p.sessions)
             for p in service.ports
         ],
         "checks": [check_to_json(c) for c in service.checks],

@@ -21,6 +21,18 @@ def ipv6_of(cloud: Cloud, slot: int) -> IPv6Address:
     return cloud.ipv6_network.network_address + (FIRST + slot)
 
 
+def flycast_ipv4(cloud: Cloud, number: int) -> IPv4Address | None:
+    """Return the private address of the app with this number, None for an app beyond those that have one."""
+    last = int(cloud.ipv4_network.broadcast_address) - 1
+    address = int(cloud.ipv4_network.network_address) + FIRST + BUILD_SLOTS.stop + number
+    return IPv4Address(address) if number > 0 and address <= last else None
+
+
+def flycast_ipv6(cloud: Cloud, number: int) -> IPv6Address:
+    """Return the private 6PN address of the app with this number."""
+    return cloud.ipv6_network.network_address + ((1 << 64) + number)
+
+
 def slot_of(cloud: Cloud, address: str) -> int:
     """Return the slot whose private address, IPv4 or 6PN, this is; 0 when it is nobody's."""
     try:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from roost.model.machine import Machine, MachineState
 
 ZONE = "internal"
+PRIVATE_ZONE = "flycast"
 _NEAREST = re.compile(r"top(\d{1,3})")
 
 
@@ -30,6 +31,7 @@ class Asked(StrEnum):
     MACHINES = "machines"  # text
     APPS = "apps"  # text
     INSTANCES = "instances"  # text
+    PRIVATE = "private"  # the app's address in its private network, at which the edge answers
     PEERS = "peers"  # text; a cloud of one server has no WireGuard peers
 
 
@@ -50,6 +52,8 @@ class Question:
 def understand(name: str) -> Question | None:
     """Return what `name` asks for, or None when no such name can exist; any case, with or without the final dot."""
     labels = name.lower().rstrip(".").split(".")
+    if len(labels) == 2 and labels[1] == PRIVATE_ZONE and labels[0]:
+        return Question(Asked.PRIVATE, labels[0])
     if labels[-1] != ZONE or not all(labels):
         return None
     match labels[:-1]:

@@ -88,6 +88,12 @@ class IpAssignments:
             connection.execute(insert(ip_assignments).values(**asdict(assignment)))
         return assignment
 
+    def apps_with(self, prefix: str) -> frozenset[str]:
+        """Return the names of the apps that have an address that begins so."""
+        query = select(ip_assignments.c.app).where(ip_assignments.c.ip.startswith(prefix, autoescape=True))
+        with self._db.read() as connection:
+            return frozenset(connection.execute(query.distinct()).scalars())
+
     def remove(self, app: str, ip: str) -> None:
         """Remove an assignment; raises NotFound."""
         own = (ip_assignments.c.app == app) & (ip_assignments.c.ip == ip)

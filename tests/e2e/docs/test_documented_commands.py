@@ -315,6 +315,7 @@ NETWORKS = (
     Step("roost network policies destroy {policy} -a shop --yes"),
     Step("roost ips allocate --type shared_v4 -a shop --json", saves=("address", r'"ip": "([0-9.]+)"')),
     Step("roost ips allocate", where="shop", shows="shared"),
+    Step("roost ips allocate --type private -a shop", shows="private"),
     Step("roost ips list -a shop --json", shows=r"\d+\.\d+\.\d+\.\d+"),
     Step("roost ips list", where="shop", shows=r"\d+\.\d+\.\d+\.\d+"),
     Step("roost ips release {address} -a shop"),

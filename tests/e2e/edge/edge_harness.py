@@ -21,6 +21,7 @@ from roost.edge.cell import Cell
 from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.model.cloud import Cloud
+from roost.model.steering import Wish
 
 NO_SUCH_APP = Refusal(404, "none", "no_such_app", "There is no <app> here.", "Check the name.")
 
@@ -181,6 +182,8 @@ class TestWaker:
     starts: int = 0
     cancelled: int = 0
     gate: asyncio.Event | None = None
+    private: dict[str, str] = field(default_factory=dict)
+    wishes: list[tuple[str, str, Wish]] = field(default_factory=list)
     _under_way: dict[str, asyncio.Future[None]] = field(default_factory=dict)
 
     async def wake(self, host: str) -> WakeResult:
@@ -197,6 +200,29 @@ class TestWaker:
             self.cancelled += 1
             raise
         return WakeResult(endpoint=endpoint, app=app)
+
+    def host_at(self, address: str) -> str:
+        return self.private.get(address, "")
+
+    def app_of(self, host: str) -> str:
+        return self.apps[host][0] if host in self.apps else ""
+
+    def machine_at(self, app: str, address: str) -> tuple[str, str]:
+        known = [endpoint for name, endpoint in self.apps.values() if name == app]
+        return (known[0].machine_id, "local") if known else ("", "local")
+
+    async def reach(self, source: str, app: str, wish: Wish) -> WakeResult:
+        """Apps whose names begin alike are of one org."""
+        self.wishes.append((source, app, wish))
+        if not any(name == app for name, _ in self.apps.values()):
+            return WakeResult(refusal=Refusal(404, "app", "replay_app_not_found", "There is none.", ""))
+        if app[:1] != source[:1]:
+            return WakeResult(refusal=Refusal(403, "app", "replay_unauthorized", "Another org's.", ""))
+        for name, endpoint in self.apps.values():
+            fits = wish.instance in ("", endpoint.machine_id) and endpoint.machine_id != wish.not_on
+            if name == app and fits and wish.regions in ((), ("local",)):
+                return WakeResult(endpoint=endpoint, app=app)
+        return WakeResult(refusal=Refusal(503, "app", "no_candidate", "None fits.", ""))
 
     async def _start(self, app: str) -> None:
         await asyncio.sleep(self.delay)

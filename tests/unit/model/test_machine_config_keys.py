@@ -80,8 +80,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"services": [{"internal_port": 1, "force_instance_key": "x"}]}, "config.services[0].force_instance_key"),
     ({"services": [{"internal_port": 1, "protocol": "udp"}]}, "config.services[0].protocol"),
     (
-        {"services": [{"internal_port": 1, "ports": [{"port": 80, "http_options": {"compress": True}}]}]},
-        "config.services[0].ports[0].http_options",
+        {"services": [{"internal_port": 1, "ports": [{"port": 80, "tls_options": {"alpn": ["h2"]}}]}]},
+        "config.services[0].ports[0].tls_options",
     ),
     ({"mounts": [{"name": "d", "path": "/d", "add_size_gb": 1}]}, "config.mounts[0].extend_threshold_percent"),
     ({"mounts": [{"name": "d", "path": "/d", "extend_threshold_percent": 80}]}, "config.mounts[0].add_size_gb"),

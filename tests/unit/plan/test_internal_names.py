@@ -12,6 +12,12 @@ from roost.model.machine import MachineState
 from roost.plan.internal_names import Asked, Question, listed, text, understand
 
 
+def test_a_private_address_at_the_edge() -> None:
+    assert understand("Shop.flycast.") == Question(Asked.PRIVATE, "shop")
+    assert understand("a.shop.flycast") is None
+    assert understand("flycast") is None
+
+
 @pytest.mark.parametrize(
     ("name", "question"),
     [

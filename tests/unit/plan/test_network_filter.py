@@ -108,7 +108,7 @@ def test_rules_survive_their_json() -> None:
 
 def test_addresses_that_a_server_does_not_have_are_refused_with_the_reason() -> None:
     assert check_type("shared_v4") == "shared_v4"
-    for kind in ("v4", "v6", "private_v6", "egress_v4", "egress_v6", "egress_pair"):
+    for kind in ("v4", "v6", "egress_v4", "egress_v6", "egress_pair"):
         with pytest.raises(Unprocessable, match=kind):
             check_type(kind)
     with pytest.raises(BadInput):

@@ -12,7 +12,7 @@ from roost.api.bodies import NewIpAssignment, NewNetworkPolicy
 from roost.api.reading import AppName
 from roost.api.shapes import time_to_json
 from roost.model.errors import NotFound
-from roost.model.ip_assignment import IpAssignment
+from roost.model.ip_assignment import IpAssignment, is_private
 from roost.model.network_policy import (
     NetworkPolicy,
     check_policy_id,
@@ -45,12 +45,12 @@ def policy_to_json(policy: NetworkPolicy) -> dict[str, Any]:
 
 
 def assignment_to_json(assignment: IpAssignment) -> dict[str, Any]:
-    """Return an IP assignment. All of a server are shared, and none is for calls to the outside."""
+    """Return an IP assignment. A server's own is shared, and none is for calls to the outside."""
     return {
         "ip": assignment.ip,
         "region": assignment.region,
         "service_name": assignment.service_name,
-        "shared": True,
+        "shared": not is_private(assignment.ip),
         "egress": False,
         "created_at": time_to_json(assignment.created_at),
     }

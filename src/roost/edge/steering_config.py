@@ -1,0 +1,261 @@
+"""The parts of Envoy's configuration that steer requests: replays and wishes go to the replay server. Pure.
+
+How a replay works. An app's answer passes a hook on its way back (`hooks`). If it asks for a replay, the hook keeps
+the order in the stream's filter state; the answer is then no answer but a reason to try again (`retry_policy`), and the
+cluster is chosen anew for each try (`specifier`): with an order kept, it is the replay server's. So Envoy sends what it
+has of the request's body, up to `REPLAYABLE` bytes, and the rest as it comes; WebSockets work too, before they are
+accepted. An answer that asks for a replay and still gets past had too large a request: `too_large` says so.
+For answers that ask for none, the hook is a look at two headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from roost.edge.pages import Page, text_page
+from roost.edge.protos import CLUSTER, parse, resource
+from roost.model.edge_errors import edge_error
+from roost.model.replay_order import JSON_TYPE
+from roost.model.steering import SessionRule
+
+REPLAY = "replay"  # the replay server's cluster
+ORDER = "roost-order"  # request header to the replay server: what the app asked for, from the hook
+ROUTE = "roost-route"  # request header to the replay server: the route's name
+REPLAYABLE = 1 << 20  # bytes of a request's body that are kept until the app answers
+MAX_REPLAYS_AT_ONCE = 8192
+STEERING = ("force-instance-id", "prefer-instance-id", "force-region", "prefer-region", "replay-cache-control")
+STEER = (
+    "steer-"  # what a client asks for under `fly-` or `roost-` goes on under this prefix, which says nothing to apps
+)
+RETRIES = 5
+_ORDER_HEADERS = ("fly-replay", "roost-replay")
+_ANSWERED_BY = "roost-answered-by"
+_STATE = "roost.replay"
+_EXT = "type.googleapis.com/envoy.extensions."
+# RetryPolicy.refresh_cluster_on_retry (field 14, bool) is in Envoy 1.40 but not yet in xds-protos 1.85.
+REFRESH_CLUSTER_ON_RETRY = b"\x70\x01"
+
+_HOOK = """
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local by = headers:get("roost-answered-by") or "-"
+  local cache = (headers:get("fly-replay-cache") or "") .. "\\n" .. (headers:get("fly-replay-cache-ttl-secs") or "")
+    .. "\\n" .. (headers:get("fly-replay-cache-allow-bypass") or "")
+  local kind = "header"
+  local order = headers:get("fly-replay") or headers:get("roost-replay")
+  if order == nil then
+    kind = "json"
+    local body = handle:body()
+    order = body and body:getBytes(0, math.min(body:length(), 16385)) or ""
+  end
+  if #order > 16384 or #cache > 4096 then kind, order, cache = "large", "", "" end
+  handle:streamInfo():filterState():set("roost.replay", "envoy.string",
+    "s:" .. kind .. ":" .. by .. ":" .. handle:base64Escape(cache) .. ":" .. handle:base64Escape(order))
+end
+"""
+
+
+def replay_cluster(socket: Path) -> Any:
+    """Return the replay server's cluster. As with the activator, a connection carries one request."""
+    told = {ORDER: f"%FILTER_STATE({_STATE}:PLAIN)%", ROUTE: "%ROUTE_NAME%"}
+    protocol = {
+        "@type": f"{_EXT}upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http_protocol_options": {}},
+        "common_http_protocol_options": {"max_requests_per_connection": 1},
+        "http_filters": [_mutation({"request_mutations": [_set(key, value) for key, value in told.items()]}), codec()],
+    }
+    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), MAX_REPLAYS_AT_ONCE)
+    pipe = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
+    message = parse(
+        CLUSTER,
+        {
+            "name": REPLAY,
+            "type": "STATIC",
+            "connect_timeout": "2s",
+            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "load_assignment": {"cluster_name": REPLAY, "endpoints": [{"lb_endpoints": [pipe]}]},
+            "circuit_breakers": {"thresholds": [limits]},
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
+        },
+    )
+    return resource(REPLAY, message)
+
+
+def hooks() -> list[dict[str, Any]]:
+    """Return the filters between Envoy and a machine; the last one is the first to see an answer."""
+    lua = {
+        "name": "envoy.filters.http.lua",
+        "typed_config": {"@type": f"{_EXT}filters.http.lua.v3.Lua", "default_source_code": {"inline_string": _HOOK}},
+    }
+    answered_by = _mutation({"response_mutations": [_set(_ANSWERED_BY, "%UPSTREAM_REMOTE_ADDRESS%")]})
+    return [_for_orders(lua), _for_orders(answered_by), codec()]
+
+
+def hooks_of_machines() -> list[dict[str, Any]]:
+    """Return `hooks` for machines, which can't use the headers that are the edge's own word."""
+    *first, codec = hooks()
+    own = _mutation({"response_mutations": [{"remove": name} for name in ("roost-error", "roost-fault", "fly-error")]})
+    return [*first, own, codec]
+
+
+def retry_policy(message: Any) -> None:
+    """Fill in a RetryPolicy: an order to replay is tried again, on the cluster that `specifier` chooses then."""
+    message.retry_on = "retriable-headers"
+    message.num_retries.value = RETRIES
+    message.retry_back_off.base_interval.FromMilliseconds(4)
+    message.retry_back_off.max_interval.FromMilliseconds(250)
+    for name in _ORDER_HEADERS:
+        message.retriable_headers.add(name=name, present_match=True)
+    message.retriable_headers.add(name="content-type").string_match.prefix = JSON_TYPE
+    message.MergeFromString(REFRESH_CLUSTER_ON_RETRY)
+
+
+def specifier(cluster: str, sessions: Sequence[SessionRule] = (), remembered: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what chooses a request's cluster: the replay server's for orders and wishes, otherwise `cluster`.
+
+    Also the replay server's are requests of `sessions`, and those whose path begins as one of `remembered` does.
+    """
+    kept = {
+        "input": {
+            "name": "order",
+            "typed_config": {"@type": f"{_EXT}matching.common_inputs.network.v3.FilterStateInput", "key": _STATE},
+        },
+        "value_match": {"prefix": "s:"},
+    }
+    wishes = [_request_header(STEER + name) for name in STEERING[:3]]
+    paths = [_request_header(":path", {"prefix": path}) for path in remembered]
+    predicates = [{"single_predicate": found} for found in (kept, *wishes, *paths)]
+    predicates += [_of_session(rule) for rule in sessions]
+    return {
+        "extension": {
+            "name": "envoy.router.cluster_specifier_plugin.matcher",
+            "typed_config": {
+                "@type": f"{_EXT}router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier",
+                "cluster_matcher": {
+                    "matcher_list": {
+                        "matchers": [
+                            {"predicate": {"or_matcher": {"predicate": predicates}}, "on_match": _choose(REPLAY)}
+                        ]
+                    },
+                    "on_no_match": _choose(cluster),
+                },
+            },
+        }
+    }
+
+
+def early_mutations() -> list[dict[str, Any]]:
+    """Return what is done to a client's headers first: wishes are kept under names of our own, the rest dropped."""
+    kept = [_set(STEER + name, f"%REQ(fly-{name}?roost-{name})%", "OVERWRITE_IF_EXISTS_OR_ADD") for name in STEERING]
+    dropped = [
+        {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
+        for prefix in ("fly-", "roost-", "x-envoy-")
+    ]
+    return [*kept, *dropped]
+
+
+def too_large() -> dict[str, Any]:
+    """Return the filter that tells the client why a request with a large body was not replayed."""
+    error = edge_error("replay_too_large")
+    page = Page(error.status, error.fault, error.code, error.message, error.hint)
+    headers = {
+        "roost-error": error.code, "roost-fault": error.fault, "fly-error": error.fly, "cache-control": "no-store",
+    }  # fmt: skip
+    policy = {
+        "@type": f"{_EXT}http.custom_response.local_response_policy.v3.LocalResponsePolicy",
+        "status_code": page.status,
+        "body": {"inline_string": text_page(page)},
+        "response_headers_to_add": [_header(key, value) for key, value in headers.items()],
+    }
+    return {
+        "name": "envoy.filters.http.custom_response",
+        "typed_config": {
+            "@type": f"{_EXT}filters.http.custom_response.v3.CustomResponse",
+            "custom_response_matcher": {
+                "matcher_list": {
+                    "matchers": [
+                        {
+                            "predicate": _asks_for_replay(),
+                            "on_match": {"action": {"name": "pa01", "typed_config": policy}},
+                        }
+                    ]
+                }
+            },
+        },
+    }
+
+
+def _for_orders(extension: dict[str, Any]) -> dict[str, Any]:
+    """Let a filter see only the answers that ask for a replay."""
+    skip = {"@type": f"{_EXT}filters.common.matcher.action.v3.SkipFilter"}
+    return {
+        "name": extension["name"],
+        "typed_config": {
+            "@type": f"{_EXT}common.matching.v3.ExtensionWithMatcher",
+            "extension_config": extension,
+            "xds_matcher": {
+                "matcher_list": {
+                    "matchers": [
+                        {
+                            "predicate": {"not_matcher": _asks_for_replay()},
+                            "on_match": {"action": {"name": "skip", "typed_config": skip}},
+                        }
+                    ]
+                }
+            },
+        },
+    }
+
+
+def _asks_for_replay() -> dict[str, Any]:
+    headers = [_response_header(name, _ANYTHING) for name in _ORDER_HEADERS]
+    found = [*headers, _response_header("content-type", {"prefix": JSON_TYPE})]
+    return {"or_matcher": {"predicate": [{"single_predicate": one} for one in found]}}
+
+
+_ANYTHING: dict[str, Any] = {"safe_regex": {"google_re2": {}, "regex": "(?s).*"}}
+
+
+def _response_header(name: str, match: dict[str, Any]) -> dict[str, Any]:
+    kind = "type.googleapis.com/envoy.type.matcher.v3.HttpResponseHeaderMatchInput"
+    return {"input": {"name": name, "typed_config": {"@type": kind, "header_name": name}}, "value_match": match}
+
+
+def _of_session(rule: SessionRule) -> dict[str, Any]:
+    below = {"single_predicate": _request_header(":path", {"prefix": rule.path_prefix})}
+    name, match = (rule.name, _ANYTHING) if rule.type == "header" else ("cookie", {"contains": f"{rule.name}="})
+    return {"and_matcher": {"predicate": [below, {"single_predicate": _request_header(name, match)}]}}
+
+
+def _request_header(name: str, match: dict[str, Any] | None = None) -> dict[str, Any]:
+    kind = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
+    return {
+        "input": {"name": name, "typed_config": {"@type": kind, "header_name": name}},
+        "value_match": match or _ANYTHING,
+    }
+
+
+def _choose(cluster: str) -> dict[str, Any]:
+    kind = f"{_EXT}router.cluster_specifiers.matcher.v3.ClusterAction"
+    return {"action": {"name": "cluster", "typed_config": {"@type": kind, "cluster": cluster}}}
+
+
+def _mutation(mutations: dict[str, Any]) -> dict[str, Any]:
+    kind = f"{_EXT}filters.http.header_mutation.v3.HeaderMutation"
+    return {"name": "envoy.filters.http.header_mutation", "typed_config": {"@type": kind, "mutations": mutations}}
+
+
+def codec() -> dict[str, Any]:
+    """Return the filter that ends a list of those between Envoy and a cluster."""
+    kind = f"{_EXT}filters.http.upstream_codec.v3.UpstreamCodec"
+    return {"name": "envoy.filters.http.upstream_codec", "typed_config": {"@type": kind}}
+
+
+def _set(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> dict[str, Any]:
+    return {"append": {"header": {"key": name, "value": value}, "append_action": action}}
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
