@@ -1,4 +1,4 @@
-"""The OpenAPI document, as it is true of this API: errors are `{error, status, hint}`, and there is no 422 form."""
+"""The OpenAPI document, as it is true of this API: what each route answers, and errors in their one form."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+
+from roost.api.answer_table import ANSWERS
+from roost.api.answers import SCHEMAS, Schema
 
 _ERROR = {
     "type": "object",
@@ -39,9 +42,21 @@ def corrected(document: dict[str, Any]) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Error"] = _ERROR
-    for methods in document["paths"].values():
-        for operation in methods.values():
+    schemas.update(SCHEMAS)
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
             operation["responses"].pop("422", None)
+            _say_what_is_answered(operation["responses"], ANSWERS.get((method.upper(), path)))
             if operation.get("security"):
                 operation["responses"]["default"] = _ANSWER
     return document
+
+
+def _say_what_is_answered(responses: dict[str, Any], schema: Schema | None) -> None:
+    """Put the form of a success in place of the framework's, which knows none; without one there is no body."""
+    for code, response in responses.items():
+        if code.startswith("2") and (as_json := response.get("content", {}).get("application/json")) is not None:
+            if schema is None and not as_json.get("schema"):
+                del response["content"]
+            elif schema is not None:
+                as_json["schema"] = schema

@@ -19,10 +19,12 @@ import hypothesis.strategies as st
 import pytest
 import schemathesis
 from fastapi import FastAPI
-from requests import Request
+from requests import PreparedRequest, Request, Response
 from schemathesis import Case, GenerationMode
+from schemathesis.specs.openapi.checks import response_schema_conformance
 from tests.contract.api.fake_control import ADMIN, FakeControl
 from tests.contract.api.test_every_route import EXAMPLES
+from urllib3 import HTTPResponse
 
 from roost.api.app import create_api
 from roost.api.limits import Limits
@@ -48,6 +50,14 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 async def asgi(app: FastAPI, method: str, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+    """As `whole`, without the headers of the answer."""
+    status, _, answer = await whole(app, method, url, headers, body)
+    return status, answer
+
+
+async def whole(
+    app: FastAPI, method: str, url: str, headers: dict[str, str], body: bytes
+) -> tuple[int, dict[str, str], bytes]:
     """Ask the application itself; a stream is read for a moment. Any exception that gets out is the test's."""
     path, _, query = url.removeprefix("http://127.0.0.1").partition("?")
     raw = [(name.lower().encode("latin-1"), value.encode("utf-8")) for name, value in headers.items()]
@@ -69,7 +79,8 @@ async def asgi(app: FastAPI, method: str, url: str, headers: dict[str, str], bod
         await asyncio.wait_for(app(scope, receive, send), 30)  # type: ignore[arg-type]
     except TimeoutError:
         assert sent, f"{method} {url} was not answered"
-    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
+    given = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
+    return sent[0]["status"], given, b"".join(message.get("body", b"") for message in sent)
 
 
 async def furnished(app: FastAPI) -> dict[str, str]:
@@ -87,6 +98,15 @@ async def furnished(app: FastAPI) -> dict[str, str]:
     volume = await make(f"/v1/apps/{name}/volumes", {"name": "data"})
     operation = await make(f"/v1/apps/{name}/deploys", {"image": "debian:bookworm"})
     return EXAMPLES | {"machine_id": machine["id"], "volume_id": volume["id"], "operation_id": operation["id"]}
+
+
+def answered(wire: PreparedRequest, status: int, headers: dict[str, str], body: bytes) -> Response:
+    """Return an answer as schemathesis takes it."""
+    made = Response()
+    made.status_code, made._content, made.request = status, body, wire
+    made.headers.update(headers)
+    made.raw = HTTPResponse(headers=headers, status=status)
+    return made
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
@@ -112,12 +132,13 @@ def test_no_request_makes_it_fail(operation: Any, loop: asyncio.AbstractEventLoo
         wire = Request(**case.as_transport_kwargs(base_url="http://127.0.0.1", headers=ADMIN)).prepare()
         body = wire.body.encode() if isinstance(wire.body, str) else bytes(wire.body or b"")
         headers = {name: str(value) for name, value in wire.headers.items()}
-        status, answer = loop.run_until_complete(asgi(app, str(wire.method), str(wire.url), headers, body))
+        status, given, answer = loop.run_until_complete(whole(app, str(wire.method), str(wire.url), headers, body))
         assert status < 500 or status == 503, (
             f"{wire.method} {wire.url} {body[:500]!r} was answered {status} {answer[:500]!r}"
         )
         if status >= 400 and answer.startswith(b"{"):
             assert set(json.loads(answer)) >= {"error", "status", "hint"}
+        case.validate_response(answered(wire, status, given, answer), checks=[response_schema_conformance])
 
     for mode in GenerationMode:
         strategy = operation.as_strategy(generation_mode=mode)
