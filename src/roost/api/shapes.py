@@ -36,7 +36,7 @@ from roost.model.volume import Snapshot, Usage, Volume
 Json = dict[str, Any]
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=65_536)  # more than the times in a long listing, or none would be found again
 def time_to_json(at: float, precision: str = "milliseconds") -> str:
     """Return a Unix time as RFC 3339 in UTC; "" for 0, which means never."""
     if at <= 0:

@@ -35,7 +35,10 @@ _ROW = [  # in the order of Machine's fields; the configuration as text, which `
 _AT_STATE, _AT_DESIRED, _AT_CONFIG, _AT_CORDONED, _AT_EXIT = (
     Machine.__slots__.index(name) for name in ("state", "desired", "config", "cordoned", "last_exit")
 )
-_EVENT = [events.c[name] for name in Event.__slots__]
+_EVENT = [  # in the order of Event's fields; the detail as text, which `_event` reads
+    type_coerce(events.c[name], Text).label(name) if name == "detail" else events.c[name] for name in Event.__slots__
+]
+_AT_DETAIL = Event.__slots__.index("detail")
 
 
 @lru_cache(maxsize=CONFIGS_REMEMBERED)
@@ -315,8 +318,9 @@ class Events:
             for start in range(0, len(machine_ids), _AT_ONCE):
                 some = machine_ids[start : start + _AT_ONCE]
                 query = select(*_EVENT).where(events.c.machine_id.in_(some)).order_by(events.c.machine_id, events.c.id)
-                for row in connection.execute(query):
-                    found.setdefault(row.machine_id, []).append(_event(row))
+                for row in connection.execute(query).fetchall():
+                    event = _event(row)
+                    found.setdefault(event.machine_id, []).append(event)
         return {machine_id: these[::-1][:limit] for machine_id, these in found.items()}
 
     def list(self, machine_id: str, limit: int) -> list[Event]:
@@ -327,7 +331,8 @@ class Events:
 
 
 def _event(row: Row[tuple[object, ...]]) -> Event:
-    values: Any = tuple(row)
+    values: list[Any] = list(row)
+    values[_AT_DETAIL] = {} if values[_AT_DETAIL] == "{}" else json.loads(values[_AT_DETAIL])
     return Event(*values)
 
 
