@@ -126,8 +126,14 @@ class ApiSuite:
         assert [event["timestamp"] for event in events] == sorted((e["timestamp"] for e in events), reverse=True)
         late = await http.get(f"{machine}/wait", params={"timeout": 1})
         assert (late.status_code, late.json()["status"]) == (408, "deadline_exceeded")
-        assert (await http.delete(machine)).json() == {"ok": True}
+        assert (await http.post(f"{machine}/start")).status_code == 200
+        assert (await http.post(f"{machine}/memory/reclaim", json={"amount_mb": 5})).json()["actual_mb"] >= 0
+        assert (await http.delete(machine, params={"kill": "true"})).json() == {"ok": True}
         assert (await http.get(machine)).status_code == 404
+        gone = (await http.get(f"{machine}/wait", params={"state": "destroyed"})).json()
+        assert (gone["state"], gone["version"]) == ("destroyed", found["instance_id"])
+        (kept,) = (await http.get(machine.rpartition("/")[0], params={"state": "destroyed"})).json()
+        assert (kept["id"], kept["state"], kept["config"]) == (found["id"], "destroyed", found["config"])
 
     async def test_exec(self, http: httpx2.AsyncClient, machine: str) -> None:
         async def execute(script: str, **more: Any) -> httpx2.Response:

@@ -53,7 +53,7 @@ def list_org_machines(
     rows = listed(control, seen, summary=summary)
     for machine, row in zip(seen, rows, strict=True):
         row["app_name"] = machine.app
-    return Json({"machines": rows, **_page(found, limit, "last_machine_id"), "error_regions": []})
+    return Json({"machines": rows, **_page(found, seen, limit, "last_machine_id"), "error_regions": []})
 
 
 @router.get("/orgs/{slug}/volumes", response_model=dict[str, Any])
@@ -74,14 +74,13 @@ def list_org_volumes(
     after = _after(cursor, updated_after)
     gone = include_deleted or VolumeState.DESTROYED in asked
     found = control.volumes.of_org(slug, after=after, states=asked, region=region, limit=limit + 1, destroyed=gone)
+    seen = [volume for volume in found[:limit] if access.sees(slug, volume.app)]
     rows = []
-    for volume in found[:limit]:
-        if access.sees(slug, volume.app):
-            short = summary or volume.state is VolumeState.DESTROYED
-            rows.append(
-                volume_to_json(volume, None if short else control.volumes.usage(volume)) | {"app_name": volume.app}
-            )
-    return Json({"volumes": rows, **_page(found, limit, "last_volume_id")})
+    for volume in seen:
+        short = summary or volume.state is VolumeState.DESTROYED
+        row = volume_to_json(volume, None if short else control.volumes.usage(volume))
+        rows.append(row | {"app_name": volume.app})
+    return Json({"volumes": rows, **_page(found, seen, limit, "last_volume_id")})
 
 
 def _after(cursor: str, updated_after: str) -> tuple[float, str]:
@@ -90,11 +89,15 @@ def _after(cursor: str, updated_after: str) -> tuple[float, str]:
     return max(position_of(cursor) if cursor else (0.0, ""), (later, ""))
 
 
-def _page(found: Sequence[Machine] | Sequence[Volume], limit: int, last_id: str) -> dict[str, Any]:
-    """Return where a page of what was found, one more than fits, ends and the next one begins."""
-    last = found[:limit][-1] if found else None
+_Rows = Sequence[Machine] | Sequence[Volume]
+
+
+def _page(found: _Rows, seen: _Rows, limit: int, last_id: str) -> dict[str, Any]:
+    """Return where a page ends and the next one begins: of what was found, one more than fits, some is `seen`."""
+    end = found[limit - 1] if len(found) > limit else None
+    last = seen[-1] if seen else None
     return {
-        "next_cursor": cursor_of((last.updated_at, last.id)) if last and len(found) > limit else "",
+        "next_cursor": cursor_of((end.updated_at, end.id)) if end else "",
         last_id: last.id if last else "",
         "last_updated_at": time_to_json(last.updated_at, "microseconds") if last else "",
     }
