@@ -51,7 +51,7 @@ EXIT = obj(
     exit_code=WHOLE, guest_exit_code=WHOLE, guest_signal=WHOLE, signal=WHOLE, oom_killed=FLAG, requested_stop=FLAG,
     exited_at=TIME, message=TEXT,
 )  # fmt: skip
-IMAGE_REF = obj(registry=TEXT, repository=TEXT, tag=TEXT, digest=TEXT)
+IMAGE_REF = obj({"labels": table(TEXT)}, registry=TEXT, repository=TEXT, tag=TEXT, digest=TEXT)
 LEASE_SUMMARY = obj(owner=TEXT, description=TEXT, expires_at=WHOLE)
 _LEASE = {"expires_at": WHOLE, "owner": TEXT, "description": TEXT, "version": TEXT}
 ORDERED = ("created_at", "updated_at")

@@ -35,7 +35,8 @@ def wanted(
 
 def listed(control: Control, machines: Sequence[Machine], *, summary: bool, leases: bool = False) -> list[Json]:
     """Return many machines, whose events and checks are asked for all at once."""
-    shown = [machine_to_json(machine, summary=True) for machine in machines]
+    labels = control.images.labels({machine.image_digest for machine in machines})
+    shown = [machine_to_json(m, labels=labels.get(m.image_digest), summary=True) for m in machines]
     if not summary:
         _complete(control, machines, shown)
     if leases:

@@ -7,7 +7,7 @@ RFC 3339 in UTC, except an event's `timestamp`, which is Unix milliseconds there
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -89,6 +89,7 @@ def machine_to_json(
     events: Sequence[Event] = (),
     checks: Sequence[CheckStatus] = (),
     containers: Sequence[ContainerStatus] = (),
+    labels: Mapping[str, str] | None = None,
     summary: bool = False,
 ) -> Json:
     """Return a machine; `summary` drops config, checks and events (reference, section 1.3)."""
@@ -102,7 +103,7 @@ def machine_to_json(
         "version": machine.instance_id,
         "private_ip": machine.private_ip,
         "private_ipv4": machine.private_ipv4,
-        "image_ref": image_ref_to_json(machine.config.image, machine.image_digest),
+        "image_ref": image_ref_to_json(machine.config.image, machine.image_digest, labels),
         "process_group": machine.process_group,
         "release": machine.release,
         "cordoned": machine.cordoned,
@@ -136,10 +137,16 @@ def container_to_json(container: ContainerStatus) -> Json:
     }
 
 
-def image_ref_to_json(reference: str, digest: str) -> Json:
-    """Return the parts of an image reference, with the digest that it named when the machine was made."""
+def image_ref_to_json(reference: str, digest: str, labels: Mapping[str, str] | None = None) -> Json:
+    """Return the parts of an image reference, with the digest that it named when the machine was made.
+
+    `labels` are the image's, where they are known.
+    """
     registry, repository, tag = _image_parts(reference)
-    return {"registry": registry, "repository": repository, "tag": tag, "digest": digest}
+    out: Json = {"registry": registry, "repository": repository, "tag": tag, "digest": digest}
+    if labels is not None:
+        out["labels"] = dict(labels)
+    return out
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ thing; starting a started machine, stopping a stopped one and cancelling a finis
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from roost.control.contract_identity import Orgs, Tokens
@@ -207,6 +207,9 @@ class Images(Protocol):
 
     def list(self) -> list[Image]:
         """Return the images, newest first."""
+
+    def labels(self, digests: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of images by digest; one that is not here is left out."""
 
     def pull(self, reference: str) -> Operation:
         """Begin bringing an image here, unless it is here."""

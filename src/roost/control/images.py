@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Mapping
+
 from roost.control.core import Core
 from roost.control.operations import Job, Operations, Step
+from roost.model.errors import NotFound
 from roost.model.image import Image, parse_image_ref
 from roost.model.operation import Operation
 
@@ -43,6 +47,14 @@ class Images:
         ref = parse_image_ref(str(job.arguments["reference"]))
         image = self._core.images.refresh(ref, job.report, job.cancelled)
         job.keep(digest=image.digest)
+
+    def labels(self, digests: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of images by digest; one that is not here is left out."""
+        found: dict[str, Mapping[str, str]] = {}
+        for digest in digests:
+            with contextlib.suppress(NotFound):
+                found[digest] = self._core.images.get(digest).config.labels
+        return found
 
     def list(self) -> list[Image]:
         """Return the images, newest first."""

@@ -15,7 +15,7 @@ import subprocess
 import tarfile
 import termios
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tests.contract.api import (
@@ -697,6 +697,9 @@ class Images:
 
     def list(self) -> list[Image]:
         return [Image(DIGEST, "roost/base:bookworm", ("layer-1",), ImageConfig(cmd=("bash",)), 1000, NOW)]
+
+    def labels(self, digests: Iterable[str]) -> dict[str, dict[str, str]]:
+        return {digest: {"fly.version": "1.2"} for digest in digests}
 
     def pull(self, reference: str) -> Operation:
         return self.world.operation("image.pull", "")

@@ -139,6 +139,7 @@ async def test_deploy_and_update_under_a_lease(go: Go, app: dict[str, Any], cont
     assert control.world.asked[-1] == ("wait", frozenset({"started", "stopped"}), version, 60.0)
     assert (await go.call("GET", f"{one}/wait?state=suspended&timeout=1", code=408))["status"] == "deadline_exceeded"
     checked = await go.call("GET", one, out=go_structs.machine)
+    assert checked["image_ref"]["labels"] == {"fly.version": "1.2"}
     assert checked["checks"][0]["status"] == "passing"
     await go.call("DELETE", f"{one}/lease", nonce=nonce)
     assert (await go.call("GET", f"{one}/lease", code=404))["error"] == "lease not found"

@@ -32,7 +32,8 @@ def full(control: Control, machine: Machine) -> dict[str, Any]:
     events = control.machines.events(machine.app, machine.id, EVENTS_SHOWN)
     checks = control.machines.checks(machine.app, machine.id)
     containers = control.machines.containers(machine)
-    return machine_to_json(machine, events=events, checks=checks, containers=containers)
+    labels = control.images.labels([machine.image_digest]).get(machine.image_digest)
+    return machine_to_json(machine, events=events, checks=checks, containers=containers, labels=labels)
 
 
 @router.get("", response_model=list[dict[str, Any]])
