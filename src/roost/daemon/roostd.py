@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import io
 import itertools
 import logging
@@ -221,6 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each machine has a socket here, asleep or not
+    gc.freeze()  # modules are never garbage: not to be looked through again and again
+    gc.set_threshold(50_000, 20, 20)  # one answer makes thousands of objects; a round for each 700 took a third of it
     try:
         cloud = load_cloud(home, cache=settings.cache)
         lock = sole.become_the_roostd(cloud)
