@@ -40,8 +40,9 @@ def listed(control: Control, machines: Sequence[Machine], *, summary: bool, leas
     if not summary:
         _complete(control, machines, shown)
     if leases:
+        current = control.leases.current()
         for out in shown:
-            lease = control.leases.find(out["id"])
+            lease = current.get(out["id"])
             out["lease"] = lease_summary_to_json(lease) if lease else None
     return shown
 

@@ -243,6 +243,9 @@ class Leases(Protocol):
     def find(self, machine_id: str) -> Lease | None:
         """Return the lease, or None."""
 
+    def current(self) -> Mapping[str, Lease]:
+        """Return all leases by machine."""
+
     def acquire(
         self, app: str, machine_id: str, *, ttl: float, owner: str, description: str = "", nonce: str = ""
     ) -> Lease:

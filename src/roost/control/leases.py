@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from roost.control.core import Core
 from roost.model.errors import NotFound
@@ -26,6 +27,10 @@ class Leases:
     def find(self, machine_id: str) -> Lease | None:
         """Return the lease on a machine, or None."""
         return self._core.store.leases.find(machine_id, self._core.now())
+
+    def current(self) -> Mapping[str, Lease]:
+        """Return all leases by machine."""
+        return self._core.store.leases.current(self._core.now())
 
     def acquire(
         self, app: str, machine_id: str, *, ttl: float, owner: str, description: str = "", nonce: str = ""

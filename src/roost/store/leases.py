@@ -22,6 +22,12 @@ class Leases:
         with self._db.read() as connection:
             return _find(connection, machine_id, now)
 
+    def current(self, now: float) -> dict[str, Lease]:
+        """Return all leases by machine: there are few, however many machines there are."""
+        with self._db.read() as connection:
+            rows = connection.execute(select(leases).where(leases.c.expires_at > now))
+            return {row.machine_id: Lease(**row._mapping) for row in rows}
+
     def change(self, machine_id: str, now: float, decide: Callable[[Lease | None], Lease | None]) -> Lease | None:
         """Let `decide` say what the lease becomes (None: there is none), in one transaction; it may raise."""
         with self._db.write() as connection:

@@ -400,8 +400,10 @@ class Leases:
         return lease
 
     def find(self, machine_id: str) -> Lease | None:
-        lease = self.world.leases.get(machine_id)
-        return lease if lease and lease.expires_at > time.time() else None
+        return self.current().get(machine_id)
+
+    def current(self) -> dict[str, Lease]:
+        return {key: lease for key, lease in self.world.leases.items() if lease.expires_at > time.time()}
 
     def acquire(
         self, app: str, machine_id: str, *, ttl: float, owner: str, description: str = "", nonce: str = ""
