@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -59,7 +60,7 @@ def states(cloud: FaultyCloud, machine: str) -> dict[str, str]:
 def ends_of_first(cloud: FaultyCloud, machine: str) -> list[float]:
     events = cloud.api("GET", f"{machine}/events?limit=50").json()
     return [
-        e["request"]["exit_event"]["exited_at"]
+        datetime.fromisoformat(e["request"]["exit_event"]["exited_at"]).timestamp()
         for e in events
         if e["request"].get("container") == "first" and e["type"] == "exit"
     ]

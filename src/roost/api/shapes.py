@@ -193,7 +193,7 @@ def _request_of(event: Event) -> Json:
     told = {
         "guest_exit_code": ended.get("exit_code", 0),
         "signal": signal,
-        "exited_at": time_to_json(float(at)) if isinstance(at, int | float) and at > 0 else time_to_json(event.at),
+        "exited_at": time_to_json(float(at) if isinstance(at, int | float) and at > 0 else event.at, "microseconds"),
         "error": str(event.detail.get("error", "")),
     }
     return {**event.detail, "exit_event": {**ended, **told}}

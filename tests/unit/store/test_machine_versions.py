@@ -90,6 +90,8 @@ def test_a_lease_ends_by_itself_and_with_the_app(store: Store) -> None:
     lease = Lease(made.id, "n", "ada", "", "v", 100.0)
     assert store.leases.change(made.id, 50.0, lambda current: lease if current is None else None) == lease
     assert store.leases.find(made.id, 99.0) == lease
+    assert store.leases.current(99.0) == {made.id: lease}
+    assert store.leases.current(1e12) == {}
     assert store.leases.find(made.id, 100.0) is None
 
     def refuse(_current: Lease | None) -> Lease | None:
