@@ -8,6 +8,7 @@ import pytest
 
 from roost.api.errors import Json
 from roost.api.shapes import (
+    event_to_json,
     exec_to_json,
     exit_to_json,
     image_ref_to_json,
@@ -17,6 +18,7 @@ from roost.api.shapes import (
 )
 from roost.api.streams import event, line
 from roost.host.contract import ExecResult
+from roost.model.app import Event
 from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import MachineConfig, read_machine_config
 from roost.model.operation import Operation, OperationState
@@ -85,6 +87,21 @@ def test_operation() -> None:
     assert sent["state"] == "failed"
     assert sent["steps"] == ["s", "t"]
     assert (sent["error"], sent["hint"]) == ("why", "how")
+
+
+def test_how_a_program_ended_is_told_in_the_keys_of_the_api() -> None:
+    ended = {"exit_code": 0, "guest_signal": 9, "oom_killed": False, "requested_stop": False, "restarting": True}
+    detail = {"exit_event": ended | {"exited_at": NOW}, "restart_count": 2, "reason": "it failed"}
+    sent = event_to_json(Event("01J", "0123456789abcd", "exit", "stopped", "flyd", detail, NOW + 1))["request"]
+    assert sent["exit_event"] == ended | {
+        "guest_exit_code": 0, "signal": 9, "exited_at": time_to_json(NOW, "microseconds"), "error": "",
+    }  # fmt: skip
+    assert (sent["restart_count"], sent["reason"]) == (2, "it failed")
+    assert detail["exit_event"]["exited_at"] == NOW  # type: ignore[index]
+    untimed = Event("01J", "0123456789abcd", "exit", "stopped", "flyd", {"exit_event": ended}, NOW)
+    assert event_to_json(untimed)["request"]["exit_event"]["exited_at"].endswith("Z")
+    started = Event("01J", "0123456789abcd", "start", "started", "user", {}, NOW)
+    assert event_to_json(started)["request"] == {}
 
 
 def test_stream_forms_hold_no_stray_line_ends() -> None:
