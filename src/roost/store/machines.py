@@ -28,8 +28,8 @@ EVENTS_KEPT = 50  # per machine: the API shows at most 50 (reference, section 1.
 
 
 _STATES = {state.value: state for state in MachineState}
-_ROW = [  # in the order of Machine's fields; the configuration as text, which `_config` reads
-    type_coerce(machines.c[name], Text).label(name) if name == "config" else machines.c[name]
+_ROW = [  # in the order of Machine's fields; structured ones as text: `_machine` reads the few that differ
+    type_coerce(machines.c[name], Text).label(name) if name in ("config", "last_exit") else machines.c[name]
     for name in Machine.__slots__
 ]
 _AT_STATE, _AT_DESIRED, _AT_CONFIG, _AT_CORDONED, _AT_EXIT = (
@@ -53,8 +53,8 @@ def _machine(row: Row[tuple[object, ...]]) -> Machine:
     values[_AT_DESIRED] = _STATES[values[_AT_DESIRED]]
     values[_AT_CONFIG] = _config(values[_AT_CONFIG])
     values[_AT_CORDONED] = bool(values[_AT_CORDONED])
-    if values[_AT_EXIT]:
-        values[_AT_EXIT] = ExitInfo(**values[_AT_EXIT])
+    ended = values[_AT_EXIT]
+    values[_AT_EXIT] = ExitInfo(**json.loads(ended)) if ended and ended != "null" else None
     return Machine(*values)
 
 
