@@ -46,6 +46,7 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ("GET", f"{_M}/wait"): ref("Waited"),
     ("GET", f"{_M}/events"): many(ref("MachineEvent")),
     ("GET", f"{_M}/versions"): many(ref("MachineVersion")),
+    ("GET", f"{_M}/runs"): obj(runs=many(ref("Run")), next_cursor=TEXT),
     ("GET", f"{_M}/ps"): many(ref("Process")),
     ("GET", f"{_M}/memory"): ref("Memory"),
     ("PUT", f"{_M}/memory"): ref("Memory"),

@@ -123,6 +123,11 @@ SCHEMAS: dict[str, Schema] = {
         last_exit=null_or(EXIT),
     ),
     "MachineVersion": obj(version=TEXT, user_config=ref("MachineConfig")),
+    "Run": obj(
+        id=TEXT, machine_id=TEXT, instance_id=TEXT, state=TEXT, trigger=TEXT, scheduled_at=null_or(TIME),
+        missed=WHOLE, started_at=null_or(TIME), ended_at=null_or(TIME), exit_code=null_or(WHOLE), signal=WHOLE,
+        oom=FLAG, reason=TEXT,
+    ),
     "Moved": obj(ok={"const": True}, state=TEXT),
     "Started": obj(
         ok={"const": True}, previous_state=TEXT, state=TEXT, status=TEXT, message=TEXT, migrated=FLAG, new_host=TEXT

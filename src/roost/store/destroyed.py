@@ -6,11 +6,13 @@ go with their app.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from roost.model.errors import RoostError
 from roost.store.database import Database
 from roost.store.schema import apps, destroyed
 
@@ -35,14 +37,22 @@ class Destroyed(Generic[_T]):
         query = select(destroyed.c.value).where(destroyed.c.id == ident, destroyed.c.kind == self._kind)
         with self._db.read() as connection:
             found = connection.execute(query).scalar()
-        return self._read(found) if found else None
+        return next(iter(self._readable([found])), None) if found else None
+
+    def _readable(self, values: Iterable[Mapping[str, Any]]) -> list[_T]:
+        """Return what rows hold. One that another release wrote, and that can't be read any more, is as forgotten."""
+        found = []
+        for value in values:
+            with contextlib.suppress(TypeError, KeyError, ValueError, RoostError):
+                found.append(self._read(value))
+        return found
 
     def list(self, app: str) -> list[_T]:
         """Return an app's, the longest gone first."""
         row = destroyed.c
         query = select(row.value).where(row.app == app, row.kind == self._kind).order_by(row.destroyed_at, row.id)
         with self._db.read() as connection:
-            return [self._read(value) for value in connection.execute(query).scalars()]
+            return self._readable(connection.execute(query).scalars())
 
     def of_org(
         self, org: str, *, after: tuple[float, str] = (0.0, ""), region: str = "", limit: int = 1000
@@ -59,7 +69,7 @@ class Destroyed(Generic[_T]):
             query = query.where(row.region == region)
         with self._db.read() as connection:
             found = connection.execute(query.order_by(row.destroyed_at, row.id).limit(limit)).scalars()
-            return [self._read(value) for value in found]
+            return self._readable(found)
 
     def forget(self, before: float) -> None:
         """Remove those destroyed before a time, and all but the latest KEPT_PER_APP of each app."""

@@ -14,6 +14,7 @@ from roost.model.app import Event
 from roost.model.machine import ExitInfo, MachineState
 from roost.model.volume import VolumeState
 from roost.store import destroyed
+from roost.store.schema import destroyed as schema
 from roost.store.store import Store
 
 ENDED = ExitInfo(1, 0, False, True, 5.0)
@@ -60,6 +61,15 @@ def test_what_nobody_was_told_of_is_not_remembered(store: Store) -> None:
     store.volumes.add(VOLUME)
     store.volumes.remove(VOLUME.id)
     assert store.destroyed_volumes.list("shop") == []
+
+
+def test_what_another_release_wrote_is_no_obstacle(store: Store) -> None:
+    kept, broken = destroy(store, 1, 100.0), destroy(store, 2, 100.0)
+    with store.database.write() as connection:
+        connection.execute(schema.update().where(schema.c.id == broken).values(value={"id": broken, "shape": "old"}))
+    assert [one.id for one in store.destroyed_machines.list("shop")] == [kept]
+    assert store.destroyed_machines.find(broken) is None
+    assert [one.id for one in store.destroyed_machines.of_org("acme")] == [kept]
 
 
 def test_pages_of_an_org(store: Store) -> None:
