@@ -30,12 +30,16 @@ from roost.model.certificate import Attempt, Certificate, Issued, KeyKind
 from roost.model.errors import NotFound, RoostError
 from roost.plan.issuing import after_failure, asks_at, challenge_for, due_at, renewal
 
-PERIOD = 20.0  # seconds between two looks
+PERIOD = 60.0  # seconds between two looks
 WORKERS = 4
 PROOF_TIMEOUT = 120.0  # seconds until an authority has checked a name
 PROOF_LOOK = 1.0
 FINAL_TIMEOUT = 120.0
 Announce = Callable[[str, str], None]
+
+
+class _Ending(Exception):
+    """roostd ends."""
 
 
 class Issuing:
@@ -100,6 +104,8 @@ class Issuing:
                 self._ask_about_renewal(found)
         except AcmeTrouble as trouble:
             self._failed(found.hostname, found.app, trouble)
+        except _Ending:
+            return  # the next roostd goes on with the order
         except NotFound:
             log.info("a host name went while its certificate was being issued", host=found.hostname)
         except RoostError as error:
@@ -182,7 +188,8 @@ class Issuing:
         while not client.is_proven(order):
             if time.monotonic() > deadline:
                 raise AcmeTrouble("timeout", f"the authority did not check the name within {PROOF_TIMEOUT:.0f} s")
-            self._ended.wait(PROOF_LOOK)
+            if self._ended.wait(PROOF_LOOK):
+                raise _Ending
 
     def _hide(self, proof: Proof) -> None:
         try:
