@@ -117,6 +117,7 @@ async def test_machine_life(client: httpx2.AsyncClient, control: FakeControl) ->
         "repository": "library/nginx",
         "tag": "1",
         "digest": machine["image_ref"]["digest"],
+        "labels": {"fly.version": "1.2"},
     }
     assert len(machine["instance_id"]) == 26
     assert machine["events"][0]["type"] == "launch"
