@@ -134,6 +134,9 @@ def render_cloud(found: Mapping[str, Any]) -> str:
         edge += ", not connected to roostd"
     if envoy.get("rejected"):
         edge += f", refused its configuration: {envoy['rejected']}"
+    detail: Mapping[str, Any] = envoy.get("detail") or {}
+    if detail.get("rolled_back"):
+        edge += f"; its new configuration was taken back: {detail['rolled_back']}"
     return output.fields(
         (
             ("cloud", found.get("id")),
@@ -143,6 +146,7 @@ def render_cloud(found: Mapping[str, Any]) -> str:
             ("API", found["api_url"]),
             ("roostd", f"pid {roostd['pid']}, up since {roostd.get('started_at') or '?'}"),
             ("envoy", edge),
+            *_cells(detail),
             (
                 "pool",
                 f"{output.size(pool.get('used_bytes'))} of {output.size(pool.get('total_bytes'))}" if pool else "",
@@ -151,6 +155,23 @@ def render_cloud(found: Mapping[str, Any]) -> str:
             ("machines", counts or "none"),
         )
     )
+
+
+def _cells(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a row for the front and for each cell, of an edge that has several."""
+    parts: list[tuple[str, Mapping[str, Any]]] = [("front", detail["front"])] if detail.get("front") else []
+    parts += [(f"cell {cell.get('name')}", cell) for cell in detail.get("cells") or []]
+    rows = []
+    for name, part in parts:
+        told = f"pid {part['pid']}" if part.get("pid") else "not running"
+        if "routes" in part:
+            told += f", {part['routes']} apps" + (f", of {part['org']}" if part.get("org") else "")
+        if part.get("restarts"):
+            told += f", started again {part['restarts']} times"
+        if part.get("trouble"):
+            told += f": {part['trouble']}"
+        rows.append((name, told))
+    return rows
 
 
 def _app_status(name: str, as_json: bool) -> None:

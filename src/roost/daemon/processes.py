@@ -37,6 +37,16 @@ def supervisor_state_file(cloud: Cloud) -> Path:
     return cloud.run / "supervisor.json"
 
 
+def stand_in_pid_file(cloud: Cloud) -> Path:
+    """Written by roostd when it starts the process that looks after the edge without it."""
+    return cloud.run / "edge-stand-in.pid"
+
+
+def stand_in_lock(cloud: Cloud) -> Path:
+    """Held by the process that looks after the edge."""
+    return cloud.run / "edge.lock"
+
+
 def edge_pid_files(cloud: Cloud) -> dict[str, Path]:
     """Written by the edge, which has one cell or several and a front before them; by name, the front first."""
     base = cloud.run / "edge"
@@ -45,8 +55,9 @@ def edge_pid_files(cloud: Cloud) -> dict[str, Path]:
 
 
 def end_edge(cloud: Cloud, *, timeout: float) -> bool:
-    """End the front and all cells, each within `timeout` seconds; True when any ran."""
-    return any([pid_file.end(path, timeout=timeout) for path in edge_pid_files(cloud).values()])
+    """End what looks after the edge, the front and all cells, each within `timeout` seconds; True when any ran."""
+    ran = pid_file.end(stand_in_pid_file(cloud), timeout=timeout)
+    return any([pid_file.end(path, timeout=timeout) for path in edge_pid_files(cloud).values()]) or ran
 
 
 def dns_pid_file(cloud: Cloud) -> Path:

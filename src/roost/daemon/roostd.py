@@ -36,19 +36,19 @@ from roost.control.core import Core
 from roost.control.key_ring import KeyRing
 from roost.control.sealing import Vault
 from roost.control.steering import Steering
-from roost.daemon import dns_process, sole, statics_process
+from roost.daemon import dns_process, edge_stand_in, sole, statics_process
 from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
+from roost.daemon.edge_processes import make_edge
 from roost.daemon.faults import fault_points
 from roost.daemon.machine_sockets import MachineSockets
 from roost.daemon.settings import Settings, read_settings
 from roost.edge.contract import Material, WakeResult
-from roost.edge.edge import EnvoyEdge
 from roost.edge.static_paths import AppStatics
 from roost.host.agent import LocalHost
 from roost.host.contract import Doors
 from roost.host.own_address import outgoing_ipv4
-from roost.host.process import run, spawn
+from roost.host.process import run
 from roost.model.cloud import Cloud
 from roost.model.errors import RoostError
 from roost.model.steering import Wish
@@ -70,9 +70,6 @@ class _Log(io.TextIOBase):
     def flush(self) -> None:
         with contextlib.suppress(OSError):
             sys.stderr.flush()
-
-
-_HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 
 
 class _LateWaker:
@@ -112,10 +109,6 @@ class _LateWaker:
         return await self.control.serving_certificates.certificate(host)
 
 
-def _spawn(argv: Sequence[str], log_file: Path) -> int:
-    return spawn(argv, log=log_file).pid
-
-
 def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
     """Build the control plane of a cloud; nothing runs yet but the host's pool and network are there."""
     fault = fault_points(settings.fault_file)
@@ -134,16 +127,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         cloud=cloud,
         store=store,
         host=host,
-        edge=EnvoyEdge(
-            cloud,
-            waker,
-            _spawn,
-            cells=settings.cells,
-            own=settings.own_cells,
-            certificates=waker,
-            statics=waker.statics,
-            private=(str(cloud.edge_ipv4), *([str(cloud.edge_ipv6)] if _HAS_IPV6 else [])),
-        ),
+        edge=make_edge(cloud, settings, waker, waker, waker.statics),
         images=images,
         builder=MachineBuilder(cloud, images, host, run, address),
         vault=Vault(KeyRing(cloud.keys), store.data_keys),
@@ -184,10 +168,12 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     if asked.is_set():
         return
     provide_tokens(control, cloud)
+    keeping = await asyncio.to_thread(edge_stand_in.take_over, cloud)  # held until this process ends
     names = asyncio.create_task(dns_process.keep_running(cloud))
     files = asyncio.create_task(statics_process.keep_running(cloud))
     await dns_process.until_ready(cloud)  # a machine that starts from here on finds its network's names
     await control.start()
+    stand_in = asyncio.create_task(edge_stand_in.keep_running(cloud))
     try:
         api = create_api(control, replays=control.replays, rates=settings.rates, version=__version__)
         sockets.serve(api)
@@ -195,11 +181,13 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     finally:
         names.cancel()
         files.cancel()
+        stand_in.cancel()
         sockets.stop()
         try:
             await asyncio.wait_for(control.stop(), STOP_TIMEOUT)
         except TimeoutError:
             log.warning("some of roostd did not stop in time", seconds=STOP_TIMEOUT)
+        os.close(keeping)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ import httpx2
 
 from roost.edge.snapshot import APP_PREFIX
 from roost.model.errors import HostFailure
+from roost.plan.edge_rollout import Answers
 
 _ACTIVE = r"^(cluster\.app/.*\.upstream_rq_(pending_)?active)$"
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; spares loading the host's certificates each time
@@ -34,6 +35,15 @@ class Admin:
                 found = name.removeprefix(f"cluster.{APP_PREFIX}").rpartition(".")[0]
                 active[found] = active.get(found, 0) + int(value)
         return {found: count for found, count in active.items() if count}
+
+    async def answers(self, timeout: float = 2.0) -> Answers:
+        """Return how many requests were answered, and how many of them with 5xx. Raises HostFailure."""
+        pattern = r"^http\.edge\.downstream_rq_(completed|5xx)$"
+        text = await self._ask("GET", "/stats", {"filter": pattern}, timeout=timeout)
+        found = {
+            name.rpartition("_")[2]: int(value) for name, _, value in (x.partition(": ") for x in text.splitlines())
+        }
+        return Answers(found.get("completed", 0), found.get("5xx", 0))
 
     async def downstream_active(self, timeout: float = 2.0) -> int:
         """Return the requests of all clients under way."""

@@ -62,6 +62,11 @@ class EdgeFiles:
         return self.directory / "in"
 
     @property
+    def last_good(self) -> Path:
+        """What this Envoy has acknowledged."""
+        return self.directory / "last-good"
+
+    @property
     def bootstrap(self) -> Path:
         """Envoy's configuration file."""
         return self.directory / "envoy.json"

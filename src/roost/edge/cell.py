@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
 from roost.edge.challenges import Challenges
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
 from roost.edge.contract import CertificateSource, Waker
+from roost.edge.journal import Journal, read_journal
 from roost.edge.listener import (
     HTTP,
     HTTPS,
@@ -37,7 +38,7 @@ from roost.edge.listener import (
     private_route_configuration,
     route_configuration,
 )
-from roost.edge.process import Keeper, Spawn, alive, user_of
+from roost.edge.process import Keeper, Limit, Spawn, alive, user_of
 from roost.edge.protos import (
     CLUSTER,
     LISTENER,
@@ -59,8 +60,12 @@ from roost.edge.unit import Unit, public_ports
 from roost.edge.xds import XdsServer
 from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
+from roost.plan.edge_rollout import Answers
+
+Base = list[tuple[str, Any]]  # type and resource
 
 DRAIN_TIMEOUT = 5.0
+BASE_TIMEOUT = 5.0
 LOOK = 0.1  # seconds between looks whether a cell that does not acknowledge still runs
 _log = logging.getLogger("roost.edge")
 
@@ -81,7 +86,7 @@ class Cell:
     def __init__(
         self, plan: CellPlan, cloud: Cloud, region: str, waker: Waker, spawn: Spawn,
         clock: Callable[[], float], caps: Caps, certificates: CertificateSource, challenges: Challenges,
-        remembered: Remembered, private: tuple[str, ...] = (), statics: StaticDoor | None = None,
+        limit: Limit, remembered: Remembered, private: tuple[str, ...] = (), statics: StaticDoor | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
@@ -94,6 +99,7 @@ class Cell:
             incoming=None if plan.alone else self.files.incoming, private=private,
         )  # fmt: skip
         self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
+        self._old_base: Base = []
         self._answerer: asyncio.Task[None] | None = None
         self.replays = ReplayServer(self.place.replay, waker, self._spliced, _report, remembered)
         self._statics = statics_socket(cloud.run)
@@ -106,7 +112,7 @@ class Cell:
         self._server: grpc.aio.Server | None = None
         self._node = f"roost-{cloud.id}" if plan.alone else f"roost-{cloud.id}-{plan.name}"
         self._caps = caps
-        self.keeper = Keeper(self._unit(cloud), spawn, self.book.reset)
+        self.keeper = Keeper(self._unit(cloud), spawn, self.book.reset, limit)
 
     @property
     def pid(self) -> int:
@@ -116,19 +122,15 @@ class Cell:
 
     async def start(self) -> None:
         """Serve what Envoy asks for; start Envoy or adopt the one that runs. Raises Conflict, HostFailure."""
-        self.files.directory.mkdir(parents=True, exist_ok=True)
-        self.files.directory.chmod(0o711)  # Envoy passes through, to sockets that are its own
-        for kind, resource in (
-            (CLUSTER, activator_cluster(self.place)),
-            (CLUSTER, statics_cluster(self._statics)),
-            (CLUSTER, challenge_cluster(self.files.challenges)),
-            (CLUSTER, replay_cluster(self.place.replay)),
-            *((LISTENER, listener) for listener in listeners(self.place)),
-            (ROUTES, route_configuration(self.place)),
-            *([(ROUTES, private_route_configuration(self.place, []))] if self.place.private else []),
-            (VIRTUAL_HOST, first_virtual_host()),
-        ):
-            self.xds.set(kind, resource)
+        self._prepare()
+        self.xds.journal = Journal(self.files.last_good)
+        last_good = self.xds.journal.begin()
+        if await self.keeper.find():  # it goes on with what it has, until the roll-out comes to it
+            self._old_base = [(kind, _like(last_good, kind, new) or new) for kind, new in self._base()]
+        self._set_base(self._old_base or self._base())
+        if self.place.private:  # not of the base: it goes with the apps
+            empty = private_route_configuration(self.place, [])
+            self.xds.set(ROUTES, _like(last_good, ROUTES, empty) or empty)
         self._answerer = asyncio.create_task(self.secrets.run())
         await self._serve()
         await self.activator.start()
@@ -137,17 +139,74 @@ class Cell:
         hand_over(self.files.challenges, self.user)
         await self.replays.start()
         hand_over(self.place.replay, self.user)
+        await self.keeper.ensure()
+        if self.keeper.adopted:
+            await self.measure() or await self.measure()  # what began before roostd is known from the gauges alone
+        else:
+            self.xds.mark_complete()
+
+    async def stand_in(self) -> None:
+        """Without roostd: keep Envoy running, and give a new one the last good configuration."""
+        self._prepare()
+        self.xds.passive = True
+        self._set_base(self._base())
+        if self.place.private:
+            self.xds.set(ROUTES, private_route_configuration(self.place, []))
+        for kind, resources in read_journal(self.files.last_good).items():
+            for resource in resources.values():
+                self.xds.set(kind, resource)
+        await self._serve()
+        await self.keeper.ensure()
+
+    def _prepare(self) -> None:
+        self.files.directory.mkdir(parents=True, exist_ok=True)
+        self.files.directory.chmod(0o711)  # Envoy passes through, to sockets that are its own
         self.files.private.mkdir(exist_ok=True)
         hand_over(self.files.private, self.user)
         if not self.plan.alone:
             share_directory(self.files.incoming, self.user, FRONT_USER)
         self.files.bootstrap.write_text(json.dumps(bootstrap(self._node, self.files, self._caps), indent=1))
         self.keeper.unit = replace(self.keeper.unit, argv=self._argv())
-        await self.keeper.ensure()
-        if self.keeper.adopted:
-            await self.measure() or await self.measure()  # what began before roostd is known from the gauges alone
-        else:
-            self.xds.mark_complete()
+
+    def _base(self) -> Base:
+        """Return what a cell has besides the apps: the same in all cells but for their places."""
+        return [
+            (CLUSTER, activator_cluster(self.place)),
+            (CLUSTER, statics_cluster(self._statics)),
+            (CLUSTER, challenge_cluster(self.files.challenges)),
+            (CLUSTER, replay_cluster(self.place.replay)),
+            *((LISTENER, listener) for listener in listeners(self.place)),
+            (ROUTES, route_configuration(self.place)),
+            (VIRTUAL_HOST, first_virtual_host()),
+        ]
+
+    def _set_base(self, base: Base) -> None:
+        for kind, resource in base:
+            self.xds.set(kind, resource)
+
+    def is_up_to_date(self) -> bool:
+        """Say whether Envoy is given the base configuration of this Roost."""
+        return all(self.xds.table[kind].get(new.name) == new for kind, new in self._base())
+
+    async def change_base(self) -> str:
+        """Give Envoy the base configuration of this Roost; returns its words when it refuses a part, else ""."""
+        self._set_base(self._base())
+        deadline = time.monotonic() + BASE_TIMEOUT
+        for kind, new in self._base():
+            if refusal := await self.settle(kind, [new.name], max(0.0, deadline - time.monotonic()), needed=False):
+                return refusal
+        return ""
+
+    def restore_base(self) -> None:
+        """Give Envoy back the base configuration that it had."""
+        self._set_base(self._old_base)
+
+    async def answers(self) -> Answers | None:
+        """Return what Envoy has answered so far; None when it does not tell."""
+        try:
+            return await self.admin.answers()
+        except HostFailure:
+            return None
 
     async def stop(self, *, envoy_too: bool) -> None:
         """Stop serving; end Envoy only when asked, after some seconds for the requests under way."""
@@ -166,6 +225,8 @@ class Cell:
             self._challenged.close()
             self._challenged = None
         await self.replays.stop()
+        if self.xds.journal is not None:
+            self.xds.journal.close()
         if self._server is not None:
             await self._server.stop(grace=0.1)
             self._server = None
@@ -265,6 +326,11 @@ class Cell:
     def _spliced(self, app: str, change: int) -> None:
         if app:
             self.book.splicing(app, change, self._clock())
+
+
+def _like(table: Mapping[str, Mapping[str, Any]], kind: str, resource: Any) -> Any:
+    """Return the resource of the same name in a table, None if there is none."""
+    return table.get(kind, {}).get(resource.name)
 
 
 def workers() -> int:

@@ -36,12 +36,18 @@ class Subscription:
         self._owed: set[str] = set()  # asked for by name: even "there is none" is an answer
 
     def subscribe(
-        self, names: list[str], reported: Mapping[str, str], table: Mapping[str, Any], *, complete: bool
+        self,
+        names: list[str],
+        reported: Mapping[str, str],
+        table: Mapping[str, Any],
+        *,
+        complete: bool,
+        passive: bool = False,
     ) -> None:
         """Take Envoy's subscription. `reported` is what it says it has, on the first request of a stream.
 
-        Without `complete` the table is not yet known in full (roostd restarted): what Envoy has and the
-        table lacks is left alone.
+        `passive`: an Envoy that has something is left as it is. Without `complete` the table is not yet known in full
+        (roostd restarted): what Envoy has and the table lacks is left alone.
         """
         self.has.update(reported)
         if not reported:
@@ -51,7 +57,8 @@ class Subscription:
             for name in asked:
                 self.has.pop(name, None)
         self._greeted = self._greeted or bool(reported)
-        self._dirty.update(table)
+        if not (passive and self.has):
+            self._dirty.update(table)
         if complete:
             self._dirty.update(self.has)
 
@@ -105,6 +112,11 @@ class Subscription:
             self._alone.extend(sent)
         return True
 
+    @property
+    def unanswered(self) -> Mapping[str, str]:
+        """The names, with versions, of the response that Envoy has not answered yet."""
+        return self._sent or {}
+
     def _is_refused(self, name: str, version: str) -> bool:
         return name in self.refused and self.refused[name][0] == version
 
@@ -125,10 +137,16 @@ class NamedSubscription(Subscription):
         self._greeted = True  # an answer about nothing would be a fault here
 
     def subscribe(
-        self, names: list[str], reported: Mapping[str, str], table: Mapping[str, Any], *, complete: bool
+        self,
+        names: list[str],
+        reported: Mapping[str, str],
+        table: Mapping[str, Any],
+        *,
+        complete: bool,
+        passive: bool = False,
     ) -> None:
         """Take the names that Envoy asks for; what it reports to have is owed only where it differs."""
-        del table, complete
+        del table, complete, passive
         self.has.update(reported)
         for name in names:
             self.asked.add(name)

@@ -25,10 +25,11 @@ from roost.edge.flycast import ROUTES_NAME as PRIVATE_ROUTES
 from roost.edge.flycast import private_virtual_host
 from roost.edge.front import Front
 from roost.edge.leftovers import end_others
-from roost.edge.process import Spawn, user_of
+from roost.edge.process import Limit, Spawn, user_of
 from roost.edge.protos import CLUSTER, ROUTES, VIRTUAL_HOST
 from roost.edge.replay_cache import ReplayCache
 from roost.edge.replay_server import Remembered
+from roost.edge.rollout import RollOut
 from roost.edge.snapshot import (
     Ports,
     app_cluster,
@@ -70,6 +71,7 @@ class EnvoyEdge:
         certificates: CertificateSource | None = None,
         statics: FindStatics | None = None,
         private: tuple[str, ...] = (),
+        limit: Limit = lambda _name, _pid: None,
     ) -> None:
         self._cloud, self._clock = cloud, clock
         self._common, self._own = common_cells(cells), tuple(own)
@@ -81,8 +83,8 @@ class EnvoyEdge:
         self._remembered = Remembered(ReplayCache(), self._rules_of, self._recached)
         self._cells = {
             plan.name: Cell(
-                plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, self._remembered,
-                private if plan is plans[0] else (), door,
+                plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, limit,
+                self._remembered, private if plan is plans[0] else (), door,
             )
             for plan in plans
         }  # fmt: skip
@@ -90,8 +92,10 @@ class EnvoyEdge:
         self._front: Front | None = None
         if len(plans) > 1:
             sockets = {name: cell.place.incoming for name, cell in self._cells.items() if cell.place.incoming}
-            self._front = Front(cloud, sockets, shards(self._common, self._own), spawn)
+            self._front = Front(cloud, sockets, shards(self._common, self._own), spawn, limit)
         self._measurer: asyncio.Task[None] | None = None
+        self._roll_out = RollOut(list(self._cells.values()))
+        self._roller: asyncio.Task[None] | None = None
         self._routes: dict[str, Route] = {}
         self._owners: dict[str, str] = {}  # host -> app
         self._leaving: set[str] = set()
@@ -107,6 +111,7 @@ class EnvoyEdge:
             async with asyncio.TaskGroup() as group:
                 for cell in self._cells.values():
                     group.create_task(cell.start())
+            self._roller = asyncio.create_task(self._roll_out.run())
             if self._front is not None:
                 await self._front.start()
         except BaseException as error:
@@ -119,13 +124,20 @@ class EnvoyEdge:
             _log.warning("the edge does not listen on port %d yet: %s", self._cloud.http_port, refusals)
         self._measurer = asyncio.create_task(self._keep_measuring())
 
+    async def stand_in(self) -> None:
+        """Without roostd: keep what runs running, with the last good configuration; nobody is woken."""
+        await asyncio.gather(*(cell.stand_in() for cell in self._cells.values()))
+        if self._front is not None:
+            await self._front.start()
+
     async def stop(self, *, envoy_too: bool) -> None:
         """Stop serving; end Envoy only when asked, since it outlives roostd."""
-        if self._measurer is not None:
-            self._measurer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._measurer
-            self._measurer = None
+        for task in (self._measurer, self._roller):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        self._measurer = self._roller = None
         await asyncio.gather(*(cell.stop(envoy_too=envoy_too) for cell in self._cells.values()))
         if self._front is not None:
             await self._front.stop(front_too=envoy_too)
@@ -246,6 +258,10 @@ class EnvoyEdge:
         if self._front is not None:
             detail["cells"] = [cell.detail() for cell in cells]
             detail["front"] = self._front.detail()
+        if self._roll_out.state:
+            detail["rollout"] = self._roll_out.state
+        if self._roll_out.told:
+            detail["rolled_back"] = self._roll_out.told
         if trouble := [cell.keeper.trouble for cell in cells if cell.keeper.trouble]:
             detail["trouble"] = "; ".join(trouble)
         rejected = next((cell.xds.latest_refusal for cell in cells if cell.xds.latest_refusal), "")

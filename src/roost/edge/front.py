@@ -21,7 +21,7 @@ from pathlib import Path
 
 from roost.edge.confinement import FRONT_USER, confined, hand_over, open_files
 from roost.edge.listener import HTTP, HTTPS, incoming_socket
-from roost.edge.process import Keeper, Spawn, alive
+from roost.edge.process import Keeper, Limit, Spawn, alive
 from roost.edge.unit import Unit, public_ports
 from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
@@ -92,7 +92,7 @@ def configuration(
         "defaults",
         "  mode tcp",
         "  timeout connect 1s",
-        "  timeout check 200ms",
+        "  timeout check 500ms",
         "  timeout client 1d",  # the cell knows how long a request may be silent
         "  timeout server 1d",
         "  timeout client-fin 10s",
@@ -109,8 +109,7 @@ def configuration(
         "  http-check send meth GET uri / ver HTTP/1.1 hdr Host first.invalid",
         "  http-check expect status 404",
         *(
-            f"  server {cell} unix@{incoming_socket(sockets[cell], HTTP)} send-proxy-v2"
-            " check inter 200ms fastinter 100ms fall 2 rise 1"
+            f"  server {cell} unix@{incoming_socket(sockets[cell], HTTP)} send-proxy-v2 check inter 250ms fall 3 rise 1"
             for cell in sockets
         ),
     ]
@@ -151,9 +150,16 @@ def _host_rules(way: str, hosts: Path) -> list[str]:
 
 
 def _servers(way: str, cells: Sequence[str], sockets: Mapping[str, Path]) -> list[str]:
+    """Return the servers of a backend. When none answers its checks in time, on a busy host, the first gets all."""
+    first = (
+        f"  server unchecked unix@{incoming_socket(sockets[cells[0]], way)} id {len(cells) + 1} send-proxy-v2 backup"
+    )
     return [
-        f"  server {cell} unix@{incoming_socket(sockets[cell], way)} id {number} send-proxy-v2 track cells/{cell}"
-        for number, cell in enumerate(cells, 1)
+        *(
+            f"  server {cell} unix@{incoming_socket(sockets[cell], way)} id {number} send-proxy-v2 track cells/{cell}"
+            for number, cell in enumerate(cells, 1)
+        ),
+        first,
     ]
 
 
@@ -161,8 +167,9 @@ class Front:
     """The front's process and its map. All calls are on one event loop."""
 
     def __init__(
-        self, cloud: Cloud, sockets: Mapping[str, Path], shards: Iterable[Sequence[str]], spawn: Spawn
-    ) -> None:
+        self, cloud: Cloud, sockets: Mapping[str, Path], shards: Iterable[Sequence[str]], spawn: Spawn,
+        limit: Limit,
+    ) -> None:  # fmt: skip
         self._files = FrontFiles(cloud.run / "edge" / "front")
         node = f"roost-{cloud.id}-front"
         ports = {HTTP: cloud.http_port, HTTPS: cloud.https_port}
@@ -182,7 +189,7 @@ class Front:
             ports=public_ports(cloud.http_port, cloud.https_port),
             stale=(self._files.commands,),
         )
-        self.keeper = Keeper(unit, spawn, self._save)
+        self.keeper = Keeper(unit, spawn, self._save, limit)
 
     @property
     def pid(self) -> int:

@@ -24,6 +24,8 @@ from roost.model.errors import Conflict, HostFailure
 
 Spawn = Callable[[Sequence[str], Path], int]  # argv, log file -> pid of a detached process in its own session
 
+Limit = Callable[[str, int], None]  # a unit's name and the pid of its new process, to put limits on
+
 FIRST_PAUSE = 0.02  # seconds before a process that ended is started again; doubles
 LONGEST_PAUSE = 10.0
 STEADY = 30.0  # seconds of life after which the pauses begin anew
@@ -35,16 +37,22 @@ MISSES = 20  # of one that is not stopped: the server may just be busy
 _BIGGEST_ANSWER = 64 * 1024
 
 
+def _no_limit(_name: str, _pid: int) -> None:
+    return
+
+
 class Keeper:
     """Keeps one unit's process running. `on_new` is called whenever a process begins, whose state is empty."""
 
-    def __init__(self, unit: Unit, spawn: Spawn, on_new: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, unit: Unit, spawn: Spawn, on_new: Callable[[], None] = lambda: None, limit: Limit = _no_limit
+    ) -> None:
         self.unit = unit
         self.pid = 0
         self.adopted = False
         self.restarts = 0
         self.trouble = ""
-        self._spawn, self._on_new = spawn, on_new
+        self._spawn, self._on_new, self._limit = spawn, on_new, limit
         self._watcher: asyncio.Task[None] | None = None
 
     async def ensure(self) -> None:
@@ -68,7 +76,9 @@ class Keeper:
 
     async def find(self) -> int:
         """Return the pid of the unit's process, 0 when none runs or answers."""
-        return self.pid or await self._find()
+        if self.pid and read_pid(self.unit.pid_file) == self.pid:
+            return self.pid
+        return await self._find()
 
     async def end(self) -> None:
         """End the process and stop watching it. Does nothing when none runs."""
@@ -98,6 +108,7 @@ class Keeper:
             path.unlink(missing_ok=True)
         self._on_new()
         self.pid = self._spawn(self.unit.argv, self.unit.log)
+        self._limit(self.unit.name, self.pid)
         write_pid(self.unit.pid_file, self.pid)
         deadline = time.monotonic() + READY_TIMEOUT
         while not await answers(self.unit, 1.0):

@@ -101,6 +101,7 @@ __all__ = [
     "HTTPAccessLogEntry",
     "HttpProtocolOptions",
     "Resource",
+    "RouteConfiguration",
     "StreamAccessLogsResponse",
     "VirtualHost",
     "add_AccessLogServiceServicer_to_server",

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from roost.edge.delta import GONE, NamedSubscription, Subscription
+from roost.edge.journal import Journal
 from roost.edge.protos import (
     CLUSTER,
     LISTENER,
@@ -38,6 +39,8 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         self.complete = False
         self.latest_refusal = ""
         self.wanted: Callable[[], None] = lambda: None  # called when the names of secrets that are asked for change
+        self.passive = False  # leaves an Envoy that has a configuration as it is
+        self.journal: Journal | None = None
         self._missing: set[str] = set()  # secrets that there are none for
         self._streams: list[_Stream] = []
         self._answered = asyncio.Event()
@@ -84,7 +87,15 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
     def delete(self, kind: str, name: str) -> None:
         """Remove a resource, also one that only Envoy still has."""
         self.table[kind].pop(name, None)
+        self.record(kind, (), [name])
         self._touch(kind, name)
+
+    def record(self, kind: str, resources: Iterable[Any], removed: Iterable[str] = ()) -> None:
+        """Have the journal know what Envoy acknowledged, and what is to go."""
+        if self.journal is not None:
+            self.journal.note(kind, resources, removed)
+            if self.complete and self.journal.is_wasteful():
+                self.journal.rewrite(self.table)
 
     def mark_complete(self) -> None:
         """From now on the table says all: what Envoy has beyond it is removed."""
@@ -195,7 +206,9 @@ class _Stream:
         if subscription is None:
             subscription = self.subscriptions[kind] = NamedSubscription() if kind == SECRET else Subscription()
         if request.response_nonce:
-            subscription.answer(request.response_nonce, refusal)
+            sent = dict(subscription.unanswered)
+            if subscription.answer(request.response_nonce, refusal) and not refusal:
+                self._record(kind, sent)
         if isinstance(subscription, NamedSubscription):
             subscription.unsubscribe(list(request.resource_names_unsubscribe))
         if first or request.resource_names_subscribe:
@@ -204,8 +217,15 @@ class _Stream:
                 dict(request.initial_resource_versions),
                 self._server.table[kind],
                 complete=self._server.complete,
+                passive=self._server.passive,
             )
         return refusal
+
+    def _record(self, kind: str, acknowledged: dict[str, str]) -> None:
+        table = self._server.table[kind]
+        known = [(table[name], version) for name, version in acknowledged.items() if name in table]
+        kept = [resource for resource, version in known if resource.version == version]
+        self._server.record(kind, kept, [name for name, version in acknowledged.items() if not version])
 
     def responses(self) -> list[Any]:
         """Return what to send now, clusters first."""

@@ -63,6 +63,13 @@ class Cgroups:
                 except OSError as error:
                     raise HostFailure(f"can't limit machine {machine_id}: {name}: {error.strerror}") from None
 
+    def enter(self, machine_id: str, pid: int) -> None:
+        """Put a process into a group that `make` made, below which it may hold no other; raises OSError."""
+        for controller in ("memory", "pids", "cpu"):
+            group = self._group(controller, machine_id) / "in"
+            group.mkdir(exist_ok=True)
+            _write(group / "cgroup.procs", str(pid))
+
     def machines(self) -> list[str]:
         """Return the machines that have a group."""
         parent = self._group("freezer", "").parent / self._parent

@@ -8,16 +8,22 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 import pytest_asyncio
 from tests.e2e.edge.edge_harness import Bench, TestWaker, bench, envoys_of, fetch, free_port, spawn, until
 
+from roost.edge import cell as cell_module
+from roost.edge import rollout
 from roost.edge.contract import Route
 from roost.edge.edge import EnvoyEdge
+from roost.edge.listener import EdgePlace, route_configuration
 from roost.edge.process import alive
+from roost.edge.protos import RouteConfiguration, resource
 from roost.plan.cells import common_cells, shard
 
 CELLS = 3
@@ -115,7 +121,7 @@ async def test_a_frozen_cell_is_gone_round_and_replaced(at: Bench) -> None:
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             assert time.monotonic() - began < 3.0
     await until(lambda: pid_of(at, "1") not in (0, first), timeout=3.0)
-    assert len(envoys_of(at.cloud)) == CELLS
+    await until(lambda: len(envoys_of(at.cloud)) == CELLS)
     assert at.waker.calls == 0
 
 
@@ -179,3 +185,89 @@ async def test_nobody_but_the_front_reaches_a_cell_and_no_process_is_root(at: Be
     with socket.create_connection(("127.0.0.1", at.cloud.http_port), 20) as link:
         link.sendall(spoofed)
         assert link.recv(4096) == b"", "a client can't say whose address it has"
+
+
+async def test_without_roostd_dead_processes_come_back_with_the_last_good_configuration(at: Bench) -> None:
+    await at.edge.put(route(at, "a", org_in("0", "1")))
+    await at.edge.put(route(at, "gone", org_in("0", "1")))
+    assert await at.edge.remove("gone")
+    await at.edge.stop(envoy_too=False)
+    told = EnvoyEdge(at.cloud, TestWaker(), spawn, cells=CELLS)  # nobody wakes anything there
+    await told.stand_in()
+    try:
+        detail = told.status().detail
+        pids = [cell["pid"] for cell in detail["cells"]] + [detail["front"]["pid"]]  # type: ignore[attr-defined,index]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+        async def answers(host: str, status: int) -> bool:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                return (await at.get(host=host)).status == status
+            return False
+
+        await until(lambda: answers("a.localhost", 200), what="an awake app is served again")
+        await until(lambda: answers("gone.localhost", 503), what="nobody is there to wake another")
+    finally:
+        await told.stop(envoy_too=False)
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=CELLS)
+    await at.edge.start()
+    await at.edge.replace_all([route(at, "a", org_in("0", "1"))])
+    assert set(pids).isdisjoint(pid_of(at, name) for name in "012")
+    assert (await at.get(host="a.localhost")).status == 200
+    assert at.edge.status().detail["adopted"]
+    assert at.waker.calls == 0
+
+
+async def _next_roostd(at: Bench) -> None:
+    """End this roostd, and begin another one that adopts the cells."""
+    routes = list(at.edge._routes.values())
+    await at.edge.stop(envoy_too=False)
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=CELLS)
+    await at.edge.start()
+    await at.edge.replace_all(routes)
+
+
+def _changed(change: Callable[[Any], object]) -> Callable[[EdgePlace], object]:
+    """Return what makes the route configuration of a later Roost."""
+
+    def make(place: EdgePlace) -> object:
+        message = RouteConfiguration()
+        route_configuration(place).resource.Unpack(message)
+        change(message)
+        return resource("edge", message)
+
+    return make
+
+
+async def test_a_new_base_configuration_comes_to_all_cells(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "WATCH", 0.5)
+    await at.edge.put(route(at, "a", org_in("2", "1")))
+
+    def newer(message: Any) -> None:
+        added = message.response_headers_to_add.add()
+        added.header.key, added.header.value = "x-newer", "yes"
+
+    monkeypatch.setattr(cell_module, "route_configuration", _changed(newer))
+    await _next_roostd(at)
+    await until(lambda: at.edge.status().detail.get("rollout") == "done", timeout=10.0)
+    assert (await at.get(host="a.localhost")).headers["x-newer"] == "yes"
+    assert "rolled_back" not in at.edge.status().detail
+    await _next_roostd(at)
+    assert all(cell.is_up_to_date() for cell in at.edge._cells.values()), "there is nothing to change"
+
+
+async def test_a_base_configuration_that_a_cell_refuses_is_taken_back(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await at.edge.put(route(at, "a", org_in("0", "1")))
+    # Envoy takes one virtual host for all names, no second one
+    broken = _changed(lambda message: message.virtual_hosts.add(name="twice", domains=["*"]))
+    monkeypatch.setattr(cell_module, "route_configuration", broken)
+    await _next_roostd(at)
+    await until(lambda: at.edge.status().detail.get("rollout") == "rolled back", timeout=10.0)
+    assert str(at.edge.status().detail["rolled_back"]).startswith("cell 0 refused it: ")
+    assert [cell_status(at, name).get("rejected") is not None for name in "012"] == [True, False, False]
+    assert (await at.get(host="a.localhost")).status == 200
+    monkeypatch.undo()
+    await _next_roostd(at)
+    assert (await at.get(host="a.localhost")).status == 200

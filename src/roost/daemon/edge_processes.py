@@ -1,0 +1,63 @@
+"""Builds the edge of a cloud, for roostd and for its stand-in alike, and puts its processes into cgroups.
+
+State: the cgroups `roost-ID-edge/CELL` and `.../front`, with a weight of processor time, memory and pids each. They are
+apart from the machines'. A host that has no such controller leaves the processes without: the edge goes first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from roost.daemon.settings import Settings
+from roost.edge.contract import CertificateSource, Waker
+from roost.edge.edge import EnvoyEdge
+from roost.edge.static_paths import FindStatics
+from roost.host.cgroups import Cgroups
+from roost.host.process import spawn
+from roost.model.cloud import Cloud
+from roost.model.errors import RoostError
+
+MEMORY = 768 << 20  # bytes of one of several cells: above its heap's cap, so that Envoy refuses before the kernel kills
+PIDS = 256
+SHARES = 1024  # of processor time when all want it: each cell's, whatever its orgs ask for
+_HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
+_log = logging.getLogger("roost.edge")
+
+
+def make_edge(
+    cloud: Cloud,
+    settings: Settings,
+    waker: Waker,
+    certificates: CertificateSource | None,
+    statics: FindStatics | None = None,
+) -> EnvoyEdge:
+    """Return the edge that the settings ask for; nothing runs yet."""
+    cgroups = Cgroups(f"{cloud.cgroup}-edge")
+    several = settings.cells + len(settings.own_cells) > 1
+
+    def start(argv: Sequence[str], log_file: Path) -> int:
+        return spawn(argv, log=log_file).pid
+
+    def limit(name: str, pid: int) -> None:
+        if not several:
+            return
+        group = name.replace(" ", "-")
+        try:
+            cgroups.make(group, {"memory": {"limit": MEMORY}, "pids": {"limit": PIDS}, "cpu": {"shares": SHARES}})
+            cgroups.enter(group, pid)
+        except (RoostError, OSError) as error:
+            _log.warning("the edge's %s has no limits: %s", name, error)
+
+    return EnvoyEdge(
+        cloud,
+        waker,
+        start,
+        cells=settings.cells,
+        own=settings.own_cells,
+        certificates=certificates,
+        statics=statics,
+        private=(str(cloud.edge_ipv4), *([str(cloud.edge_ipv6)] if _HAS_IPV6 else [])),
+        limit=limit,
+    )
