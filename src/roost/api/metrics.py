@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from roost.control.contract import CloudStatus, Control
+from roost.control.contract_requests import EdgeCounts
+from roost.model.edge_errors import edge_error
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
@@ -55,6 +57,7 @@ class _Cloud(Collector):
         """Yield the cloud's gauges."""
         status = self._control.status()
         yield from cloud_metrics(status)
+        yield from request_metrics(self._control.requests.counts())
 
 
 def cloud_metrics(status: CloudStatus) -> Iterator[Metric]:
@@ -73,3 +76,23 @@ def cloud_metrics(status: CloudStatus) -> Iterator[Metric]:
     for state, count in sorted(status.machines_by_state.items()):
         machines.add_metric((state,), count)
     yield machines
+
+
+def request_metrics(counts: EdgeCounts) -> Iterator[Metric]:
+    """Yield what the edge saw of the apps with traffic in the last hour, latencies of the last five minutes. Pure."""
+    answers = CounterMetricFamily("roost_app_answers", "Answers, by class of status.", labels=("app", "status"))
+    errors = CounterMetricFamily("roost_app_errors", "Errors, and whose fault.", labels=("app", "error", "fault"))
+    latency = GaugeMetricFamily("roost_app_latency_seconds", "Percentiles.", labels=("app", "part", "quantile"))
+    for app, statuses, by_class, window in counts.apps:
+        for status, count in statuses.items():
+            answers.add_metric((app, status), count)
+        for code, count in by_class.items():
+            errors.add_metric((app, code, edge_error(code).fault), count)
+        for part, found in window.latency.items():
+            for quantile, value in found.items():
+                latency.add_metric((app, part, f"{quantile / 100:g}"), value / 1000)
+    nobodys = CounterMetricFamily("roost_edge_errors", "Errors of requests for no app.", labels=("error", "fault"))
+    for code, count in counts.nobodys.items():
+        nobodys.add_metric((code, edge_error(code).fault), count)
+    yield from (answers, errors, latency, nobodys)
+    yield CounterMetricFamily("roost_requests_not_logged", "Requests served and not logged.", value=counts.dropped)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from roost.cli import context, output, prompts
+from roost.cli.requests import summary_lines
 
 HttpPort = Annotated[int | None, typer.Option("--http-port", metavar="N", min=1, max=65535, help="Port of the apps.")]
 HttpsPort = Annotated[
@@ -177,8 +178,9 @@ def _cells(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _app_status(name: str, as_json: bool) -> None:
     with context.client() as client:
         found = client.apps.status(name)
+        traffic = client.requests.summary(name)
     if as_json:
-        output.say_json(found)
+        output.say_json({**found, "requests": traffic})
         return
     release = found.get("release") or {}
     output.say(
@@ -198,6 +200,10 @@ def _app_status(name: str, as_json: bool) -> None:
     if machines:
         output.say()
         output.say(machine_table(machines))
+    if lines := list(summary_lines(traffic)):
+        output.say()
+        for line in lines:
+            output.say(line)
 
 
 def machine_table(machines: Sequence[Mapping[str, Any]]) -> str:

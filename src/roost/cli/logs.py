@@ -1,4 +1,4 @@
-"""`roost logs` and `roost open`."""
+"""`roost logs`, of machines and of requests, and `roost open`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from roost.cli import context, output
+from roost.cli import context, output, requests
+from roost.model.errors import BadInput
 from roost.model.machine_config import parse_duration
 
 
@@ -19,11 +20,24 @@ def logs(
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="Only the last TIME, like 10m.")] = "",
     machine: Annotated[str, typer.Option("--machine", metavar="ID", help="Only this machine.")] = "",
     limit: Annotated[int, typer.Option("-n", "--limit", metavar="N", min=1, help="How many old lines.")] = 100,
+    http: Annotated[
+        bool, typer.Option("--http", help="Requests that the edge served, not what machines wrote.")
+    ] = False,
+    status: Annotated[str, typer.Option("--status", metavar="5xx", help="With --http: only such answers.")] = "",
+    path: Annotated[str, typer.Option("--path", metavar="PREFIX", help="With --http: only such paths.")] = "",
+    slow: Annotated[float, typer.Option("--slow", metavar="MS", min=0, help="With --http: at least so long.")] = 0.0,
+    errors: Annotated[bool, typer.Option("--errors", help="With --http: only what went wrong.")] = False,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Show what the app's machines wrote."""
+    """Show what the app's machines wrote or, with --http, who called it and how long what took."""
     name = context.app_name(app)
     after = time.time() - parse_duration(since, "--since") if since else 0.0
+    if http:
+        wanted = {"status": status, "path": path, "slow": slow, "errors": errors, "machine": machine, "since": after}
+        requests.show(name, wanted, limit=limit, follow=follow, as_json=as_json)
+        return
+    if status or path or slow or errors:
+        raise BadInput("--status, --path, --slow and --errors are about requests", hint="add --http")
     with context.client() as client:
         read = client.logs.follow if follow else client.logs.read
         for line in read(name, machine=machine, since=after, limit=limit):

@@ -11,6 +11,7 @@ from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
 from roost.control.operations import Operations
 from roost.control.orgs import lock_of
+from roost.control.requests import Requests
 from roost.control.sealing import keys_of
 from roost.control.volumes import Volumes
 from roost.model.app import App, Release, ReleaseState, default_network
@@ -28,11 +29,13 @@ class Apps:
     """Apps: named sets of machines."""
 
     def __init__(
-        self, core: Core, lifecycle: Lifecycle, operations: Operations, volumes: Volumes, gone: Callable[[], None]
-    ) -> None:
+        self, core: Core, lifecycle: Lifecycle, operations: Operations, volumes: Volumes, requests: Requests,
+        gone: Callable[[], None],
+    ) -> None:  # fmt: skip
         """`gone` is called when an app is no more."""
         self._gone = gone
         self._core = core
+        self._requests = requests
         self._volumes = volumes
         self._lifecycle = lifecycle
         self._operations = operations
@@ -44,7 +47,7 @@ class Apps:
         with self._core.locks.holding(lock_of(org)):
             if self._core.store.orgs.find(org) is None:
                 self._core.store.orgs.add(Org(check_org(org), org, now))
-            return self._core.store.apps.create(
+            made = self._core.store.apps.create(
                 name=name,
                 app_id=os.urandom(8).hex(),
                 org=org,
@@ -52,6 +55,8 @@ class Apps:
                 now=now,
                 role=role,
             )
+        self._requests.forget(name)  # of an earlier app of this name: not the new owner's to read
+        return made
 
     def get(self, name: str) -> App:
         """Return an app; raises NotFound."""
@@ -94,6 +99,7 @@ class Apps:
         hosts = (self._core.cloud.app_host(name), *self._core.store.certificates.hosts(name))
         with self._core.locks.holding(keys_of(name)):  # its key goes too
             self._core.store.apps.remove(name)
+        self._requests.forget(name)
         self._core.begin_on_loop(self._take_certificates(hosts))
         self._gone()
 

@@ -27,6 +27,7 @@ from roost.control.contract_machines import (
     Updates,
 )
 from roost.control.contract_networks import IpAssignments, NetworkPolicies
+from roost.control.contract_requests import Requests
 from roost.control.contract_values import (
     AppState,
     AppStatus,
@@ -65,6 +66,7 @@ __all__ = [
     "NetworkPolicies",
     "Orgs",
     "Principal",
+    "Requests",
     "Schedules",
     "SecretInfo",
     "SecretKeys",
@@ -359,6 +361,10 @@ class Control(Protocol):
     @property
     def logs(self) -> Logs:
         """Logs."""
+
+    @property
+    def requests(self) -> Requests:
+        """Requests that the edge served or refused."""
 
     @property
     def sources(self) -> Sources:

@@ -38,6 +38,7 @@ from roost.control.orgs import Orgs
 from roost.control.pressure import Pressure
 from roost.control.releases import Releases
 from roost.control.replays import Replays
+from roost.control.requests import Requests
 from roost.control.rollout import Rollout
 from roost.control.scaling import Scaling
 from roost.control.scheduling import Scheduling
@@ -95,7 +96,11 @@ class Control:
         self.region = core.region
         self.domain, self.network_cidr = core.cloud.domain, str(core.cloud.ipv6_network)
         self.operations = Operations(core)
-        self.apps = Apps(core, self._lifecycle, self.operations, self.volumes, self.ip_assignments.resume)
+        self.requests = Requests(core)
+        core.edge.keep_requests(self.requests.record)
+        self.apps = Apps(
+            core, self._lifecycle, self.operations, self.volumes, self.requests, self.ip_assignments.resume
+        )
         self.releases = Releases(core)
         self.logs = Logs(core)
         self.images = Images(core, self.operations)
@@ -113,7 +118,9 @@ class Control:
         self.tunnels = Tunnels(core, self._lifecycle)
         self._sleeping = Sleeping(core, self._lifecycle, routing, self.tunnels)
         self._pressure = Pressure(core, self._lifecycle, kept_free=core.memory_kept_free)
-        self._housekeeping = Housekeeping(core, self.images, self.volumes, self.audit, self.ip_assignments)
+        self._housekeeping = Housekeeping(
+            core, self.images, self.volumes, self.audit, self.ip_assignments, self.requests
+        )
         self._growing = Growing(core, self.volumes)
         self.metrics = MetricsBook(core, period=core.metrics_period)
         self.schedules = Scheduling(core, self._lifecycle)

@@ -8,6 +8,7 @@ from roost.control.audit import Audit
 from roost.control.core import Core, log
 from roost.control.images import Images
 from roost.control.ip_assignments import IpAssignments
+from roost.control.requests import Requests
 from roost.control.tokens import KEPT as TOKENS_KEPT
 from roost.control.volumes import Volumes
 from roost.model.replay import REPLAY_LIFETIME
@@ -20,8 +21,11 @@ LOG_KEPT = 7 * 86_400.0  # seconds that the log of a destroyed machine can be re
 class Housekeeping:
     """The rounds, for ever."""
 
-    def __init__(self, core: Core, images: Images, volumes: Volumes, audit: Audit, addresses: IpAssignments) -> None:
+    def __init__(
+        self, core: Core, images: Images, volumes: Volumes, audit: Audit, addresses: IpAssignments, requests: Requests
+    ) -> None:
         self._addresses = addresses
+        self._requests = requests
         self._audit = audit
         self._core = core
         self._volumes = volumes
@@ -60,5 +64,6 @@ class Housekeeping:
         for machine_id in gone:
             self._core.host.forget_log(machine_id)
         self._volumes.look_after()
+        self._requests.clean()
         if freed or gone:
             log.info("cleaned", freed_bytes=freed, logs=len(gone))

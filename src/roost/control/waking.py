@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from roost.control.core import Core, log
@@ -54,7 +55,9 @@ class Waking:
             task = asyncio.create_task(self._bounded(app, work))
             self._under_way[key] = task
             task.add_done_callback(lambda _task: self._under_way.pop(key, None))
-        return await asyncio.shield(task)
+        result = await asyncio.shield(task)
+        known = result.refusal is None or result.refusal.code != "no_such_app"
+        return replace(result, app=app) if known else result
 
     async def _bounded(self, app: str, work: Callable[[], Coroutine[Any, Any, WakeResult]]) -> WakeResult:
         try:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from roost.edge.challenges import Challenges
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
+from roost.edge.entries import Activation, Sighting
 from roost.edge.head import END, MAX_HEAD, BadHead, Head, parse_head, with_header
 from roost.edge.replies import MARK
 from roost.edge.splice import BAD_HEAD, BROKEN, CHUNK, HEAD_TIMEOUT, LINGER, connect, flush, move, not_listening, refuse
@@ -48,7 +49,10 @@ class StaticDoor:
 
 
 class Activator:
-    """A server on a unix socket. `count` is told when an app's request begins and ends to be spliced."""
+    """A server on a unix socket. `count` is told when an app's request begins and ends to be spliced.
+
+    `note` is told, by request id, what became of a request before the app had it.
+    """
 
     def __init__(
         self,
@@ -59,11 +63,12 @@ class Activator:
         statics: StaticDoor | None = None,
         challenges: Challenges | None = None,
         https_port: int = 0,
+        note: Callable[[str, Activation], None] = lambda _id, _activation: None,
     ) -> None:
         self._statics = statics
-        self._path, self._waker, self._count, self._report = path, waker, count, report
         self._challenges = challenges or Challenges()
         self._https_port = https_port
+        self._path, self._waker, self._count, self._report, self._note = path, waker, count, report, note
         self._waiting: Counter[str] = Counter()
         self._total = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,7 +122,9 @@ class Activator:
             await _send(head, _answer(answer), reader, writer)
             return
         host = (self._waker.host_at(head.private) or head.private) if head.private else head.host
+        seen = Sighting(head.request_id, self._note)
         if self._total >= MAX_WAITING or self._waiting[host] >= MAX_WAITING_PER_HOST:
+            seen.refused("", _CROWDED.code)
             await refuse(head.method, head.accept, _CROWDED, reader, writer)
             return
         if self._statics is not None and (value := await self._statics.asked_for(head, host)):
@@ -127,7 +134,9 @@ class Activator:
         result = await self._wake(host, reader, body)
         if result is None:
             return
+        seen.woken(result)
         if result.endpoint is None:
+            seen.refused(result.app, (result.refusal or BROKEN).code)
             await refuse(head.method, head.accept, result.refusal or BROKEN, reader, writer)
             return
         if result.force_https and self._https_port and not head.secure and not head.private:
@@ -135,8 +144,9 @@ class Activator:
             return
         self._count(result.app, 1)
         try:
-            refusal = await _splice(head.raw + bytes(body), result.endpoint, reader, writer)
+            refusal = await _splice(head.raw + bytes(body), result.endpoint, reader, writer, seen.connected)
             if refusal is not None:
+                seen.refused(result.app, refusal.code)
                 await refuse(head.method, head.accept, refusal, reader, writer)
         finally:
             self._count(result.app, -1)
@@ -190,13 +200,18 @@ async def _collect(reader: asyncio.StreamReader, body: bytearray) -> bool:
 
 
 async def _splice(
-    first: bytes, endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    first: bytes,
+    endpoint: Endpoint,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    connected: Callable[[], None],
 ) -> Refusal | None:
     """Send `first` to the app and move bytes until either side ends; a Refusal if it can't be reached."""
     try:
         from_app, to_app = await connect(endpoint)
     except (OSError, TimeoutError):
         return not_listening(endpoint)
+    connected()
     await _between(first, reader, writer, from_app, to_app)
     return None
 

@@ -27,6 +27,7 @@ from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
 from roost.edge.challenges import Challenges
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
 from roost.edge.contract import CertificateSource, Waker
+from roost.edge.feed import RequestFeed
 from roost.edge.journal import Journal, read_journal
 from roost.edge.listener import (
     HTTP,
@@ -86,7 +87,8 @@ class Cell:
     def __init__(
         self, plan: CellPlan, cloud: Cloud, region: str, waker: Waker, spawn: Spawn,
         clock: Callable[[], float], caps: Caps, certificates: CertificateSource, challenges: Challenges,
-        limit: Limit, remembered: Remembered, private: tuple[str, ...] = (), statics: StaticDoor | None = None,
+        limit: Limit, remembered: Remembered, feed: RequestFeed, private: tuple[str, ...] = (),
+        statics: StaticDoor | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
@@ -104,10 +106,11 @@ class Cell:
         self.replays = ReplayServer(self.place.replay, waker, self._spliced, _report, remembered)
         self._statics = statics_socket(cloud.run)
         self.activator = Activator(
-            self.files.activator, waker, self._spliced, _report, statics, challenges, cloud.https_port
+            self.files.activator, waker, self._spliced, _report, statics, challenges, cloud.https_port, feed.note
         )
         self._challenges = challenges
         self._challenged: asyncio.Server | None = None
+        self._feed = feed
         self._clock = clock
         self._server: grpc.aio.Server | None = None
         self._node = f"roost-{cloud.id}" if plan.alone else f"roost-{cloud.id}-{plan.name}"
@@ -309,7 +312,7 @@ class Cell:
     async def _serve(self) -> None:
         server = grpc.aio.server()
         add_AggregatedDiscoveryServiceServicer_to_server(self.xds, server)
-        add_AccessLogServiceServicer_to_server(AccessLogSink(self.book, self._clock), server)
+        add_AccessLogServiceServicer_to_server(AccessLogSink(self.book, self._clock, self._feed), server)
         self.files.xds.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{self.files.xds}")
         await server.start()

@@ -6,11 +6,12 @@ Only awake apps are in Envoy. Requests for all other hosts go to the activator, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from roost.edge.static_paths import AppStatics
+from roost.model.request import Request
 from roost.model.steering import SessionRule, Wish
 
 
@@ -176,6 +177,13 @@ class Edge(Protocol):
 
     def certificates_changed(self, hosts: Iterable[str]) -> None:
         """Have the certificates of these host names looked up again; the source says what they are now."""
+
+    def keep_requests(self, take: Callable[[Sequence[tuple[str, Request]]], None]) -> None:
+        """Say who takes the requests that ended (app or "", request), on a thread of the edge's; before `start`."""
+
+    @property
+    def unlogged(self) -> int:
+        """Requests that were served and not handed on, because they came faster than that."""
 
     def traffic(self, app: str) -> Traffic:
         """Return what was seen of an app since roostd started."""

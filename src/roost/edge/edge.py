@@ -21,6 +21,7 @@ from roost.edge.bootstrap import Caps
 from roost.edge.cell import Cell, CellPlan, workers
 from roost.edge.challenges import Challenges
 from roost.edge.contract import CertificateSource, EdgeStatus, NoCertificates, Route, Traffic, Waker
+from roost.edge.feed import RequestFeed, Take
 from roost.edge.flycast import ROUTES_NAME as PRIVATE_ROUTES
 from roost.edge.flycast import private_virtual_host
 from roost.edge.front import Front
@@ -80,11 +81,12 @@ class EnvoyEdge:
         source = certificates or NoCertificates()
         door = StaticDoor(statics_socket(cloud.run), statics) if statics else None
         self.challenges = Challenges()  # any cell may be asked
+        self._feed = RequestFeed()
         self._remembered = Remembered(ReplayCache(), self._rules_of, self._recached)
         self._cells = {
             plan.name: Cell(
                 plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, limit,
-                self._remembered, private if plan is plans[0] else (), door,
+                self._remembered, self._feed, private if plan is plans[0] else (), door,
             )
             for plan in plans
         }  # fmt: skip
@@ -106,6 +108,7 @@ class EnvoyEdge:
 
         Raises Conflict when the public port is taken, HostFailure when Envoy does not come up.
         """
+        self._feed.start()
         try:
             await end_others(self._cloud, {cell.files.pid for cell in self._cells.values()}, front=bool(self._front))
             async with asyncio.TaskGroup() as group:
@@ -141,6 +144,7 @@ class EnvoyEdge:
         await asyncio.gather(*(cell.stop(envoy_too=envoy_too) for cell in self._cells.values()))
         if self._front is not None:
             await self._front.stop(front_too=envoy_too)
+        await asyncio.to_thread(self._feed.stop)
 
     async def put(self, route: Route, *, timeout: float = 5.0) -> None:
         """Route an app; returns when the cells have acknowledged it, or after `timeout` seconds without.
@@ -217,6 +221,15 @@ class EnvoyEdge:
         changed = list(hosts)
         for cell in self._cells.values():
             cell.secrets.changed(changed)
+
+    def keep_requests(self, take: Take) -> None:
+        """Say who takes the requests that have ended, in lots, on a thread of the edge's; before `start`."""
+        self._feed.take = take
+
+    @property
+    def unlogged(self) -> int:
+        """Requests that were served and not handed on, because they came faster than that."""
+        return self._feed.dropped
 
     def traffic(self, app: str) -> Traffic:
         """Return what was seen of an app since roostd started; what began before is in `active`."""
@@ -305,6 +318,7 @@ class EnvoyEdge:
             if owner != route.app:
                 raise Conflict(f"{host} already leads to {owner!r}", hint=f"take it from {owner!r} first")
         self._forget(route.app)
+        self._feed.routed(route)
         self._owners.update(dict.fromkeys(route.hosts, route.app))
 
     def _forget(self, app: str) -> None:
@@ -379,6 +393,8 @@ class EnvoyEdge:
     def _drop_cluster(self, app: str) -> None:
         """Delete the app's cluster wherever its virtual host is gone."""
         self._leaving.discard(app)
+        if app not in self._routes:
+            self._feed.forget(app)
         for cell in self._cells.values():
             if virtual_host_name(app) not in cell.xds.table[VIRTUAL_HOST]:
                 cell.xds.delete(CLUSTER, cluster_name(app))

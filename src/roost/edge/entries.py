@@ -7,9 +7,12 @@ the same request comes as an `Activation`: Envoy sees of a wake nothing but a sl
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from roost.edge.contract import WakeResult
 from roost.edge.replies import code_of
 from roost.edge.snapshot import app_of
 from roost.edge.statics import static_app_of
@@ -68,6 +71,34 @@ class Activation:
     error: str = ""
 
 
+class Sighting:
+    """One request as the activator sees it go by; tells `note` what it knows before the request can have ended."""
+
+    def __init__(self, request_id: str, note: Callable[[str, Activation], None]) -> None:
+        self._id, self._note = request_id, note
+        self._read_at = time.time()
+        self._since = time.monotonic()
+        self._wake = 0.0
+        self._app = self._machine = ""
+
+    def woken(self, result: WakeResult) -> None:
+        """The waker has answered."""
+        self._wake = self._lap()
+        self._app, self._machine = result.app, result.endpoint.machine_id if result.endpoint else ""
+
+    def connected(self) -> None:
+        """The app has accepted the connection."""
+        self._note(self._id, Activation(self._app, self._machine, self._read_at, self._wake, self._lap()))
+
+    def refused(self, app: str, code: str) -> None:
+        """The request is answered with an error of this class."""
+        self._note(self._id, Activation(app, self._machine, self._read_at, self._wake, 0.0, code))
+
+    def _lap(self) -> float:
+        since, self._since = self._since, time.monotonic()
+        return (self._since - since) * 1000
+
+
 def app_asked_for(entry: Any, activation: Activation | None) -> str:
     """Return the app that a request was for, "" when it can't be told or there is none."""
     route = entry.common_properties.route_name
@@ -81,16 +112,13 @@ def read_entry(entry: Any, machine: str, activation: Activation | None, *, to_ac
     total = _ms(common.duration)
     status = answer.response_code.value
     flags = [FLAGS.get(field.name, "") for field, value in common.response_flags.ListFields() if value is True]
-    own = not answer.response_code_details.startswith(("via_upstream", "upstream_reset_after_response_started"))
+    details = answer.response_code_details
+    own = not details.startswith(("via_upstream", "upstream_reset_after_response_started"))
     queue, wake, connect, app = _parts(common, total)
-    error = code_of(
-        flags,
-        status,
-        answer.response_code_details,
-        own=own,
-        to_activator=to_activator,
-        to_statics=bool(static_app_of(common.route_name)),
-    )
+    to_statics = bool(static_app_of(common.route_name))
+    error = ""
+    if status >= 400 or flags:
+        error = code_of(flags, status, details, own=own, to_activator=to_activator, to_statics=to_statics)
     if activation is not None:
         machine, wake, connect = activation.machine, activation.wake, activation.connect
         queue = max(0.0, (activation.read_at - at) * 1000)

@@ -31,6 +31,7 @@ class Head:
     raw: bytes
     secure: bool = False  # it came by TLS, says Envoy
     private: str = ""  # the private address that was called
+    request_id: str = ""  # the edge's own
 
 
 def parse_head(data: bytes, *, drop: bytes) -> Head:
@@ -42,6 +43,7 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
     hosts: list[bytes] = []
     accepts: list[bytes] = []
     secure = False
+    request_id = b""
     kept = [lines[0]]
     private = ""
     for line in lines[1:]:
@@ -59,6 +61,8 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
             secure = value.strip() == b"https"
         elif lower == PRIVATE:
             private = value.strip().decode("latin-1").strip("[]")
+        elif lower == b"x-request-id":
+            request_id = value.strip()
         kept.append(line)
     if len(hosts) != 1:
         raise BadHead("a request names one host")
@@ -70,6 +74,7 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
         raw=b"\r\n".join(kept) + END,
         secure=secure,
         private=private,
+        request_id=request_id.decode("latin-1"),
     )
 
 

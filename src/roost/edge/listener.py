@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from roost.edge import flycast, tls
+from roost.edge.entries import TAGS
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
 from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
@@ -297,6 +298,7 @@ def _access_log() -> dict[str, Any]:
                 "grpc_service": {"envoy_grpc": {"cluster_name": ACCESS_LOG}},
                 "buffer_flush_interval": LOG_FLUSH,
                 "buffer_size_bytes": 16384,
+                "custom_tags": [{"tag": tag, "value": value} for tag, value in TAGS.items()],
             },
         },
     }

@@ -13,7 +13,7 @@ import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 from envoy.config.cluster.v3.cluster_pb2 import Cluster  # type: ignore[import-untyped]
 from envoy.config.listener.v3.listener_pb2 import Listener  # type: ignore[import-untyped]
-from envoy.config.route.v3.route_components_pb2 import VirtualHost  # type: ignore[import-untyped]
+from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost  # type: ignore[import-untyped]
 from envoy.config.route.v3.route_pb2 import RouteConfiguration  # type: ignore[import-untyped]
 from envoy.data.accesslog.v3.accesslog_pb2 import (  # type: ignore[import-untyped]
     DownstreamEnd,
@@ -56,6 +56,9 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (  # 
 )
 from envoy.extensions.matching.common_inputs.network.v3 import (  # type: ignore[import-untyped]
     network_inputs_pb2,  # noqa: F401
+)
+from envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import (  # type: ignore[import-untyped]
+    PreviousHostsPredicate,
 )
 from envoy.extensions.router.cluster_specifiers.matcher.v3 import (  # type: ignore[import-untyped]
     matcher_pb2,  # noqa: F401
@@ -100,7 +103,9 @@ __all__ = [
     "DownstreamStart",
     "HTTPAccessLogEntry",
     "HttpProtocolOptions",
+    "PreviousHostsPredicate",
     "Resource",
+    "Route",
     "RouteConfiguration",
     "StreamAccessLogsResponse",
     "VirtualHost",

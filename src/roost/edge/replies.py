@@ -64,7 +64,7 @@ RULES = (  # the first that fits holds
 )
 DIRECT = "direct_response"  # Envoy's word for the answer that a route gives by itself
 GONE = ("DC", "DR")  # the client ended it: nobody is left to be answered
-BROKE_OFF = ("UC", "UR", "URX", "LR", "UF")  # these, after an answer had begun
+BROKE_OFF = ("UC", "UR", "URX", "LR", "UF", "UPE")  # these, after an answer had begun
 
 
 def code_of(
@@ -77,8 +77,6 @@ def code_of(
     if any(flag in GONE for flag in flags):
         return "client_gone"
     if not own:
-        if "UPE" in flags:
-            return "app_invalid_answer"
         if any(flag in BROKE_OFF for flag in flags):
             return "app_broke_off"
         if any(flag in ("SI", "UT", "DT", "UMSDR") for flag in flags):

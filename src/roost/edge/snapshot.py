@@ -19,6 +19,7 @@ from roost.edge.challenges import PATH
 from roost.edge.contract import Route
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
 from roost.edge.replies import MARK
+from roost.edge.resilience import eject_outliers, repeat_safely, retry_unsent
 from roost.edge.statics import static_routes
 from roost.edge.steering_config import REPLAYABLE, retry_policy, specifier
 from roost.model.errors import BadInput
@@ -99,6 +100,7 @@ def app_cluster(route: Route) -> Any:
     for endpoint in sorted(route.endpoints, key=lambda e: (e.address, e.port)):
         at = locality.lb_endpoints.add().endpoint.address.socket_address
         at.address, at.port_value = endpoint.address, endpoint.port
+    eject_outliers(cluster, len(route.endpoints))
     # Envoy bounds requests per cluster; balanced by least requests that is the limit per machine.
     limits = cluster.circuit_breakers.thresholds.add()
     limits.max_requests.value = route.hard_limit * len(route.endpoints) or NO_LIMIT
@@ -122,9 +124,9 @@ def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] 
     """Return the virtual host resource of an app; requests below the paths `remembered` may be for others to answer.
 
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
-    A connection that could not be made is tried again, also on another machine; a request that the
-    app may have seen is not. Where the edge speaks TLS, `force_https` leads there. Paths of certificate authorities'
-    challenges go by way of the activator, which answers those that it knows, for host names of the app's own.
+    Tried again is what the app can't have acted on (resilience.py). Where the edge speaks TLS, `force_https` leads
+    there. Paths of certificate authorities' challenges go by way of the activator, which answers those that it knows,
+    for host names of the app's own.
     """
     host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
     if len(route.hosts) > 1:
@@ -143,9 +145,9 @@ def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] 
     action.idle_timeout.FromMilliseconds(int(route.idle_timeout * 1000))  # 0: none
     retry = action.retry_policy
     retry_policy(retry)
-    retry.retry_on += ",connect-failure"
-    retry.host_selection_retry_max_attempts = 3
+    retry_unsent(retry)
     entry.request_headers_to_remove.append("roost-activator")
+    repeat_safely(host)
     return host
 
 

@@ -23,7 +23,7 @@ from roost.model.machine_config import Check
 
 MAX_BODY = 4096  # bytes of an answer that are read and shown
 FAILURES_TO_CRITICAL = 2  # in a row, so that one lost packet takes no machine out of the edge
-EAGER_INTERVAL = 0.5  # seconds between checks until the first success, so that a deploy isn't held up
+EAGER_INTERVAL = 0.5  # seconds between checks until the first success, and after a first failure: then it is urgent
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.02
 _ATTEMPT = 0.25  # seconds for one connect: on a private link an answer takes microseconds or never comes
@@ -90,7 +90,8 @@ class HealthState:
         """Return when the next check is due."""
         if self.checked_at is None:
             return self.started_at
-        interval = check.interval if self.passed_once else min(check.interval, EAGER_INTERVAL)
+        in_doubt = not self.passed_once or 0 < self.failures < FAILURES_TO_CRITICAL
+        interval = min(check.interval, EAGER_INTERVAL) if in_doubt else check.interval
         return self.checked_at + interval
 
 

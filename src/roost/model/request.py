@@ -6,9 +6,10 @@ often hold tokens and addresses. The names of the query's parameters stay: `/fin
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+
+import orjson
 
 from roost.model.edge_errors import EDGE_ERRORS
 
@@ -49,7 +50,7 @@ class Request:
 
     def to_line(self) -> str:
         """Return it as one line of JSON, as it is stored."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return orjson.dumps(self).decode()
 
 
 _FIELDS = {field.name: {"float": float, "int": int}.get(str(field.type), str) for field in fields(Request)}
@@ -58,7 +59,7 @@ _FIELDS = {field.name: {"float": float, "int": int}.get(str(field.type), str) fo
 def request_of_line(line: str) -> Request | None:
     """Read what `to_line` wrote; None for anything else."""
     try:
-        told = json.loads(line)
+        told = orjson.loads(line)
         return Request(**{name: kind(told[name]) for name, kind in _FIELDS.items()})
     except (ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -18,6 +18,7 @@ from roost.sdk.machines import Machines
 from roost.sdk.networks import IpAssignments, NetworkPolicies
 from roost.sdk.operations import Deploys, Images, Operations, Scaling, Sources
 from roost.sdk.platform import Platform
+from roost.sdk.requests import Requests
 from roost.sdk.secret_keys import SecretKeys
 from roost.sdk.transport import Transport, join
 from roost.sdk.volumes import Volumes
@@ -40,6 +41,7 @@ class Calls(Group[M]):
         self.secret_keys: SecretKeys[M] = SecretKeys(transport)
         self.certificates: Certificates[M] = Certificates(transport)
         self.logs: Logs[M] = Logs(transport)
+        self.requests: Requests[M] = Requests(transport)
         self.sources: Sources[M] = Sources(transport)
         self.deploys: Deploys[M] = Deploys(transport)
         self.scaling: Scaling[M] = Scaling(transport)

@@ -209,3 +209,43 @@ class LogLine(TypedDict, total=False):
     stream: str
     message: str
     source: str
+
+
+class RequestLine(TypedDict, total=False):
+    """A request that the edge served or refused. `cursor` is its place in the app's log."""
+
+    timestamp: str
+    id: str
+    method: str
+    host: str
+    path: str
+    status: int
+    protocol: str
+    client: str
+    machine: str
+    bytes_in: int
+    bytes_out: int
+    latency_ms: dict[str, float]
+    tries: int
+    error: str
+    fault: str
+    cursor: int
+
+
+class RequestWindow(TypedDict, total=False):
+    """The latest `seconds` of an app's requests."""
+
+    seconds: int
+    requests: int
+    rate: float
+    statuses: dict[str, int]
+    errors: list[dict[str, str | int]]
+    latency_ms: dict[str, dict[str, float]]
+
+
+class RequestSummary(TypedDict, total=False):
+    """The last minute, five minutes and hour. `dropped` counts requests of the cloud that were not logged."""
+
+    app: str
+    windows: list[RequestWindow]
+    dropped: int

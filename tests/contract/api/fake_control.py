@@ -24,6 +24,7 @@ from tests.contract.api import (
     fake_metrics,
     fake_networks,
     fake_orgs,
+    fake_requests,
     fake_scaling,
     fake_schedules,
     fake_secret_keys,
@@ -736,6 +737,7 @@ class FakeControl:
         self.certificates = fake_certificates.Certificates(self.world)
         self.logs = Logs(self.world)
         self.metrics = fake_metrics.Metrics(self.world)
+        self.requests = fake_requests.Requests(self.world)
         self.sources = Sources(self.world)
         self.deploys = Deploys(self.world)
         self.releases = Releases(self.world)

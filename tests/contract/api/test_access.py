@@ -60,6 +60,8 @@ WHO: dict[tuple[str, str], str] = {
     ("GET", A + "/releases"): READER,
     ("GET", A + "/logs"): READER,
     ("GET", A + "/metrics"): READER,
+    ("GET", A + "/requests"): READER,
+    ("GET", A + "/requests/summary"): READER,
     ("POST", A + "/deploy_token"): ADMIN,
     ("POST", A + "/deploys"): DEPLOYER,
     ("POST", A + "/rollback"): DEPLOYER,

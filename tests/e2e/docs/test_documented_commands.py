@@ -191,6 +191,11 @@ LOGS_AND_CONSOLE = (
     Step("roost logs -a shop"),
     Step("roost metrics shop", shows="roost_scrape_up"),
     Step("roost logs -a shop --since 10m --machine {machine} --limit 100 --json", shows='^{"'),
+    Step("roost logs -a shop --http", shows=r" 200 GET shop\."),
+    Step(
+        "roost logs -a shop --http --status 5xx --path /api --slow 500 --errors --since 10m --machine {machine} --json"
+    ),
+    Step("roost logs -a shop --http --follow", until=r"\S", code=130),
     Step("roost logs -a shop --follow", until=r"\S", code=130),
     Step("roost logs -f", where="shop", until=r"\S", code=130),
     Step("roost ssh console -a shop", answers=((r"[#$] ", "exit 7"),), code=7),

@@ -21,6 +21,7 @@ from roost.edge.cell import Cell
 from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.model.cloud import Cloud
+from roost.model.request import Request
 from roost.model.steering import Wish
 
 NO_SUCH_APP = Refusal(404, "none", "no_such_app", "There is no <app> here.", "Check the name.")
@@ -239,6 +240,7 @@ class Bench:
     waker: TestWaker
     edge: EnvoyEdge
     app: App
+    ended: list[tuple[str, Request]] = field(default_factory=list)  # what the feed handed on
 
     @property
     def cell(self) -> Cell:
@@ -252,6 +254,13 @@ class Bench:
     def route(self, **more: object) -> Route:
         return Route("hello", ("hello.localhost",), (self.endpoint,), **more)  # type: ignore[arg-type]
 
+    async def logged(self, path: str, app: str = "hello") -> Request:
+        """Wait for the request of this path in the log."""
+        await until(lambda: any(r.path == path for _, r in self.ended), what=f"{path} is logged")
+        found, request = next((a, r) for a, r in self.ended if r.path == path)
+        assert found == app
+        return request
+
     async def get(self, path: str = "/", host: str = "hello.localhost", **more: str) -> Answer:
         return await fetch(self.cloud.http_port, host, path, **more)  # type: ignore[arg-type]
 
@@ -264,8 +273,9 @@ async def bench(home: Path, *, cells: int = 1) -> AsyncIterator[Bench]:
         async with serving(App()) as app:
             edge = EnvoyEdge(cloud, waker, spawn, cells=cells)
             waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))
-            await edge.start()
             it = Bench(cloud, waker, edge, app)
+            edge.keep_requests(it.ended.extend)
+            await edge.start()
             try:
                 yield it
             finally:

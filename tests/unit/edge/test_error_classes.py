@@ -47,7 +47,7 @@ def test_the_table_is_whole() -> None:
         (["UF"], 503, "connection_timeout", True, False, "app_not_accepting"),
         (["UF"], 503, "", True, True, "control_plane_restarting"),
         (["UC"], 200, "", False, False, "app_broke_off"),
-        (["UPE"], 200, "", False, False, "app_invalid_answer"),
+        (["UPE"], 200, "", False, False, "app_broke_off"),
         (["SI"], 200, "", False, False, "app_silent"),
         (["DC"], 0, "", True, False, "client_gone"),
         ([], 500, "via_upstream", False, False, "app_answered_5xx"),

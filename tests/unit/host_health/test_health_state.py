@@ -48,6 +48,8 @@ def test_checks_are_eager_until_the_first_success() -> None:
     assert HealthState.start(100.0).next_at(CHECK) == 100.0
     assert after((1, BAD)).next_at(CHECK) == 101.5
     assert after((1, GOOD)).next_at(CHECK) == 111.0
+    assert after((1, GOOD), (2, BAD)).next_at(CHECK) == 102.5, "a second look at once: out within an interval"
+    assert after((1, GOOD), (2, BAD), (3, BAD)).next_at(CHECK) == 113.0
 
 
 def test_change_time_moves_only_with_the_status() -> None:
