@@ -19,6 +19,7 @@ from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
 from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
 from roost.edge.steering_config import (
+    ANSWERED_BY,
     REPLAYABLE,
     early_mutations,
     hooks,
@@ -179,6 +180,7 @@ def _routes(place: EdgePlace, name: str, more: dict[str, Any]) -> Any:
             "ignore_port_in_host_matching": True,
             "request_headers_to_add": _request_headers(place),
             "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
+            "response_headers_to_remove": [ANSWERED_BY],
             "response_headers_to_add": [_header(f"{p}-request-id", "%REQ(X-REQUEST-ID)%") for p in ("fly", "roost")],
         },
     )

@@ -31,7 +31,7 @@ STEER = (
 )
 RETRIES = 5
 _ORDER_HEADERS = ("fly-replay", "roost-replay")
-_ANSWERED_BY = "roost-answered-by"
+ANSWERED_BY = "roost-answered-by"  # response header for the hook, which goes no further
 _STATE = "roost.replay"
 _EXT = "type.googleapis.com/envoy.extensions."
 # RetryPolicy.refresh_cluster_on_retry (field 14, bool) is in Envoy 1.40 but not yet in xds-protos 1.85.
@@ -84,20 +84,19 @@ def replay_cluster(socket: Path) -> Any:
 
 
 def hooks() -> list[dict[str, Any]]:
-    """Return the filters between Envoy and a machine; the last one is the first to see an answer."""
+    """Return the filters between Envoy and the activator; the last one is the first to see an answer."""
     lua = {
         "name": "envoy.filters.http.lua",
         "typed_config": {"@type": f"{_EXT}filters.http.lua.v3.Lua", "default_source_code": {"inline_string": _HOOK}},
     }
-    answered_by = _mutation({"response_mutations": [_set(_ANSWERED_BY, "%UPSTREAM_REMOTE_ADDRESS%")]})
-    return [_for_orders(lua), _for_orders(answered_by), codec()]
+    return [_for_orders(lua), codec()]
 
 
 def hooks_of_machines() -> list[dict[str, Any]]:
-    """Return `hooks` for machines, which can't use the headers that are the edge's own word."""
-    *first, codec = hooks()
-    own = _mutation({"response_mutations": [{"remove": name} for name in ("roost-error", "roost-fault", "fly-error")]})
-    return [*first, own, codec]
+    """Return `hooks` for machines: who answered is told, and the headers that are the edge's own word are dropped."""
+    hook, last = hooks()
+    own = [{"remove": name} for name in ("roost-error", "roost-fault", "fly-error")]
+    return [hook, _mutation({"response_mutations": [*own, _set(ANSWERED_BY, "%UPSTREAM_REMOTE_ADDRESS%")]}), last]
 
 
 def retry_policy(message: Any) -> None:

@@ -109,6 +109,7 @@ async def test_an_answer_with_fly_replay_goes_to_the_instance_with_its_state(fle
     assert answer.json()["fly-replay-src"].endswith(";state=a=b,c d")
     assert not {"roost-order", "roost-route", "fly-replay-failed"} & set(answer.json())
     assert "fly-replay" not in answer.headers
+    assert "roost-answered-by" not in {**answer.headers, **(await fleet.get("")).headers}
 
 
 async def test_the_json_form_changes_the_request(fleet: Fleet) -> None:
