@@ -89,6 +89,7 @@ def test_runs_once_when_it_is_made_and_when_somebody_starts_it(cloud: RunningClo
 def test_a_deploy_makes_machines_that_wait_for_their_time(cloud: RunningCloud, app: str, tmp_path: Path) -> None:
     (tmp_path / "roost.toml").write_text(f"""
 app = "{app}"
+kill_signal = "SIGKILL"
 [processes]
 web = "sleep 600"
 job = "echo $N"
