@@ -128,6 +128,7 @@ CLIENTS = [
 
 async def test_what_a_client_does(at: Bench) -> None:
     async with answering(at, b"HTTP/1.1 204 No Content\r\n\r\n") as arrivals:
-        for request, expected in CLIENTS:
-            assert told(await raw(at.cloud.http_port, request)) == expected, request[:80]
+        answers = await asyncio.gather(*(raw(at.cloud.http_port, request) for request, _ in CLIENTS))
+        for (request, expected), answer in zip(CLIENTS, answers, strict=True):
+            assert told(answer) == expected, request[:80]
         assert arrivals == [0]

@@ -24,8 +24,10 @@ async def test_a_request_that_goes_straight(at: Bench) -> None:
     assert one.wake == 0
     assert 0 < one.connect < one.total
     assert 0 < one.app < one.total
-    await at.get("/two")
-    assert (await at.logged("/two")).connect == 0, "a connection that was there is not counted as made"
+    for number in range(12):  # each of Envoy's threads has connections of its own
+        await at.get(f"/again-{number}")
+    again = [await at.logged(f"/again-{number}") for number in range(12)]
+    assert any(request.connect == 0 for request in again), "a connection that was there is not counted as made"
     assert "secret" not in one.to_line()
     assert "Bearer" not in one.to_line()
 
