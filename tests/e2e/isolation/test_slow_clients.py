@@ -80,7 +80,7 @@ def test_output_that_nobody_reads(arena: Arena, neighbour: str, isolation: str) 
         most = 0
         with unread(arena, requests) as clients:
             under_fire = typical(through_edge), typical(of_api)
-            deadline = time.monotonic() + 2
+            deadline = time.monotonic() + 1
             while time.monotonic() < deadline:
                 most = max(most, resident(pid) - before)
                 assert arena.sh(machine, "echo alive")["stdout"] == "alive\n"
