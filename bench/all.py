@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import PYTHON, ROOT, say
 
-NAMES = ("start", "wake", "deploy", "density", "fork", "machines", "edge")
+NAMES = ("start", "wake", "deploy", "density", "fork", "machines", "edge", "cells")
 RESULTS = ROOT / "bench" / "results"
 DOCS = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"

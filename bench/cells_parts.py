@@ -1,0 +1,91 @@
+"""The processes around the edge in bench/cells.py: backends, a client that measures, one that only holds connections.
+
+`backend PORT WORD` answers every request with WORD. `probe PORT HOST RATE SECONDS` asks so often, each time on a new
+connection, and prints JSON: [begin, milliseconds, answered well] of each. `hold PORT HOST COUNT SECONDS` keeps so many
+connections with half a request's headers, and goes on sending them slowly. Each ends by itself, or when it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+
+
+class _Answer(asyncio.Protocol):
+    def __init__(self, word: bytes) -> None:
+        self._answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(word), word)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(self._answer * data.count(b"\r\n\r\n"))  # type: ignore[attr-defined]
+        if b"Connection: close" in data:
+            self._transport.close()
+
+
+async def backend(port: int, word: str) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Answer(word.encode()), "127.0.0.1", port, backlog=1024)
+    await server.serve_forever()
+
+
+async def ask(port: int, host: str, timeout: float = 5.0) -> bytes:
+    """Return the body's last line of one request on its own connection, b"" unless it is a 200."""
+    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                answer = await reader.read()
+                return answer.rpartition(b"\r\n\r\n")[2] if answer.startswith(b"HTTP/1.1 200") else b""
+            finally:
+                writer.close()
+    return b""
+
+
+async def probe(port: int, host: str, rate: float, seconds: float) -> list[tuple[float, float, bool]]:
+    found: list[tuple[float, float, bool]] = []
+
+    async def one() -> None:
+        wall, began = time.time(), time.perf_counter()
+        well = bool(await ask(port, host))
+        found.append((wall, (time.perf_counter() - began) * 1000, well))
+
+    end, tasks = time.monotonic() + seconds, []
+    due = time.monotonic()
+    while time.monotonic() < end:
+        tasks.append(asyncio.create_task(one()))
+        due += 1 / rate
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+    await asyncio.gather(*tasks)
+    return found
+
+
+async def hold(port: int, host: str, count: int, seconds: float) -> None:
+    writers = []
+    for number in range(count):
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            # Each begins with a whole request, so that the front has led it to the cell.
+            writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\nGET / HTTP/1.1\r\nX-{number}: ".encode())
+            writers.append(writer)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for writer in writers:
+            with contextlib.suppress(OSError):
+                writer.write(b"x" * 200)
+        await asyncio.sleep(0.5)
+
+
+if __name__ == "__main__":
+    role, port, what, *rest = sys.argv[1:]
+    if role == "backend":
+        asyncio.run(backend(int(port), what))
+    elif role == "hold":
+        asyncio.run(hold(int(port), what, int(rest[0]), float(rest[1])))
+    else:
+        print(json.dumps(asyncio.run(probe(int(port), what, float(rest[0]), float(rest[1])))))
