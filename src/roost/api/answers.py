@@ -128,6 +128,10 @@ SCHEMAS: dict[str, Schema] = {
         missed=WHOLE, started_at=null_or(TIME), ended_at=null_or(TIME), exit_code=null_or(WHOLE), signal=WHOLE,
         oom=FLAG, reason=TEXT,
     ),
+    "RequestWindow": obj(
+        seconds=WHOLE, requests=WHOLE, rate=NUMBER, statuses=table(WHOLE), latency_ms=table(ANY),
+        errors=many(obj(error=TEXT, count=WHOLE, fault=TEXT, message=TEXT, hint=TEXT)),
+    ),
     "Moved": obj(ok={"const": True}, state=TEXT),
     "Started": obj(
         ok={"const": True}, previous_state=TEXT, state=TEXT, status=TEXT, message=TEXT, migrated=FLAG, new_host=TEXT
