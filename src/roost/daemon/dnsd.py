@@ -33,7 +33,7 @@ from roost.plan.addresses import flycast_ipv4, flycast_ipv6, slot_of
 from roost.plan.internal_names import TEXTS, Asked, Question, listed, text, understand
 from roost.store.store import Store
 
-USER = 61991  # in the range that Linux systems leave to services without an account; Envoy's is the one before
+USER = 61987  # in the range that Linux systems leave to services without an account; see edge/confinement.py for others
 ADDRESS_SPACE = 512 << 20
 OPEN_FILES = 4096
 _HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-USER = 61990  # in the range that Linux systems leave to services without an account; further cells have the next ones
+USER = 61990  # in the range that Linux systems leave to services without an account; further cells have the next 31
 FRONT_USER = 61989
 OPEN_FILES = 65536
 
