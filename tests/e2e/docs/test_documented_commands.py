@@ -191,6 +191,7 @@ LOGS_AND_CONSOLE = (
     Step("roost logs -a shop"),
     Step("roost metrics shop", shows="roost_scrape_up"),
     Step("roost logs -a shop --since 10m --machine {machine} --limit 100 --json", shows='^{"'),
+    Step("curl -sS http://shop.localhost:{http}/", shows="<html"),
     Step("roost logs -a shop --http", shows=r" 200 GET shop\."),
     Step(
         "roost logs -a shop --http --status 5xx --path /api --slow 500 --errors --since 10m --machine {machine} --json"
