@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import dns.asyncbackend
 import dns.rdata
 
 from roost.daemon.cloud_file import load_cloud
@@ -88,12 +89,18 @@ class _Ended(Exception):
     """Somebody wants this process to end."""
 
 
+def load_all() -> None:
+    """Import what dnspython would import when it is used: without rights, an installation of root's can't be read."""
+    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
+    dns.asyncbackend.get_backend("asyncio")
+
+
 def serve(cloud: Cloud) -> None:
     """Answer until SIGTERM, or until the half that strangers talk to ends. Raises OSError: no addresses to be had."""
     addresses = [str(cloud.dns_ipv4), *([str(cloud.dns_ipv6)] if _HAS_IPV6 else [])]
     sockets = bound(addresses)
     ours, theirs = socket.socketpair()
-    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]  # now: later no files can be read
+    load_all()
     parent = os.getpid()
     child = os.fork()
     if child == 0:

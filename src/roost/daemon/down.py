@@ -31,7 +31,7 @@ from roost.model.errors import BadInput, Conflict, FailedPrecondition, HostFailu
 
 ENVOY_TIMEOUT = 10.0
 DNS_TIMEOUT = 3.0
-LOOP_TIMEOUT = 15.0
+LOOP_TIMEOUT = 90.0  # whoever has a copy of the host's mounts (making a base image does) holds the pool for so long
 _AT_ONCE = 16
 _RUNS = (RuntimeState.RUNNING, RuntimeState.FROZEN)
 

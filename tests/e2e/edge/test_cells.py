@@ -260,6 +260,7 @@ async def test_a_base_configuration_that_a_cell_refuses_is_taken_back(
     at: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await at.edge.put(route(at, "a", org_in("0", "1")))
+    await at.edge.put(route(at, "b", org_in("2", "1")))  # cell 2, too, has what comes first
     # Envoy takes one virtual host for all names, no second one
     broken = _changed(lambda message: message.virtual_hosts.add(name="twice", domains=["*"]))
     monkeypatch.setattr(cell_module, "route_configuration", broken)
