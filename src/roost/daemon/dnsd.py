@@ -18,15 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import dns.asyncbackend
-import dns.rdata
-
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.dns_link import LONGEST_ANSWER, READY, Questions, answer_all
 from roost.daemon.dns_process import ready_text
 from roost.host.dns_server import DnsServer, Records, bound
 from roost.host.network_resolvers import resolvers
-from roost.host.privileges import give_up
+from roost.host.privileges import give_up, import_whole
 from roost.model.app import App, private_network
 from roost.model.cloud import Cloud
 from roost.model.machine import Machine
@@ -89,18 +86,12 @@ class _Ended(Exception):
     """Somebody wants this process to end."""
 
 
-def load_all() -> None:
-    """Import what dnspython would import when it is used: without rights, an installation of root's can't be read."""
-    dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
-    dns.asyncbackend.get_backend("asyncio")
-
-
 def serve(cloud: Cloud) -> None:
     """Answer until SIGTERM, or until the half that strangers talk to ends. Raises OSError: no addresses to be had."""
     addresses = [str(cloud.dns_ipv4), *([str(cloud.dns_ipv6)] if _HAS_IPV6 else [])]
     sockets = bound(addresses)
     ours, theirs = socket.socketpair()
-    load_all()
+    import_whole("dns")  # now: later no files can be read
     parent = os.getpid()
     child = os.fork()
     if child == 0:

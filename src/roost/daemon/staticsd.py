@@ -31,7 +31,7 @@ from roost.daemon.statics_process import FORM, ready_file
 from roost.edge.confinement import USER as ENVOY
 from roost.edge.static_paths import statics_socket
 from roost.host.image_roots import ImageRoots
-from roost.host.privileges import give_up
+from roost.host.privileges import give_up, import_whole
 from roost.model.cloud import Cloud
 from roost.model.errors import RoostError
 
@@ -132,6 +132,7 @@ def serve(cloud: Cloud) -> None:
     theirs.settimeout(PATIENCE)
     config.app = StaticFiles(Roots(theirs))
     config.load()  # now: later no files can be read
+    import_whole("anyio")
     parent = os.getpid()
     child = os.fork()
     if child == 0:

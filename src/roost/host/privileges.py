@@ -6,8 +6,11 @@ process, and ends with the one that made it. A call that fails raises, so that n
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import importlib
 import os
+import pkgutil
 import resource
 import signal
 
@@ -42,6 +45,19 @@ def give_up(user: int, *, parent: int, memory: int, files: int) -> None:
         _, hard = resource.getrlimit(what)
         limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(what, (limit, limit))
+
+
+def import_whole(package: str) -> None:
+    """Import a package with all its modules, but for those that lack something they need.
+
+    For packages that import parts of themselves only when they are used: without rights that may be too late, since an
+    installation can be where only root reads.
+    """
+    module = importlib.import_module(package)
+    for found in pkgutil.walk_packages(module.__path__, f"{package}.", onerror=lambda _name: None):
+        if not found.name.endswith(".__main__"):
+            with contextlib.suppress(Exception):
+                importlib.import_module(found.name)
 
 
 def _prctl(option: int, value: int) -> None:

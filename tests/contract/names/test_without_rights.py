@@ -13,12 +13,10 @@ from tests.contract.names.test_dns_server import port as port
 WITHOUT_RIGHTS = """
 import asyncio, os, sys
 import dns.asyncquery, dns.message
-import roost.daemon.dnsd as dnsd
-from roost.host.privileges import give_up
-dnsd.load_all()
-for module in list(sys.modules.values()):  # an installation that only root can read: nothing is imported from now on
-    if "/lib/python3" not in (getattr(module, "__file__", None) or "") or "-packages" in module.__file__:
-        module.__path__ = []
+from roost.host.privileges import give_up, import_whole
+import_whole("dns")
+for name in ("dns", "dns.rdtypes", "dns.rdtypes.IN", "dns.rdtypes.ANY"):
+    sys.modules[name].__path__ = []  # as in an installation that only root can read: nothing is imported from now on
 give_up(61991, parent=os.getppid(), memory=512 << 20, files=64)
 query = dns.message.make_query("shop.internal", "A")  # 300 addresses: by UDP they are cut, so it asks again by TCP
 answer, by_tcp = asyncio.run(dns.asyncquery.udp_with_fallback(query, "127.0.0.1", port=int(sys.argv[1]), timeout=5))

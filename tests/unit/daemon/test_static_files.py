@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,3 +142,27 @@ def test_which_requests_are_for_files() -> None:
     for method, target in (("POST", "/s/x"), ("GET", "/sx"), ("GET", "/"), ("GET", "/?/s/x")):
         assert statics.asked_for(method, target) == ""
     assert AppStatics("shop", IMAGE, (Static("/top", "/"),)).asked_for("GET", "/any?x")
+
+
+WITHOUT_IMPORTS = """
+import asyncio, sys
+from starlette.responses import FileResponse
+from roost.host.privileges import import_whole
+import_whole("anyio")
+for name in ("anyio", "anyio._core", "anyio._backends", "anyio.streams", "starlette"):
+    sys.modules[name].__path__ = []  # as in an installation that only root can read
+async def receive():
+    await asyncio.sleep(9)
+async def send(message):
+    print(message["type"], len(message.get("body", b"")))
+scope = {"type": "http", "method": "GET", "headers": []}
+asyncio.run(FileResponse(sys.argv[1])(scope, receive, send))
+"""
+
+
+def test_files_are_served_without_a_further_import(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("hello")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_IMPORTS, tmp_path / "file"], capture_output=True, text=True, timeout=30
+    )
+    assert (done.stdout.splitlines(), done.returncode) == (["http.response.start 0", "http.response.body 5"], 0)
