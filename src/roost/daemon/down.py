@@ -121,8 +121,13 @@ def _end_processes(cloud: Cloud, say: Say) -> bool:
 
 
 def _stop_machines(cloud: Cloud, settings: Settings, host: LocalHost, say: Say) -> bool:
-    """Stop all machines that run, several at once; True when any did."""
-    running = [seen for seen in host.observe_all().values() if seen.state in _RUNS]
+    """Stop all machines that run, several at once; True when any did.
+
+    One that ended by itself when nobody was there to release it is released in the same way.
+    """
+    unreleased = set(Cgroups(cloud.cgroup).machines())
+    found = host.observe_all().values()
+    running = [seen for seen in found if seen.state in _RUNS or seen.machine_id in unreleased]
     if not running:
         return False
     say(f"stopping {len(running)} machine{'s' if len(running) > 1 else ''}")
@@ -178,6 +183,7 @@ def _release_host(cloud: Cloud) -> None:
     """Give back what the host holds in memory for a cloud whose machines are stopped. The pool's file stays."""
     Network(cloud).destroy()
     Cgroups(cloud.cgroup).remove_parent()
+    _unmount_all(cloud.run, itself=False)  # the root of a machine that ended by itself keeps the pool in use
     _unmount_all(cloud.home, itself=False)
     _wait_for_loop_devices(cloud.home)
 
