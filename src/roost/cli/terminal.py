@@ -63,7 +63,7 @@ def raw_mode(descriptor: int) -> Iterator[None]:
 
 @contextmanager
 def _signals(wake: int) -> Iterator[None]:
-    """Write `r` to `wake` when the window changes, `q` when this process is asked to end."""
+    """Write `r` to `wake` when the window changes, `q` when this process is asked to end, and the signal's number."""
 
     def handler(number: int, _: FrameType | None) -> None:
         with suppress(OSError):
@@ -71,9 +71,12 @@ def _signals(wake: int) -> Iterator[None]:
 
     numbers = (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, handler) for number in numbers}
+    # A signal that another thread gets does not end our wait, and the handler would run after it only: this does.
+    woken_before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     try:
         yield
     finally:
+        signal.set_wakeup_fd(woken_before)
         for number, old in before.items():
             signal.signal(number, old)
 
@@ -124,7 +127,8 @@ def _send(remote: Remote, source: int, reading: int) -> None:
             marks = os.read(reading, 1024)
             if b"x" in marks or b"q" in marks:
                 return
-            remote.resize(*window_size())
+            if b"r" in marks:
+                remote.resize(*window_size())
         if source in ready:
             data = os.read(source, 65_536)
             with suppress(Unreachable):  # the receiver tells why
