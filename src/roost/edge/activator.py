@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from roost.edge.challenges import Challenges
+from roost.edge.connection_server import ConnectionServer
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
 from roost.edge.entries import Activation, Sighting
-from roost.edge.head import END, MAX_HEAD, BadHead, Head, parse_head, with_header
+from roost.edge.head import END, BadHead, Head, parse_head, with_header
 from roost.edge.replies import MARK
 from roost.edge.splice import BAD_HEAD, BROKEN, CHUNK, HEAD_TIMEOUT, LINGER, connect, flush, move, not_listening, refuse
 from roost.edge.static_paths import HEADER, METHODS, FindStatics
@@ -48,7 +49,7 @@ class StaticDoor:
         return found.asked_for(head.method, head.target) if found else ""
 
 
-class Activator:
+class Activator(ConnectionServer):
     """A server on a unix socket. `count` is told when an app's request begins and ends to be spliced.
 
     `note` is told, by request id, what became of a request before the app had it.
@@ -68,47 +69,15 @@ class Activator:
         self._statics = statics
         self._challenges = challenges or Challenges()
         self._https_port = https_port
-        self._path, self._waker, self._count, self._report, self._note = path, waker, count, report, note
+        super().__init__(path, report)
+        self._waker, self._count, self._note = waker, count, note
         self._waiting: Counter[str] = Counter()
         self._total = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
 
     @property
     def waiting(self) -> int:
         """Requests that wait for a wake-up now."""
         return self._total
-
-    async def start(self) -> None:
-        """Listen; replaces a socket that an earlier roostd left behind."""
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._accept, self._path, limit=MAX_HEAD, backlog=4096)
-
-    async def stop(self) -> None:
-        """Stop listening and break what is under way."""
-        if self._server is not None:
-            self._server.close()
-            self._path.unlink(missing_ok=True)
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5.0)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the other side went away
-        except Exception as error:
-            self._report(error)
-        except asyncio.CancelledError:
-            pass  # stop()
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

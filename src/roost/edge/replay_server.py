@@ -17,8 +17,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from roost.edge.connection_server import ConnectionServer
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
-from roost.edge.head import END, MAX_HEAD, PRIVATE, plain_host
+from roost.edge.head import END, PRIVATE, plain_host
 from roost.edge.http_head import BadMessage, Fields, parse_request, parse_response
 from roost.edge.replay_answer import Answer, asks_for_replay, read_body
 from roost.edge.replay_cache import Entry, ReplayCache, path_key, session_key, split_prefix
@@ -54,7 +55,7 @@ class Remembered:
     changed: Callable[[str], None]
 
 
-class ReplayServer:
+class ReplayServer(ConnectionServer):
     """A server on a unix socket. `count` is told when a request to an app begins and ends to be spliced."""
 
     def __init__(
@@ -65,46 +66,14 @@ class ReplayServer:
         report: Callable[[BaseException], None],
         remembered: Remembered,
     ) -> None:
-        self._path, self._waker, self._count, self._report = path, waker, count, report
+        super().__init__(path, report)
+        self._waker, self._count = waker, count
         self._cache, self._rules, self._changed = remembered.cache, remembered.rules, remembered.changed
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
 
     @property
     def under_way(self) -> int:
         """Requests that are with the replay server now."""
         return len(self._tasks)
-
-    async def start(self) -> None:
-        """Listen; replaces a socket that an earlier roostd left behind."""
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._accept, self._path, limit=MAX_HEAD, backlog=4096)
-
-    async def stop(self) -> None:
-        """Stop listening and break what is under way."""
-        if self._server is not None:
-            self._server.close()
-            self._path.unlink(missing_ok=True)
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5.0)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the other side went away
-        except Exception as error:
-            self._report(error)
-        except asyncio.CancelledError:
-            pass  # stop()
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
