@@ -22,7 +22,7 @@ from roost.edge import rollout
 from roost.edge.contract import Route
 from roost.edge.edge import EnvoyEdge
 from roost.edge.listener import EdgePlace, route_configuration
-from roost.edge.process import alive
+from roost.edge.process import wait_for_end
 from roost.edge.protos import RouteConfiguration, resource
 from roost.plan.cells import common_cells, shard
 
@@ -94,7 +94,7 @@ async def test_a_killed_cell_is_missed_by_no_new_connection_and_comes_back(at: B
     await at.edge.put(route(at, "b", org_in("0", "2")))
     first, others = pid_of(at, "1"), [pid_of(at, "0"), pid_of(at, "2")]
     os.kill(first, signal.SIGKILL)
-    await until(lambda: not alive(first), what="it is dead")  # until then its socket takes connections
+    await asyncio.wait_for(wait_for_end(first), 5.0)  # until its last thread ended, its socket takes connections
     for _ in range(20):
         assert (await at.get(host="a.localhost")).status == 200
         assert (await at.get(host="b.localhost")).status == 200
