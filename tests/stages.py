@@ -1,7 +1,8 @@
 """Pytest plugin of scripts/test: which tests share a worker, and that no part of the suite is silently empty.
 
 Unit and contract tests are spread over the workers file by file. Tests that use the host's engines run one after
-the other in two rows: those of the shared cloud (tests/e2e/cloud) beside all others (tests/e2e, tests/chaos).
+the other in three rows side by side, since most of their time is waiting: those of the shared cloud (tests/e2e/cloud),
+those with clouds of their own that take long (isolation, docs), all others (tests/e2e, tests/chaos).
 """
 
 from __future__ import annotations
@@ -11,8 +12,13 @@ import signal
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-ON_THE_HOST = ("tests/e2e/", "tests/chaos/")
-ON_THE_SHARED_CLOUD = "tests/e2e/cloud/"
+_ROWS = (  # the first that matches
+    ("tests/e2e/cloud/", "shared cloud"),
+    ("tests/e2e/isolation/", "own clouds"),
+    ("tests/e2e/docs/", "own clouds"),
+    ("tests/e2e/", "host"),
+    ("tests/chaos/", "host"),
+)
 _collected = pytest.StashKey[set[str]]()
 
 
@@ -20,9 +26,7 @@ class _Stages(LoadScopeScheduling):
     """Hands tests to workers in whole scopes, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(ON_THE_SHARED_CLOUD):
-            return "shared cloud"
-        return "host" if nodeid.startswith(ON_THE_HOST) else nodeid.split("::")[0]
+        return next((row for part, row in _ROWS if nodeid.startswith(part)), nodeid.split("::")[0])
 
 
 def pytest_configure(config: pytest.Config) -> None:

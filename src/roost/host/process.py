@@ -112,12 +112,14 @@ def spawn(
     *,
     log: Path,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    cwd: Path = Path("/"),
     pass_fds: Sequence[int] = (),
 ) -> Child:
     """Start a program that outlives roostd: own session, output appended to `log`, no inherited descriptors.
 
-    `env=None` inherits roostd's environment. Raises HostFailure when it can't be executed.
+    It runs in `cwd`, by default `/`: a directory of whoever started roostd would be held in use, and a program
+    without rights may not be able to enter it. `env=None` inherits roostd's environment. Raises HostFailure when
+    it can't be executed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:

@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from pathlib import Path
 from roost.edge.cell import Cell
 from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.host import process
 from roost.model.cloud import Cloud
 from roost.model.request import Request
 from roost.model.steering import Wish
@@ -38,11 +38,7 @@ def make_cloud(home: Path) -> Cloud:
 
 
 def spawn(argv: Sequence[str], log: Path) -> int:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        ).pid
+    return process.spawn(argv, log=log).pid
 
 
 def envoys_of(cloud: Cloud) -> list[int]:
