@@ -65,6 +65,7 @@ class Routing:
             private=self.private.get(app, ()),
             sessions=tuple(dict.fromkeys(rule for port in first.ports for rule in port.sessions)),
             org=self._orgs.get(app, ""),
+            limits=first.rate_limits,
             statics=statics_of(app, machines),
         )
 

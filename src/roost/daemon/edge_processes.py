@@ -35,7 +35,7 @@ def make_edge(
 ) -> EnvoyEdge:
     """Return the edge that the settings ask for; nothing runs yet."""
     cgroups = Cgroups(f"{cloud.cgroup}-edge")
-    several = settings.cells + len(settings.own_cells) > 1
+    several = settings.edge.cells + len(settings.edge.own_cells) > 1
 
     def start(argv: Sequence[str], log_file: Path) -> int:
         return spawn(argv, log=log_file).pid
@@ -54,10 +54,11 @@ def make_edge(
         cloud,
         waker,
         start,
-        cells=settings.cells,
-        own=settings.own_cells,
+        cells=settings.edge.cells,
+        own=settings.edge.own_cells,
         certificates=certificates,
         statics=statics,
         private=(str(cloud.edge_ipv4), *([str(cloud.edge_ipv6)] if _HAS_IPV6 else [])),
         limit=limit,
+        by_address=settings.edge.by_address,
     )

@@ -134,7 +134,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         memory_kept_free=settings.memory_reserve_mb << 20,
         issuer=settings.issuer,
         acme=settings.acme,
-        public_ipv4=settings.address or outgoing_ipv4(),
+        public_ipv4=settings.edge.address or outgoing_ipv4(),
         metrics_period=settings.metrics_period,
         fault=fault,
     )

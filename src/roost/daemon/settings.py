@@ -11,7 +11,6 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +18,10 @@ from urllib.parse import urlsplit
 from roost.api.rates import Rate, RateSettings
 from roost.build.contract import RegistrySettings
 from roost.daemon.acme_settings import read_acme
+from roost.daemon.edge_settings import KEYS as EDGE_KEYS
+from roost.daemon.edge_settings import EdgeSettings, read_edge
 from roost.model.acme import AcmeSettings
 from roost.model.errors import BadInput
-from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
 
 DEFAULT_HOME = Path("/var/lib/roost")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -31,7 +31,7 @@ _KEYS = {
     "memory": {"reserve_mb"},
     "limits": {"enabled", "per_second", "burst", "get_per_second", "get_burst", "app_deletions_per_minute"},
     "oidc": {"issuer"},
-    "edge": {"address", "cells", "own_cells"},
+    "edge": EDGE_KEYS,
     "metrics": {"interval"},
     "acme": {"directory", "email", "agree_terms", "ca_bundle", "challenges", "dns_hook", "dns_hook_timeout"},
     "registry": {"default", "auth_file", "mirrors", "insecure"},
@@ -50,9 +50,7 @@ class Settings:
     registry: RegistrySettings
     rates: RateSettings  # how often the API may be called
     issuer: str  # of machines' identity tokens: where relying parties find the keys; "": the API's own address
-    address: str  # IPv4, under which the edge is reached from outside; "": the one the server goes out with
-    cells: int  # how many processes of the edge share the orgs
-    own_cells: tuple[str, ...]  # orgs that have one of their own besides
+    edge: EdgeSettings
     metrics_period: float  # seconds between two looks at the metrics of machines
     acme: AcmeSettings  # how certificates are issued
     fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
@@ -81,9 +79,7 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         registry=_read_registry(data.get("registry", {}), env),
         rates=_read_rates(data.get("limits", {})),
         issuer=_read_issuer(data.get("oidc", {}).get("issuer", "")),
-        address=_read_address(data.get("edge", {}).get("address", "")),
-        cells=_read_cells(data.get("edge", {}).get("cells", 1)),
-        own_cells=_read_own_cells(data.get("edge", {}).get("own_cells", [])),
+        edge=read_edge(data.get("edge", {})),
         metrics_period=_read_period(data.get("metrics", {}).get("interval", 15)),
         acme=read_acme(data.get("acme", {})),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
@@ -151,29 +147,6 @@ def _read_issuer(value: object) -> str:
             hint="for example https://id.example.com",
         )
     return text.rstrip("/")
-
-
-def _read_address(value: object) -> str:
-    try:
-        return str(IPv4Address(str(value))) if value != "" else ""
-    except ValueError:
-        raise BadInput(
-            f"edge.address must be an IPv4 address, not {str(value)[:40]!r}", hint='for example "203.0.113.7"'
-        ) from None
-
-
-def _read_cells(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_CELLS:
-        raise BadInput(f"edge.cells must be a whole number from 1 to {MAX_CELLS}, not {str(value)[:40]!r}")
-    return value
-
-
-def _read_own_cells(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(org, str) and org for org in value):
-        raise BadInput("edge.own_cells must be a list of orgs", hint='for example ["acme"]')
-    if len(value) > MAX_OWN_CELLS or len(set(map(own_cell, value))) < len(value):
-        raise BadInput(f"edge.own_cells must name each org once, and {MAX_OWN_CELLS} at most")
-    return tuple(value)
 
 
 def _read_period(value: object) -> float:

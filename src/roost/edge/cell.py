@@ -61,6 +61,7 @@ from roost.edge.unit import Unit, public_ports
 from roost.edge.xds import XdsServer
 from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
+from roost.model.rate_limit import RateLimit
 from roost.plan.edge_rollout import Answers
 
 Base = list[tuple[str, Any]]  # type and resource
@@ -88,7 +89,7 @@ class Cell:
         self, plan: CellPlan, cloud: Cloud, region: str, waker: Waker, spawn: Spawn,
         clock: Callable[[], float], caps: Caps, certificates: CertificateSource, challenges: Challenges,
         limit: Limit, remembered: Remembered, feed: RequestFeed, private: tuple[str, ...] = (),
-        statics: StaticDoor | None = None,
+        statics: StaticDoor | None = None, by_address: RateLimit | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
@@ -98,7 +99,7 @@ class Cell:
         self.admin = Admin(self.files.admin)
         self.place = EdgePlace(
             cloud.http_port, region, self.files.activator, https_port=cloud.https_port, domain=cloud.domain,
-            incoming=None if plan.alone else self.files.incoming, private=private,
+            incoming=None if plan.alone else self.files.incoming, private=private, by_address=by_address,
         )  # fmt: skip
         self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
         self._old_base: Base = []

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from roost.edge.static_paths import AppStatics
+from roost.model.rate_limit import NONE, RateLimits
 from roost.model.request import Request
 from roost.model.steering import SessionRule, Wish
 
@@ -39,6 +40,7 @@ class Route:
     statics: AppStatics | None = None  # what is served without the app
     private: tuple[str, ...] = ()  # addresses at which the app answers in its private network
     sessions: tuple[SessionRule, ...] = ()  # replays that are remembered by cookie or header
+    limits: RateLimits = NONE  # how many requests it takes
 
 
 @dataclass(frozen=True, slots=True)

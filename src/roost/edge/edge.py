@@ -43,6 +43,7 @@ from roost.edge.snapshot import (
 from roost.edge.static_paths import FindStatics, statics_socket
 from roost.model.cloud import Cloud
 from roost.model.errors import Conflict, HostFailure
+from roost.model.rate_limit import RateLimit
 from roost.model.steering import SessionRule
 from roost.plan.cells import common_cells, own_cell, shard, shards
 
@@ -73,6 +74,7 @@ class EnvoyEdge:
         statics: FindStatics | None = None,
         private: tuple[str, ...] = (),
         limit: Limit = lambda _name, _pid: None,
+        by_address: RateLimit | None = None,
     ) -> None:
         self._cloud, self._clock = cloud, clock
         self._common, self._own = common_cells(cells), tuple(own)
@@ -86,7 +88,7 @@ class EnvoyEdge:
         self._cells = {
             plan.name: Cell(
                 plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, limit,
-                self._remembered, self._feed, private if plan is plans[0] else (), door,
+                self._remembered, self._feed, private if plan is plans[0] else (), door, by_address,
             )
             for plan in plans
         }  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.edge import flycast, tls
+from roost.edge import flycast, limits, tls
 from roost.edge.entries import TAGS
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
@@ -29,6 +29,7 @@ from roost.edge.steering_config import (
     too_large,
 )
 from roost.model.cloud import FLYCAST_PORT
+from roost.model.rate_limit import RateLimit
 
 HTTP = "http"  # the listeners' names
 HTTPS = "https"
@@ -57,6 +58,7 @@ class EdgePlace:
     )
 
     private: tuple[str, ...] = ()  # the edge's addresses in private networks, IPv4 first; (): it doesn't serve them
+    by_address: RateLimit | None = None  # requests that it takes of one client address; None: no limit
 
     @property
     def replay(self) -> Path:
@@ -66,9 +68,9 @@ class EdgePlace:
 
 def listeners(place: EdgePlace) -> list[Any]:
     """Return the listener resources: http, and https where it has a port."""
-    found = [_listener(place, HTTP, place.port, [{"filters": _filters(place.port, secure=False)}], [])]
+    found = [_listener(place, HTTP, place.port, [{"filters": _filters(place, place.port, secure=False)}], [])]
     if place.https_port:
-        chains = tls.filter_chains(place.domain, _filters(place.https_port, secure=True))
+        chains = tls.filter_chains(place.domain, _filters(place, place.https_port, secure=True))
         found.append(_listener(place, HTTPS, place.https_port, chains, [tls.inspector()]))
     if place.private:
         found.append(_private_listener(place))
@@ -77,9 +79,9 @@ def listeners(place: EdgePlace) -> list[Any]:
 
 def _private_listener(place: EdgePlace) -> Any:
     """Return the listener for private networks: plain HTTP, by the address that was called."""
-    manager = _connection_manager(80, secure=False)
+    manager = _connection_manager(place, 80, secure=False)
     manager["rds"] = {"route_config_name": flycast.ROUTES_NAME, "config_source": _ADS}
-    manager["http_filters"] = [flycast.by_address(), *manager["http_filters"]]
+    manager["http_filters"] = [flycast.by_address(), *_http_filters()]
     first, *others = [{"socket_address": {"address": address, "port_value": FLYCAST_PORT}} for address in place.private]
     message = parse(
         LISTENER,
@@ -96,9 +98,9 @@ def _private_listener(place: EdgePlace) -> Any:
     return resource(flycast.LISTENER_NAME, message)
 
 
-def _filters(port: int, *, secure: bool) -> list[dict[str, Any]]:
+def _filters(place: EdgePlace, port: int, *, secure: bool) -> list[dict[str, Any]]:
     """Return the network filters of a filter chain."""
-    return [{"name": "http", "typed_config": _connection_manager(port, secure=secure)}]
+    return [{"name": "http", "typed_config": _connection_manager(place, port, secure=secure)}]
 
 
 def _listener(
@@ -217,18 +219,22 @@ def activator_cluster(place: EdgePlace) -> Any:
     return resource(ACTIVATOR, message)
 
 
-def _connection_manager(port: int, *, secure: bool) -> dict[str, Any]:
+def _http_filters() -> list[dict[str, Any]]:
     router = {
         "@type": f"{_EXTENSIONS}filters.http.router.v3.Router",
         "suppress_envoy_headers": True,
         "upstream_http_filters": hooks_of_machines(),
     }
+    return [too_large(), {"name": "envoy.filters.http.router", "typed_config": router}]
+
+
+def _connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str, Any]:
     return {
         "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES_NAME, "config_source": _ADS},
-        "http_filters": [too_large(), {"name": "envoy.filters.http.router", "typed_config": router}],
+        "http_filters": [*limits.filters(place.by_address), *_http_filters()],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "server_name": "roost",
         "via": "1.1 roost",

@@ -28,6 +28,9 @@ from envoy.extensions.filters.http.custom_response.v3 import custom_response_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import (  # type: ignore[import-untyped]
     header_mutation_pb2 as header_mutation_filter_pb2,  # noqa: F401
 )
+from envoy.extensions.filters.http.local_ratelimit.v3.local_rate_limit_pb2 import (  # type: ignore[import-untyped]
+    LocalRateLimit,
+)
 from envoy.extensions.filters.http.lua.v3 import lua_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.upstream_codec.v3 import (  # type: ignore[import-untyped]
@@ -103,6 +106,7 @@ __all__ = [
     "DownstreamStart",
     "HTTPAccessLogEntry",
     "HttpProtocolOptions",
+    "LocalRateLimit",
     "PreviousHostsPredicate",
     "Resource",
     "Route",

@@ -58,6 +58,7 @@ RULES = (  # the first that fits holds
     Rule("no_route", statuses=(404,)),
     Rule("client_too_slow", statuses=(408,)),
     Rule("body_too_large", statuses=(413,)),
+    Rule("rate_limited", statuses=(429,)),  # Envoy sets the flag too late for the page
     Rule("headers_too_large", statuses=(431,)),
     Rule("edge_failed", statuses=(500,)),
     Rule("replay_too_large", statuses=(507,)),  # the body grew too large while it was about to be sent again
@@ -129,7 +130,10 @@ def _mapper(error: EdgeError, filters: list[dict[str, Any]], body: str, content_
         "filter": filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}},
         "status_code": error.status,
         "headers_to_add": [
-            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            {
+                "header": {"key": key, "value": value},  # a limit knows better when to try again
+                "append_action": "ADD_IF_ABSENT" if key == "retry-after" else "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
             for key, value in error_headers(error).items()
         ],
         "body_format_override": {

@@ -17,6 +17,7 @@ from typing import Any
 
 from roost.edge.challenges import PATH
 from roost.edge.contract import Route
+from roost.edge.limits import limit_app
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
 from roost.edge.replies import MARK
 from roost.edge.resilience import eject_outliers, repeat_safely, retry_unsent
@@ -148,6 +149,7 @@ def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] 
     retry_unsent(retry)
     entry.request_headers_to_remove.append("roost-activator")
     repeat_safely(host)
+    limit_app(host, route.limits)
     return host
 
 

@@ -16,7 +16,7 @@ _CHECK = frozenset(
 )
 _AUTOMATIC = frozenset(
     {"auto_stop_machines", "auto_start_machines", "min_machines_running", "auto_stop_after", "processes"}
-    | {"machine_checks"}
+    | {"machine_checks", "rate_limit"}
 )
 
 WORKING = MappingProxyType(
@@ -49,6 +49,7 @@ WORKING = MappingProxyType(
         "http_options": frozenset(["replay_cache"]),
         "replay_cache": frozenset(["path_prefix", "ttl_seconds", "type", "name", "allow_bypass"]),
         "concurrency": frozenset(["type", "soft_limit", "hard_limit"]),
+        "rate_limit": frozenset(["per_second", "burst", "address_per_second", "address_burst"]),
         "check": _CHECK,
         "checks": _CHECK | {"processes"},
         "machine_checks": frozenset(["image", "command", "entrypoint", "kill_signal", "kill_timeout", "processes"]),
@@ -109,6 +110,7 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
         ),
         "replay_cache": {},
         "concurrency": {},
+        "rate_limit": {},
         "check": {"name": "checks of a service are named by their ports"},
         "checks": {"name": "it is in the table's own name"},
         "machine_checks": {},

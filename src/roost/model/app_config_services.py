@@ -9,6 +9,7 @@ from roost.model.app_config_deploy import GroupedCheck, read_machine_checks
 from roost.model.app_config_table import Table, spell_seconds
 from roost.model.config_reading import read_headers
 from roost.model.machine_config import Check, Port, Service, read_autostop
+from roost.model.rate_limit import rate_limits_to_json, read_rate_limits
 from roost.model.replay_order import MAX_CACHE_TTL, MIN_CACHE_TTL
 from roost.model.service_config import CHECK_KINDS, check_tls
 from roost.model.session_rules import check_session_rule, http_options_to_json
@@ -79,6 +80,7 @@ def _finish_service(
 ) -> Grouped:
     """Read the keys that `[http_service]` and `[[services]]` share."""
     concurrency = table.table("concurrency", "concurrency")
+    rates = table.table("rate_limit", "rate_limit")
     asked = table.take("auto_stop_machines")
     service = Service(
         internal_port=port,
@@ -91,10 +93,12 @@ def _finish_service(
         soft_limit=concurrency.number("soft_limit", 0, 0, 1_000_000),
         hard_limit=concurrency.number("hard_limit", 0, 0, 1_000_000),
         checks=checks,
+        rate_limits=read_rate_limits(rates.take, rates.origin.at(rates.path("")).removesuffix(".")),
     )
     groups = table.words("processes")
     machine_checks.extend((groups, check) for _, check in read_machine_checks(table))
     concurrency.done()
+    rates.done()
     table.done()
     return groups, service
 
@@ -186,6 +190,7 @@ def service_to_json(groups: tuple[str, ...], service: Service, *, http: bool) ->
             "soft_limit": service.soft_limit,
             "hard_limit": service.hard_limit,
         }
+    out |= rate_limits_to_json(service.rate_limits)
     if groups:
         out["processes"] = list(groups)
     if http:

@@ -7,6 +7,7 @@ from typing import Any
 
 from roost.model.config_reading import Reader, duration_text, read_headers
 from roost.model.errors import BadInput
+from roost.model.rate_limit import NONE, RateLimits, rate_limits_to_json, read_rate_limits
 from roost.model.session_rules import http_options_to_json, read_http_options
 from roost.model.steering import SessionRule
 
@@ -61,6 +62,7 @@ class Service:
     soft_limit: int = 0  # 0: no limit
     hard_limit: int = 0
     checks: tuple[Check, ...] = ()
+    rate_limits: RateLimits = NONE  # our addition: how many requests the edge lets through
 
 
 def read_check(data: object, where: str, *, port: int = 0) -> Check:
@@ -138,6 +140,7 @@ def read_service(data: object, where: str) -> Service:
     if internal_port == 0:
         raise BadInput(f"{where}.internal_port is missing")
     concurrency = Reader(reader.take("concurrency") or {}, f"{where}.concurrency")
+    rates = Reader(reader.take("rate_limit") or {}, f"{where}.rate_limit")
     service = Service(
         internal_port=internal_port,
         protocol=reader.text("protocol", "tcp", among=("tcp",)),
@@ -150,8 +153,10 @@ def read_service(data: object, where: str) -> Service:
         soft_limit=concurrency.number("soft_limit", 0, 0, 1_000_000),
         hard_limit=concurrency.number("hard_limit", 0, 0, 1_000_000),
         checks=reader.items("checks", lambda item, at: read_check(item, at, port=internal_port)),
+        rate_limits=read_rate_limits(rates.take, f"{where}.rate_limit"),
     )
     concurrency.done()
+    rates.done()
     reader.done()
     return service
 
@@ -200,4 +205,4 @@ def service_to_json(service: Service) -> dict[str, Any]:
             "soft_limit": service.soft_limit,
             "hard_limit": service.hard_limit,
         }
-    return out
+    return out | rate_limits_to_json(service.rate_limits)

@@ -21,6 +21,7 @@ from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.host import process
 from roost.model.cloud import Cloud
+from roost.model.rate_limit import RateLimit
 from roost.model.request import Request
 from roost.model.steering import Wish
 
@@ -262,12 +263,12 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(home: Path, *, cells: int = 1) -> AsyncIterator[Bench]:
+async def bench(home: Path, *, cells: int = 1, by_address: RateLimit | None = None) -> AsyncIterator[Bench]:
     cloud = make_cloud(home)
     waker = TestWaker()
     try:
         async with serving(App()) as app:
-            edge = EnvoyEdge(cloud, waker, spawn, cells=cells)
+            edge = EnvoyEdge(cloud, waker, spawn, cells=cells, by_address=by_address)
             waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))
             it = Bench(cloud, waker, edge, app)
             edge.keep_requests(it.ended.extend)

@@ -22,6 +22,7 @@ from roost.model.build_plan import BuildPlan
 from roost.model.errors import BadInput
 from roost.model.machine_config import Check, Guest, Init, Port, Restart, Service, read_machine_config
 from roost.model.machine_config import machine_config_to_json as machine_to_json
+from roost.model.rate_limit import RateLimit, RateLimits
 
 PLAN = BuildPlan("python", "flask", ("e",), processes={"app": "gunicorn app:app", "worker": "celery"}, port=8080)
 HTTP = (Port(80, ("http",)), Port(443, ("tls", "http")))
@@ -60,6 +61,7 @@ _SERVICES = st.builds(
     autostart=st.booleans(),
     idle_timeout=st.integers(1, 1000).map(float),
     soft_limit=st.integers(0, 9),
+    rate_limits=st.sampled_from([RateLimits(), RateLimits(RateLimit(0.5, 1), RateLimit(2.0, 9))]),
     concurrency_type=st.sampled_from(["requests", "connections"]),
 )
 _CONFIGS = st.builds(

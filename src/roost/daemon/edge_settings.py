@@ -1,0 +1,68 @@
+"""`[edge]` of config.toml: where the edge is, its cells, and what it takes of one client address. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+from roost.model.errors import BadInput
+from roost.model.rate_limit import RateLimit, read_rate
+from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
+
+KEYS = frozenset({"address", "cells", "own_cells", "address_per_second", "address_burst"})
+USUAL = RateLimit(1000.0, 5000)  # of one client address: an office or a mobile network behind one is no attack
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """What the edge is told."""
+
+    address: str = ""  # IPv4, under which the edge is reached from outside; "": the one the server goes out with
+    cells: int = 1  # how many processes of the edge share the orgs
+    own_cells: tuple[str, ...] = ()  # orgs that have one of their own besides
+    by_address: RateLimit | None = USUAL  # requests of one client address; None: no limit
+
+
+def read_edge(data: Mapping[str, Any]) -> EdgeSettings:
+    """Read `[edge]`; raises BadInput that names the key."""
+    return EdgeSettings(
+        address=_read_address(data.get("address", "")),
+        cells=_read_cells(data.get("cells", 1)),
+        own_cells=_read_own_cells(data.get("own_cells", [])),
+        by_address=_read_by_address(data.get("address_per_second"), data.get("address_burst")),
+    )
+
+
+def _read_address(value: object) -> str:
+    try:
+        return str(IPv4Address(str(value))) if value != "" else ""
+    except ValueError:
+        raise BadInput(
+            f"edge.address must be an IPv4 address, not {str(value)[:40]!r}", hint='for example "203.0.113.7"'
+        ) from None
+
+
+def _read_cells(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_CELLS:
+        raise BadInput(f"edge.cells must be a whole number from 1 to {MAX_CELLS}, not {str(value)[:40]!r}")
+    return value
+
+
+def _read_own_cells(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(org, str) and org for org in value):
+        raise BadInput("edge.own_cells must be a list of orgs", hint='for example ["acme"]')
+    if len(value) > MAX_OWN_CELLS or len(set(map(own_cell, value))) < len(value):
+        raise BadInput(f"edge.own_cells must name each org once, and {MAX_OWN_CELLS} at most")
+    return tuple(value)
+
+
+def _read_by_address(per_second: object, burst: object) -> RateLimit | None:
+    if per_second == 0 and not isinstance(per_second, bool):
+        if burst is not None:
+            raise BadInput("edge.address_burst has no effect without a limit", hint="remove it")
+        return None
+    if per_second is None and burst is None:
+        return USUAL
+    return read_rate(per_second, burst, "edge", "address_")
