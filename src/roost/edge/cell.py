@@ -39,7 +39,7 @@ from roost.edge.listener import (
     private_route_configuration,
     route_configuration,
 )
-from roost.edge.process import Keeper, Limit, Spawn, alive, user_of
+from roost.edge.process import Keeper, Limit, Spawn, alive, peer_pid, user_of
 from roost.edge.protos import (
     CLUSTER,
     LISTENER,
@@ -250,6 +250,16 @@ class Cell:
                 return answer
             if not needed and not self.pid:
                 return ""
+
+    async def listens(self, timeout: float) -> bool:
+        """Wait until the front can connect: Envoy listens when it has its base configuration."""
+        deadline = time.monotonic() + timeout
+        socket = incoming_socket(self.files.incoming, HTTP)
+        while time.monotonic() < deadline:
+            if peer_pid(socket):
+                return True
+            await asyncio.sleep(0.01)
+        return False
 
     async def active(self, app: str = "") -> dict[str, int] | None:
         """Return the requests under way by app; None when Envoy runs and does not tell. Raises nothing."""

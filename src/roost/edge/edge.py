@@ -49,6 +49,7 @@ from roost.plan.cells import common_cells, own_cell, shard, shards
 
 MEASURE_PERIOD = 5.0  # seconds between readings of Envoy's gauges
 READY_TIMEOUT = 5.0
+LISTEN_TIMEOUT = 2.0
 DRAIN_LOOK = 0.03  # seconds between two looks at an app's requests; its workers have new routes by then
 CELL_CAPS = Caps(connections=10_000, heap_bytes=512 << 20)  # of one of several
 _log = logging.getLogger("roost.edge")
@@ -118,6 +119,8 @@ class EnvoyEdge:
                     group.create_task(cell.start())
             self._roller = asyncio.create_task(self._roll_out.run())
             if self._front is not None:
+                # One that finds a cell without its sockets leads its orgs to their second cells first.
+                await asyncio.gather(*(cell.listens(LISTEN_TIMEOUT) for cell in self._cells.values()))
                 await self._front.start()
         except BaseException as error:
             await self.stop(envoy_too=False)
@@ -160,10 +163,10 @@ class EnvoyEdge:
         deadline = time.monotonic() + timeout
         self._leaving.discard(route.app)
         self._routes[route.app] = route
-        cells = self._cells_of(route)
-        for cell in cells:
+        cells, holders = self._cells_of(route), self._holders(route)
+        for cell in holders:
             cell.xds.set(CLUSTER, app_cluster(route))
-        await self._settled(cells, CLUSTER, [cluster_name(route.app)], deadline)
+        await self._settled(holders, CLUSTER, [cluster_name(route.app)], deadline)
         if self._routes.get(route.app) is not route:
             return
         for cell in cells:
@@ -172,7 +175,7 @@ class EnvoyEdge:
         await self._serve_privately(route, old, deadline - time.monotonic())
         if self._routes.get(route.app) is route:
             await self._lead(route, old)
-            self._take_out(route.app, [cell for cell in self._cells.values() if cell not in cells])
+            self._take_out(route.app, [cell for cell in self._cells.values() if cell not in holders])
 
     async def remove(self, app: str, *, timeout: float = 5.0) -> bool:
         """Take an app out, so that new requests go to the activator; True once Envoy acknowledged.
@@ -200,7 +203,7 @@ class EnvoyEdge:
             self._claim(route)
             self._leaving.discard(route.app)
             self._routes[route.app] = route
-            for cell in self._cells_of(route):
+            for cell in self._holders(route):
                 cell.xds.set(CLUSTER, app_cluster(route))
         for route in wanted.values():  # sent when the cluster is acknowledged
             for cell in self._cells_of(route):
@@ -287,6 +290,11 @@ class EnvoyEdge:
 
     def _cells_of(self, route: Route) -> list[Cell]:
         return [self._cells[name] for name in self._shard(route)]
+
+    def _holders(self, route: Route) -> list[Cell]:
+        """Return the cells that have the app's cluster: its own, and the one for private addresses if it has any."""
+        own = self._shard(route)
+        return [cell for name, cell in self._cells.items() if name in own or (cell.place.private and route.private)]
 
     async def _settled(self, cells: Sequence[Cell], kind: str, names: list[str], deadline: float) -> None:
         """Wait for the cells' acknowledgement; one that is down is waited for only when it is the only one."""
@@ -395,9 +403,12 @@ class EnvoyEdge:
     def _drop_cluster(self, app: str) -> None:
         """Delete the app's cluster wherever its virtual host is gone."""
         self._leaving.discard(app)
-        if app not in self._routes:
+        route = self._routes.get(app)
+        if route is None:
             self._feed.forget(app)
         for cell in self._cells.values():
+            if route is not None and cell in self._holders(route):
+                continue
             if virtual_host_name(app) not in cell.xds.table[VIRTUAL_HOST]:
                 cell.xds.delete(CLUSTER, cluster_name(app))
 
