@@ -1,5 +1,5 @@
-"""What the request log costs: requests per second through the edge without an access log, with the starts and ends of
-requests that the edge needs to let apps sleep, and with every request written to its app's log.
+"""What the request log costs: requests per second through the edge without an access log, with one that is written and
+read (which letting apps sleep needs), and with requests kept in their app's log besides.
 
 Three edges side by side, each with an Envoy of its own and its roostd's part in a process of its own, take turns in
 front of one backend (an Envoy that answers by itself); h2load counts. State owned: those processes and a directory
@@ -30,7 +30,7 @@ from roost.edge.contract import Endpoint, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.model.cloud import Cloud
 
-MODES = ("none", "starts", "log")
+MODES = ("none", "read", "kept")
 CONNECTIONS = 32
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"
 
@@ -55,7 +55,7 @@ async def serve(mode: str, home: Path, port: int, backend: int) -> None:
         listener._connection_manager = lambda *a, **b: {k: v for k, v in whole(*a, **b).items() if k != "access_log"}
     edge = EnvoyEdge(cloud, _Nobody(), _spawn)
     kept = [0]
-    if mode == "log":
+    if mode == "kept":
         core: Any = SimpleNamespace(cloud=cloud, now=time.time, edge=edge)
         requests = Requests(core)
 

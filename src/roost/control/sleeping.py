@@ -1,7 +1,8 @@
 """Puts apps to sleep that nobody calls.
 
-Order, so that no request is lost: the machine becomes drowsy and leaves the edge's table (acknowledged by
-Envoy), requests under way end, then it is frozen or stopped. A request that comes in between goes to the
+What the edge knows of requests under way may be a second old, so Envoy is asked before anything is done. Order, so that
+no request is lost: the machine becomes drowsy and leaves the edge's table (acknowledged by Envoy), requests under way
+end, then it is frozen or stopped. A request that comes in between goes to the
 activator; the wake takes the machine out of the drowsy set, which the lifecycle asks for at the last moment.
 """
 
@@ -55,7 +56,7 @@ class Sleeping:
                 last_request_at=max(traffic.last_request_at, self._tunnels.last_used(app)),
                 now=self._core.now(),
             )
-            if nap.machines and nap.how != "off":
+            if nap.machines and nap.how != "off" and not await self._core.edge.has_requests(app):
                 await self._put_to_sleep(app, nap)
 
     async def _put_to_sleep(self, app: str, nap: Nap) -> None:

@@ -1,45 +1,89 @@
-"""The sink of Envoy's access log stream: starts and ends of requests go to the traffic book, ended ones to the feed.
+"""What Envoy writes of each request, at its end: a line of JSON in a file of its cell. Pure.
 
-It owns no state. A stream that breaks loses what Envoy had not sent; the book is put right by the
-next measurement of Envoy's gauges.
+Nobody can forge or break a line: Envoy spells every value as JSON does, whatever bytes a client sent, and cuts those
+that clients choose. Durations are microseconds after the request's first byte, absent where there was no such moment.
+The values in a query string are in the line, so the file is for Envoy and roostd only and is removed soon (tail.py);
+what is kept is without them (entries.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
-from roost.edge.feed import RequestFeed
-from roost.edge.protos import AccessLogServiceServicer, DownstreamEnd, DownstreamStart, StreamAccessLogsResponse
-from roost.edge.snapshot import app_of
-from roost.edge.traffic import TrafficBook
+import orjson
+
+FLUSH_MS = 100  # how long Envoy may hold back what it has to write
+_EXTENSIONS = "type.googleapis.com/envoy.extensions."
 
 
-class AccessLogSink(AccessLogServiceServicer):  # type: ignore[misc]
-    """Receives access log entries. `clock` gives Unix time."""
+def _after_first_byte(moment: str) -> str:
+    return f"%COMMON_DURATION(DS_RX_BEG:{moment}:us)%"
 
-    def __init__(self, book: TrafficBook, clock: Callable[[], float], feed: RequestFeed) -> None:
-        self._book = book
-        self._feed = feed
-        self._clock = clock
 
-    async def StreamAccessLogs(self, messages: AsyncIterator[Any], _context: Any) -> Any:
-        """Read one worker's stream until it ends (the name is the protocol's)."""
-        async for message in messages:
-            for entry in message.http_logs.log_entry:
-                self.take(entry)
-        return StreamAccessLogsResponse()
+FORMAT = {
+    "route": "%ROUTE_NAME%",
+    "status": "%RESPONSE_CODE%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "at": "%START_TIME(%s.%6f)%",
+    "duration": "%DURATION%",  # milliseconds
+    "total": _after_first_byte("DS_TX_END"),
+    "sent": _after_first_byte("US_TX_BEG"),
+    "sent_whole": _after_first_byte("US_TX_END"),
+    "answered": _after_first_byte("US_RX_BEG"),
+    "connecting": _after_first_byte("US_CX_BEG"),
+    "connected": _after_first_byte("US_CX_END"),
+    "method": "%REQ(:METHOD):16%",
+    "protocol": "%PROTOCOL%",
+    "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "machine": "%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "bytes_in": "%BYTES_RECEIVED%",
+    "bytes_out": "%BYTES_SENT%",
+    "id": "%REQ(X-REQUEST-ID):64%",
+    "tries": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "host": "%REQ(:AUTHORITY):253%",
+    "path": "%REQ(:PATH):4096%",
+}
+(
+    ROUTE, STATUS, FLAGS, DETAILS, CLUSTER, AT, DURATION, TOTAL, SENT, SENT_WHOLE, ANSWERED, CONNECTING, CONNECTED,
+    METHOD, PROTOCOL, CLIENT, MACHINE, BYTES_IN, BYTES_OUT, ID, TRIES, HOST, PATH,
+) = range(len(FORMAT))  # fmt: skip
+_KEY = "r"  # a line is an object with one list, since Envoy writes no bare list
 
-    def take(self, entry: Any) -> None:
-        """Book one entry; requests that did not go to an app are not counted."""
-        common = entry.common_properties
-        if common.access_log_type == DownstreamEnd:
-            self._feed.ended(entry)
-        app = app_of(common.route_name)
-        if not app:
-            return
-        began = common.start_time.seconds + common.start_time.nanos / 1e9
-        if common.access_log_type == DownstreamStart:
-            self._book.started(app, common.stream_id, began)
-        elif common.access_log_type == DownstreamEnd:
-            self._book.ended(app, common.stream_id, began, self._clock())
+Entry = list[Any]  # by the places above; None for what there is not
+
+
+def access_log(path: Path) -> dict[str, Any]:
+    """Return the access log of a connection manager."""
+    return {
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": f"{_EXTENSIONS}access_loggers.file.v3.FileAccessLog",
+            "path": str(path),
+            "log_format": {"json_format": {_KEY: list(FORMAT.values())}},
+        },
+    }
+
+
+def entries_in(data: bytes) -> tuple[list[Entry], int]:
+    """Return the entries of whole lines, and how many lines are none: an Envoy that was killed leaves a torn one."""
+    try:
+        found = orjson.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
+        entries = [one[_KEY] for one in found]
+        if all(type(entry) is list and len(entry) == len(FORMAT) for entry in entries):
+            return entries, 0
+    except (ValueError, TypeError, KeyError):
+        pass
+    lines = data.rstrip(b"\n").split(b"\n")
+    each = [entry for line in lines if (entry := _entry_of(line)) is not None]
+    return each, len(lines) - len(each)
+
+
+def _entry_of(line: bytes) -> Entry | None:
+    try:
+        entry = orjson.loads(line)[_KEY]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return entry if type(entry) is list and len(entry) == len(FORMAT) else None

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.edge.listener import ACCESS_LOG
+from roost.edge.accesslog import FLUSH_MS
+from roost.edge.listener import LOG
 
 XDS = "roostd"
 
@@ -33,7 +34,7 @@ class EdgeFiles:
 
     @property
     def xds(self) -> Path:
-        """Socket of roostd's xDS server and access log sink."""
+        """Socket of roostd's xDS server."""
         return self.directory / "xds.sock"
 
     @property
@@ -67,6 +68,16 @@ class EdgeFiles:
         return self.directory / "last-good"
 
     @property
+    def requests(self) -> Path:
+        """The file to which Envoy writes the requests that have ended."""
+        return self.directory / LOG
+
+    @property
+    def requests_read(self) -> Path:
+        """How far that file was read."""
+        return self.directory / "requests.read"
+
+    @property
     def bootstrap(self) -> Path:
         """Envoy's configuration file."""
         return self.directory / "envoy.json"
@@ -85,6 +96,7 @@ def command(binary: Path, files: EdgeFiles, caps: Caps) -> Sequence[str]:
         "--disable-hot-restart",
         "--concurrency", str(caps.workers),
         "--log-level", "warning",
+        "--file-flush-interval-msec", str(FLUSH_MS),
         "--drain-time-s", "5",
         "--parent-shutdown-time-s", "10",
     )  # fmt: skip
@@ -114,7 +126,7 @@ def bootstrap(node: str, files: EdgeFiles, caps: Caps) -> dict[str, Any]:
             "cds_config": {"ads": {}, "resource_api_version": "V3"},
             "lds_config": {"ads": {}, "resource_api_version": "V3"},
         },
-        "static_resources": {"clusters": [_grpc_cluster(XDS, files.xds), _grpc_cluster(ACCESS_LOG, files.xds)]},
+        "static_resources": {"clusters": [_grpc_cluster(XDS, files.xds)]},
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _kept_stats()}}},
         "overload_manager": _overload(caps),
@@ -148,7 +160,7 @@ def _kept_stats() -> list[dict[str, Any]]:
         {"prefix": "control_plane."},
         {"prefix": "cluster_manager."},
         {"prefix": "listener_manager."},
-        {"prefix": "access_logs."},
+        {"prefix": "filesystem."},
     ]
 
 

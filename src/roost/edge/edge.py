@@ -47,7 +47,8 @@ from roost.model.rate_limit import RateLimit
 from roost.model.steering import SessionRule
 from roost.plan.cells import common_cells, own_cell, shard, shards
 
-MEASURE_PERIOD = 5.0  # seconds between readings of Envoy's gauges
+MEASURE_PERIOD = 1.0  # seconds between readings of Envoy's gauges
+MEASURE_PART = 20  # a reading may take a part of the time like this: with very many apps there are fewer
 READY_TIMEOUT = 5.0
 LISTEN_TIMEOUT = 2.0
 DRAIN_LOOK = 0.03  # seconds between two looks at an app's requests; its workers have new routes by then
@@ -107,7 +108,7 @@ class EnvoyEdge:
         self._led: set[str] = set()  # apps with paths that lead to the replay server
 
     async def start(self) -> None:
-        """Serve xDS, the access log sink and the activators; start what does not run, adopt what does.
+        """Serve xDS and the activators, read the log of requests; start what does not run, adopt what does.
 
         Raises Conflict when the public port is taken, HostFailure when Envoy does not come up.
         """
@@ -208,6 +209,7 @@ class EnvoyEdge:
         for route in wanted.values():  # sent when the cluster is acknowledged
             for cell in self._cells_of(route):
                 cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
+        self._feed.all_routed()
         deadline = time.monotonic() + 5.0 + len(wanted) / 1000
         self._set_private()
         for cell in self._cells.values():
@@ -240,6 +242,10 @@ class EnvoyEdge:
         """Return what was seen of an app since roostd started; what began before is in `active`."""
         seen = [cell.book.traffic(app) for cell in self._cells.values()]
         return Traffic(sum(one.active for one in seen), max(one.last_request_at for one in seen))
+
+    async def has_requests(self, app: str) -> bool:
+        """Ask Envoy whether a request of the app is under way now; True also when it does not tell."""
+        return not await self._is_quiet(app)
 
     async def drained(self, app: str, *, timeout: float) -> bool:
         """Wait until no request of the app is under way; False at the deadline.
@@ -384,9 +390,12 @@ class EnvoyEdge:
         return all(reading is not None and not reading.get(app) for reading in readings)
 
     async def _keep_measuring(self) -> None:
+        pause = MEASURE_PERIOD
         while True:
-            await asyncio.sleep(MEASURE_PERIOD)
+            await asyncio.sleep(pause)
+            began = time.monotonic()
             await self._measure()
+            pause = max(MEASURE_PERIOD, MEASURE_PART * (time.monotonic() - began))
             if self._front is not None:
                 await self._front.repair()
 

@@ -1,58 +1,69 @@
-"""Brings ended requests from Envoy's access log to who keeps them, without ever holding up a request.
+"""Brings ended requests from the cells' logs to who keeps them, without ever holding up a request.
 
-State: entries that wait to be read, and what the activator noted of requests whose entry has not come yet; both in
-memory and bounded. The event loop does nothing but put an entry into a queue; one thread reads, joins and hands on
-in small lots, with pauses, so that it never holds the interpreter for long. When entries come faster than it can
-take them, those that find the queue full are dropped and counted. A kill loses what was in memory.
+State: what the activator noted of requests whose line has not come yet, and which machine is behind an address; both
+in memory and bounded. One thread reads, joins and hands on in small lots, with pauses, so that it never holds the
+interpreter for long; what waits is in the cells' files (tail.py), also while roostd is away. When they grow faster
+than it can take them, lines are passed over and counted.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 
+from roost.edge.accesslog import ID, MACHINE, ROUTE, Entry, entries_in
 from roost.edge.contract import Route
-from roost.edge.entries import Activation, app_asked_for, read_entry
+from roost.edge.entries import Activation, app_asked_for, ended_at, read_entry, through_activator
+from roost.edge.snapshot import app_of
+from roost.edge.tail import LogTail
 from roost.model.request import Request
 
 Take = Callable[[Sequence[tuple[str, Request]]], None]  # (app, "" for none that there is; request)
-QUEUE = 10_000  # entries that wait
+Seen = Callable[[Mapping[str, float]], None]  # app -> when its latest request ended
 NOTES = 16_384  # requests through the activator whose end is awaited
 LOT = 500  # requests handed on at once
-AT_ONCE = 25  # entries read between two pauses
-PAUSE = 0.0005  # seconds
-GATHER = 0.1  # seconds between two lots when there is little to do
+PAUSE = 0.0005  # seconds between two pieces of a log
+GATHER = 0.1  # seconds between two looks when there is little to do
+FIRST_ROUTES = 10.0  # seconds to wait for routes at the start: what was logged meanwhile is about their machines
 MACHINES = 256  # addresses kept per app
-_ACTIVATOR = "activator"  # route and cluster, see listener.py
 _log = logging.getLogger("roost.edge")
 
 
 class RequestFeed:
-    """All methods but `start` and `stop` are cheap and for the event loop."""
+    """All methods but `stop` are cheap and for the event loop."""
 
     def __init__(self) -> None:
         self.take: Take | None = None  # set before `start`; without it nothing is kept
         self.dropped = 0
-        self._queue: deque[tuple[str, Any, str, Activation | None, bool]] = deque()
+        self._tails: list[tuple[LogTail, Seen]] = []
         self._notes: OrderedDict[str, Activation] = OrderedDict()
         self._machines: dict[str, dict[str, str]] = {}  # app -> address -> machine
+        self._routed = threading.Event()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def follow(self, tail: LogTail, seen: Seen) -> None:
+        """Read this log too; `seen` is called on the event loop. Before `start`."""
+        self._tails.append((tail, seen))
 
     def start(self) -> None:
         """Begin to hand on."""
-        if self.take is not None and self._thread is None:
+        if self._thread is None:
             self._ending.clear()
+            self._loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._run, name="requests", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
         """Hand on what waits, then end the thread."""
         self._ending.set()
+        self._routed.set()
         if self._thread is not None:
             self._thread.join(timeout=5.0)
             self._thread = None
@@ -67,53 +78,81 @@ class RequestFeed:
     def routed(self, route: Route) -> None:
         """Learn which machine is behind an address. One that left is kept: its last requests are still to end."""
         known = self._machines.setdefault(route.app, {})
-        known.update((endpoint.address, endpoint.machine_id) for endpoint in route.endpoints)
+        known.update([(endpoint.address, endpoint.machine_id) for endpoint in route.endpoints])
         while len(known) > MACHINES:
             del known[next(iter(known))]
+        self._routed.set()
+
+    def all_routed(self) -> None:
+        """Learn that there are no more routes for now."""
+        self._routed.set()
 
     def forget(self, app: str) -> None:
         """Forget the addresses of an app that has no route and no request any more."""
         self._machines.pop(app, None)
 
-    def ended(self, entry: Any) -> None:
-        """Take an entry that tells of a request's end."""
-        if self._thread is None:
-            return
-        common = entry.common_properties
-        to_activator = common.upstream_cluster == _ACTIVATOR or common.route_name == _ACTIVATOR
-        activation = self._notes.pop(entry.request.request_id, None) if to_activator else None
-        if len(self._queue) >= QUEUE:
-            self.dropped += 1
-            return
-        app = app_asked_for(entry, activation)
-        known = self._machines.get(app)
-        machine = known.get(common.upstream_remote_address.socket_address.address, "") if known else ""
-        self._queue.append((app, entry, machine, activation, to_activator))
-
     def _run(self) -> None:
+        if any(tail.has_backlog() for tail, _ in self._tails):
+            self._routed.wait(FIRST_ROUTES)
         while True:
             ending = self._ending.wait(GATHER)
-            while self._queue:
-                lot: list[tuple[str, Request]] = []
-                while self._queue and len(lot) < LOT:
-                    self._read_some(lot)
-                    time.sleep(PAUSE)
-                self._hand_on(lot)
+            for tail, seen in self._tails:
+                try:
+                    while self._read_lot(tail, seen):
+                        pass
+                except OSError:
+                    _log.exception("the log of requests can't be read")
             if ending:
+                for tail, _ in self._tails:
+                    tail.close()
                 return
 
-    def _read_some(self, lot: list[tuple[str, Request]]) -> None:
-        for _ in range(min(AT_ONCE, len(self._queue))):
-            app, entry, machine, activation, to_activator = self._queue.popleft()
+    def _read_lot(self, tail: LogTail, seen: Seen) -> bool:
+        """Hand on the next requests of a log; False when there are none."""
+        lot: list[tuple[str, Request]] = []
+        latest: dict[str, float] = {}
+        while len(lot) < LOT:
+            data, lost = tail.read()
+            self.dropped += lost
+            if data:
+                self._take_in(data, lot, latest)
+                time.sleep(PAUSE)
+            elif not lost:
+                break
+        if not lot:
+            return False
+        self._hand_on(lot)
+        tail.save()
+        if latest and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(seen, latest)
+        return True
+
+    def _take_in(self, data: bytes, lot: list[tuple[str, Request]], latest: dict[str, float]) -> None:
+        entries, torn = entries_in(data)
+        self.dropped += torn
+        for entry in entries:
             try:
-                lot.append((app, read_entry(entry, machine, activation, to_activator=to_activator)))
-            except Exception:
+                app, request = self._joined(entry)
+                if app_of(entry[ROUTE] or ""):
+                    latest[app] = max(latest.get(app, 0.0), ended_at(entry))
+            except (ValueError, TypeError, AttributeError):
                 self.dropped += 1
-                _log.exception("an access log entry can't be read")
+            else:
+                lot.append((app, request))
+
+    def _joined(self, entry: Entry) -> tuple[str, Request]:
+        """Return an entry's app and request, with what else is known of it."""
+        activation = self._notes.pop(entry[ID] or "", None) if through_activator(entry) else None
+        app = app_asked_for(entry, activation)
+        known = self._machines.get(app)
+        machine = known.get(entry[MACHINE] or "", "") if known else ""
+        return app, read_entry(entry, machine, activation)
 
     def _hand_on(self, lot: list[tuple[str, Request]]) -> None:
+        if self.take is None:
+            return
         try:
-            assert self.take is not None
             self.take(lot)
         except Exception:
             self.dropped += len(lot)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from roost.edge import flycast, limits, tls
-from roost.edge.entries import TAGS
+from roost.edge.accesslog import access_log
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
 from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
@@ -33,10 +33,9 @@ from roost.model.rate_limit import RateLimit
 
 HTTP = "http"  # the listeners' names
 HTTPS = "https"
-ACCESS_LOG = "access-log"  # static cluster in bootstrap.py
+LOG = Path("envoy/requests.log")  # below an Envoy's files, in the one directory that it may write
 MAX_HEADERS_KIB = 64
 MAX_ACTIVATED = 8192  # requests at once through the activator
-LOG_FLUSH = "0.05s"  # how long the edge may hold back what it saw
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
 _ADS = {"ads": {}, "resource_api_version": "V3"}
 # SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT: a client that vanished is noticed after two minutes,
@@ -59,6 +58,11 @@ class EdgePlace:
 
     private: tuple[str, ...] = ()  # the edge's addresses in private networks, IPv4 first; (): it doesn't serve them
     by_address: RateLimit | None = None  # requests that it takes of one client address; None: no limit
+
+    @property
+    def log(self) -> Path:
+        """The file to which Envoy writes the requests that have ended."""
+        return self.activator.parent / LOG
 
     @property
     def replay(self) -> Path:
@@ -265,8 +269,7 @@ def _connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[st
         },
         "early_header_mutation_extensions": [_early_headers(port, secure=secure)],
         "local_reply_config": local_reply_config(),
-        "access_log": [_access_log()],
-        "access_log_options": {"flush_access_log_on_new_request": True},
+        "access_log": [access_log(place.log)],
     }
 
 
@@ -293,23 +296,6 @@ def _request_headers(place: EdgePlace) -> list[dict[str, Any]]:
     twins = [_header(f"{prefix}-{key}", value) for key, value in own.items() for prefix in ("fly", "roost")]
     peer = _header("x-forwarded-for", own["client-ip"]) | {"append_action": "APPEND_IF_EXISTS_OR_ADD"}
     return [*twins, peer]
-
-
-def _access_log() -> dict[str, Any]:
-    return {
-        "name": "envoy.access_loggers.http_grpc",
-        "typed_config": {
-            "@type": f"{_EXTENSIONS}access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
-            "common_config": {
-                "log_name": "edge",
-                "transport_api_version": "V3",
-                "grpc_service": {"envoy_grpc": {"cluster_name": ACCESS_LOG}},
-                "buffer_flush_interval": LOG_FLUSH,
-                "buffer_size_bytes": 16384,
-                "custom_tags": [{"tag": tag, "value": value} for tag, value in TAGS.items()],
-            },
-        },
-    }
 
 
 def _header(name: str, value: str) -> dict[str, Any]:

@@ -15,13 +15,8 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster  # type: ignore[import-u
 from envoy.config.listener.v3.listener_pb2 import Listener  # type: ignore[import-untyped]
 from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost  # type: ignore[import-untyped]
 from envoy.config.route.v3.route_pb2 import RouteConfiguration  # type: ignore[import-untyped]
-from envoy.data.accesslog.v3.accesslog_pb2 import (  # type: ignore[import-untyped]
-    DownstreamEnd,
-    DownstreamStart,
-    HTTPAccessLogEntry,
-)
+from envoy.extensions.access_loggers.file.v3 import file_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # type: ignore[import-untyped]  # noqa: F401
-from envoy.extensions.access_loggers.grpc.v3 import als_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.custom_response.v3 import custom_response_pb2  # type: ignore[import-untyped]  # noqa: F401
@@ -71,11 +66,6 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret  # type:
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import (  # type: ignore[import-untyped]
     HttpProtocolOptions,
 )
-from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsResponse  # type: ignore[import-untyped]
-from envoy.service.accesslog.v3.als_pb2_grpc import (  # type: ignore[import-untyped]
-    AccessLogServiceServicer,
-    add_AccessLogServiceServicer_to_server,
-)
 from envoy.service.discovery.v3.ads_pb2_grpc import (  # type: ignore[import-untyped]
     AggregatedDiscoveryServiceServicer,
     AggregatedDiscoveryServiceStub,
@@ -96,24 +86,18 @@ __all__ = [
     "ROUTES",
     "SECRET",
     "VIRTUAL_HOST",
-    "AccessLogServiceServicer",
     "AggregatedDiscoveryServiceServicer",
     "AggregatedDiscoveryServiceStub",
     "Cluster",
     "DeltaDiscoveryRequest",
     "DeltaDiscoveryResponse",
-    "DownstreamEnd",
-    "DownstreamStart",
-    "HTTPAccessLogEntry",
     "HttpProtocolOptions",
     "LocalRateLimit",
     "PreviousHostsPredicate",
     "Resource",
     "Route",
     "RouteConfiguration",
-    "StreamAccessLogsResponse",
     "VirtualHost",
-    "add_AccessLogServiceServicer_to_server",
     "add_AggregatedDiscoveryServiceServicer_to_server",
     "any_of",
     "grpc",

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from tests.e2e.edge.edge_harness import App, Bench, serving, until
+import pytest
+from tests.e2e.edge.edge_harness import App, Bench, bench, envoys_of, serving, spawn, until
 from tests.e2e.edge.test_error_classes import answering, raw, told
 
+from roost.edge import cell, tail
 from roost.edge.contract import Endpoint, Refusal, WakeResult
+from roost.edge.edge import EnvoyEdge
+from roost.model.request import Request
 
 
 async def test_a_request_that_goes_straight(at: Bench) -> None:
@@ -105,21 +112,96 @@ async def test_a_client_that_leaves_is_not_the_apps_fault(at: Bench) -> None:
     assert (one.status, one.error, one.fault) == (0, "client_gone", "client")
 
 
-async def test_a_keeper_that_is_stuck_holds_up_no_request_and_losses_are_counted(at: Bench) -> None:
+async def test_a_keeper_that_is_stuck_holds_up_no_request_and_gets_all_of_them_later(at: Bench) -> None:
     await at.edge.put(at.route())
-    feed = at.edge._feed
-    stuck = feed.take
-    gate = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    feed.take = lambda lot: asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10) and None
-    from roost.edge import feed as module
+    feed, gate = at.edge._feed, threading.Event()
+    taken = feed.take
 
-    module_queue, module.QUEUE = module.QUEUE, 20
+    def stuck(lot: Sequence[tuple[str, Request]]) -> None:
+        gate.wait(10)
+        assert taken is not None
+        taken(lot)
+
+    feed.take = stuck
     try:
-        for _ in range(60):
-            assert (await at.get()).status == 200
-        await until(lambda: at.edge.unlogged > 0)
+        for number in range(60):
+            assert (await at.get(f"/{number}")).status == 200
     finally:
-        module.QUEUE = module_queue
         gate.set()
-        feed.take = stuck
+    await at.logged("/59")
+    assert sorted(int(r.path[1:]) for _, r in at.ended) == list(range(60))
+    assert at.edge.unlogged == 0
+
+
+async def test_each_line_is_read_once_while_the_file_is_changed_and_roostd_is_away(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "ROTATE_BYTES", 4096)
+    await at.edge.put(at.route())
+    sent = 0
+
+    async def some(count: int) -> None:
+        nonlocal sent
+        for _ in range(count):
+            assert (await at.get(f"/{sent}")).status == 200
+            sent += 1
+
+    for _ in range(4):
+        await some(20)
+        await at.logged(f"/{sent - 1}")
+    await at.edge.stop(envoy_too=False)
+    await some(40)
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn)
+    at.edge.keep_requests(at.ended.extend)
+    await at.edge.start()
+    await at.edge.put(at.route())
+    await at.logged(f"/{sent - 1}")
+    assert sorted(int(r.path[1:]) for _, r in at.ended) == list(range(sent))
+    assert {r.machine for _, r in at.ended} == {at.endpoint.machine_id}, "also of those without roostd"
+    assert at.edge.unlogged == 0
+    log = at.cell.files.requests
+    await until(lambda: not log.with_suffix(".old").exists(), what="what was read is gone")
+    assert log.stat().st_size < 8192
+
+
+async def test_with_nobody_to_read_the_file_has_a_bound_and_requests_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell, "MAX_BYTES", 8192)
+    async with bench(tmp_path) as at:
+        await at.edge.put(at.route())
+        await at.edge.stop(envoy_too=False)
+        log = at.cell.files.requests
+        pid = envoys_of(at.cloud)
+        while log.stat().st_size < 8192:
+            assert (await at.get("/x" * 400)).status == 200
+        for _ in range(20):
+            assert (await at.get("/y" * 400)).status == 200
+        assert (log.stat().st_size, envoys_of(at.cloud)) == (8192, pid)
+        assert log.stat().st_uid == at.cell.user
+        assert log.parent.stat().st_mode & 0o077 == 0
+        at.edge = EnvoyEdge(at.cloud, at.waker, spawn)
+        at.edge.keep_requests(at.ended.extend)
+        monkeypatch.setattr(tail, "ROTATE_BYTES", 8192)
+        await at.edge.start()
+        await at.edge.put(at.route())
+        await until(lambda: bool(at.ended), what="what was written is read")
+        await until(lambda: log.stat().st_size < 8192, what="Envoy has a new file")
+        await at.get("/again")
+        await at.logged("/again")
+        assert at.edge.unlogged > 0, "the line that was cut off"
+
+
+async def test_what_a_client_sends_can_neither_break_nor_forge_a_line(at: Bench) -> None:
+    await at.edge.put(at.route())
+    end = b" HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n\r\n"
+    for path in (b'/"],1]}', b"/\\", b'/%0a{"r":[]}', b"/" + b"a" * 9000, b"/?" + b'"&' * 3000, b"/\xff", b"/a\tb"):
+        await raw(at.cloud.http_port, b"GET " + path + end)
+    await at.get("/last")
+    await at.logged("/last")
+    paths = [r.path for app, r in at.ended if app == "hello"]
+    assert paths[:3] == ["/%22],1]%7D", "//", "/%0a%7B%22r%22:[]%7D"]
+    assert len(paths) == 6
+    assert len(at.ended) == 8
+    assert all(len(r.path) < 1200 for _, r in at.ended)
+    assert at.edge.unlogged == 0

@@ -1,0 +1,139 @@
+"""Reads what an Envoy writes to its request log, each line once, and keeps the file small.
+
+State: the file that is read and the place in it, the latter also on disk, so that a later roostd goes on there. Envoy
+appends to `path`. When it is large or old it is renamed and Envoy is asked to open a new one; what is left of the old
+one is read, and it is removed once the new one is there, for then nothing is added to it. A kill between handing on
+and `save` gives the last lines twice. With nobody to read, Envoy's own limit on the size of files (`MAX_BYTES`) holds:
+it writes no more, serves on, and what it would have written is lost. The directory is Envoy's, so nothing that lies
+there is trusted: no link is followed, and only a regular file is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+MAX_BYTES = 32 << 20  # of one file; Envoy is started with this limit
+ROTATE_BYTES = 4 << 20
+ROTATE_AGE = 30.0  # seconds that what was read stays in the file at most
+GIVE_UP_BYTES = MAX_BYTES // 2  # of the new file: what is left of the old one is passed over then
+CHUNK = 32 << 10  # bytes read at once; a line has fewer
+ASK_AGAIN = 1.0  # seconds
+
+
+class LogTail:
+    """One cell's log. All methods are for one thread. `reopen` asks Envoy to open the file anew; it may fail."""
+
+    def __init__(
+        self, path: Path, position: Path, reopen: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path, self._old, self._position = path, path.with_suffix(".old"), position
+        self._reopen, self._clock = reopen, clock
+        self._descriptor = -1
+        self._offset = 0
+        self._is_old = False
+        self._since = 0.0  # when the file was opened, or Envoy was last asked to open another
+
+    def has_backlog(self) -> bool:
+        """Tell whether lines were written while nobody read."""
+        return self._old.exists() or (self._path.exists() and self._path.stat().st_size > 0)
+
+    def read(self) -> tuple[bytes, int]:
+        """Return the next whole lines, b"" when there are none yet, and how many were passed over."""
+        if self._descriptor < 0 and not self._open():
+            return b"", 0
+        ended = self._is_old and self._path.exists()  # looked at before reading: then nothing more can come
+        data = os.pread(self._descriptor, CHUNK, self._offset)
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        if not self._is_old:
+            self._rotate()
+        elif not ended:
+            self._ask()
+        elif not whole or self._is_hopeless():
+            lost = self._rest()
+            self.close()
+            self._old.unlink(missing_ok=True)
+            return whole, lost
+        if not whole and len(data) == CHUNK:  # no line of Envoy's is so long
+            self._offset += CHUNK
+            return b"", 1
+        return whole, 0
+
+    def save(self) -> None:
+        """Keep the place: all that was read has been handed on."""
+        if self._descriptor < 0:
+            return
+        text = f"{os.fstat(self._descriptor).st_ino} {self._offset}".ljust(40) + "\n"
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self._position, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.pwrite(descriptor, text.encode(), 0)
+            finally:
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> bool:
+        for path in (self._old, self._path):
+            with contextlib.suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                seen = os.fstat(descriptor)
+                if not stat.S_ISREG(seen.st_mode):
+                    os.close(descriptor)
+                    continue
+                self._descriptor, self._is_old, self._since = descriptor, path == self._old, self._clock()
+                inode, offset = self._saved()
+                self._offset = offset if inode == seen.st_ino and offset <= seen.st_size else 0
+                return True
+        return False
+
+    def _saved(self) -> tuple[int, int]:
+        try:
+            inode, offset = map(int, self._position.read_text().split())
+        except (OSError, ValueError):
+            return 0, 0
+        return inode, offset
+
+    def _rotate(self) -> None:
+        """Rename the file when it is large or old, or gone."""
+        size = os.fstat(self._descriptor).st_size
+        old = self._offset > 0 and self._clock() - self._since > ROTATE_AGE
+        if size < ROTATE_BYTES and not old:
+            return
+        try:
+            self._path.rename(self._old)
+        except FileNotFoundError:  # somebody removed it
+            self.close()
+            return
+        except OSError:
+            return
+        self._is_old = True
+        self._ask(at_once=True)
+
+    def _ask(self, *, at_once: bool = False) -> None:
+        if at_once or self._clock() - self._since > ASK_AGAIN:
+            self._since = self._clock()
+            self._reopen()
+
+    def _is_hopeless(self) -> bool:
+        try:
+            return self._path.stat(follow_symlinks=False).st_size > GIVE_UP_BYTES
+        except OSError:
+            return False
+
+    def _rest(self) -> int:
+        """Return how many lines of the old file are not read, a torn one included."""
+        lost, last = 0, b"\n"
+        while more := os.pread(self._descriptor, 1 << 20, self._offset):
+            lost, last = lost + more.count(b"\n"), more
+            self._offset += len(more)
+        return lost + (not last.endswith(b"\n"))
