@@ -101,6 +101,7 @@ class Apps:
             self._core.store.apps.remove(name)
         self._requests.forget(name)
         self._core.begin_on_loop(self._take_certificates(hosts))
+        self._core.begin_on_loop(self._core.edge.put_ports(name, ()))
         self._gone()
 
     async def _take_certificates(self, hosts: Sequence[str]) -> None:

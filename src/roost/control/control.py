@@ -119,7 +119,7 @@ class Control:
         self._sleeping = Sleeping(core, self._lifecycle, routing, self.tunnels)
         self._pressure = Pressure(core, self._lifecycle, kept_free=core.memory_kept_free)
         self._housekeeping = Housekeeping(
-            core, self.images, self.volumes, self.audit, self.ip_assignments, self.requests
+            core, self.images, self.volumes, self.audit, self.ip_assignments, self.requests, routing.sync
         )
         self._growing = Growing(core, self.volumes)
         self.metrics = MetricsBook(core, period=core.metrics_period)

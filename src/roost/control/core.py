@@ -26,6 +26,7 @@ from roost.host.contract import Host
 from roost.model.acme import AcmeSettings
 from roost.model.cloud import Cloud
 from roost.model.names import machine_id, ulid
+from roost.plan.public_ports import PortRules
 from roost.store.store import Store
 
 T = TypeVar("T")
@@ -117,6 +118,9 @@ class Core:
     region: str = "local"
     public_ipv4: str = ""  # under which the edge is reached from outside; "": not known
     issuer: str = ""  # of machines' identity tokens; "": the API's own address
+    port_rules: PortRules = field(
+        default_factory=lambda: PortRules(80, 443)
+    )  # which ports apps may have for themselves
     acme: AcmeSettings = field(default_factory=AcmeSettings)  # how certificates are issued
     memory_kept_free: int = 0  # bytes of the host's memory that suspended machines leave free; 0: the plan's reserve
     metrics_period: float = 15.0  # seconds between two looks at the metrics of machines

@@ -19,6 +19,7 @@ from roost.control.contract import DeployRequest
 from roost.control.core import Core
 from roost.control.errands import Errands
 from roost.control.operations import Job, Operations, Step
+from roost.control.public_ports import claim_ports
 from roost.control.rollout import Rollout
 from roost.control.secrets import Secrets
 from roost.control.sources import Sources
@@ -74,6 +75,7 @@ class Deploys:
         config = request.config or (current.config if current else AppConfig(app=app))
         if current is None and not (request.source or request.image or config.build.image):
             raise BadInput(f"{app} has no release to deploy again", hint="deploy a source: roost deploy DIR")
+        claim_ports(self._core, app, [service for _, service in config.services])
         arguments: dict[str, object] = {
             "source": request.source,
             "image": request.image or config.build.image,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from roost.control.audit import Audit
 from roost.control.core import Core, log
 from roost.control.images import Images
 from roost.control.ip_assignments import IpAssignments
+from roost.control.public_ports import release_ports
 from roost.control.requests import Requests
 from roost.control.tokens import KEPT as TOKENS_KEPT
 from roost.control.volumes import Volumes
@@ -22,8 +24,17 @@ class Housekeeping:
     """The rounds, for ever."""
 
     def __init__(
-        self, core: Core, images: Images, volumes: Volumes, audit: Audit, addresses: IpAssignments, requests: Requests
+        self,
+        core: Core,
+        images: Images,
+        volumes: Volumes,
+        audit: Audit,
+        addresses: IpAssignments,
+        requests: Requests,
+        sync: Callable[[str], Awaitable[None]],
     ) -> None:
+        """`sync` tells the edge what an app serves now."""
+        self._sync = sync
         self._addresses = addresses
         self._requests = requests
         self._audit = audit
@@ -37,6 +48,8 @@ class Housekeeping:
             await asyncio.sleep(HOST_ROUND)
             try:
                 await asyncio.to_thread(self._core.host.maintain)
+                for app in await asyncio.to_thread(release_ports, self._core):
+                    await self._sync(app)
                 await asyncio.to_thread(self._addresses.resume)  # their ports follow from the machines' services
             except Exception:
                 log.exception("looking after the host failed")

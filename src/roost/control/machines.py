@@ -12,6 +12,7 @@ from roost.control.contract import CheckStatus, ContainerStatus, Memory
 from roost.control.core import Core
 from roost.control.followers import Followers
 from roost.control.lifecycle import Lifecycle
+from roost.control.public_ports import claim_ports
 from roost.control.volumes import Volumes
 from roost.host.contract import Console, ExecResult, ProcessInfo, RuntimeState
 from roost.model.app import Event
@@ -21,6 +22,7 @@ from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MIN_MEMORY_MB, MachineConfig
 from roost.model.run import Trigger
 from roost.plan.addresses import MAX_SLOT, ipv4_of, ipv6_of
+from roost.plan.public_ports import own_ports
 from roost.plan.schedule import begun, next_run
 from roost.plan.standbys import check_standbys
 from roost.store.machines import EVENTS_KEPT
@@ -65,12 +67,20 @@ class Machines:
             app, config, image_digest=image.digest, name=name, region=region, launch=not skip_launch, cordoned=cordoned
         )
         if skip_launch:
+            self._open_ports(machine)
             return machine
         try:
-            return self._lifecycle.bring_up(machine.id)
+            machine = self._lifecycle.bring_up(machine.id)
+            self._open_ports(machine)
+            return machine
         except RoostError:
             self._lifecycle.destroy(machine.id)
             raise
+
+    def _open_ports(self, machine: Machine) -> None:
+        """Have the edge serve the ports that are its app's own, also before it listens."""
+        if any(own_ports(machine.config.services)):
+            self._core.on_loop(self._routing.sync(machine.app))
 
     def add(
         self,
@@ -95,6 +105,7 @@ class Machines:
         if not urgent:
             require_room(core.host, "another machine")
         state = MachineState.STARTING if launch else MachineState.CREATED
+        claim_ports(core, app, config.services)
         with self._adding:
             config = self._volumes.resolve(app, config)
             slot = core.store.machines.free_slot(MAX_SLOT)

@@ -12,11 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from roost.control.core import Core
+from roost.control.public_ports import ports_of
 from roost.control.readiness import Readiness
 from roost.control.statics import statics_of
-from roost.edge.contract import Endpoint, Route
+from roost.edge.contract import Endpoint, PublicPort, Route
 from roost.model.machine import Machine, MachineState
 from roost.plan.idle import web_service
+from roost.plan.public_ports import Key, http_service
 
 
 class Routing:
@@ -27,6 +29,7 @@ class Routing:
         self._readiness = readiness
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routed: dict[str, Route] = {}
+        self._ports: dict[str, tuple[PublicPort, ...]] = {}
         self._orgs: dict[str, str] = {}  # of apps, as last read
         self.drowsy: set[str] = set()
         self.private: dict[str, tuple[str, ...]] = {}  # app -> addresses in its private network
@@ -45,14 +48,10 @@ class Routing:
         endpoints: list[Endpoint] = []
         first = None
         machines = list(machines)
-        for machine in machines:
-            service = web_service(machine)
-            if service is None or machine.state is not MachineState.STARTED or machine.cordoned:
-                continue
-            if machine.id in self.drowsy or not self._readiness.is_ready(machine):
-                continue
-            first = first or service
-            endpoints.append(Endpoint(machine.id, machine.private_ipv4, service.internal_port))
+        for machine in self._awake(machines).values():
+            if (service := http_service(machine)) is not None:
+                first = first or service
+                endpoints.append(Endpoint(machine.id, machine.private_ipv4, service.internal_port))
         if first is None:
             return None
         return Route(
@@ -69,13 +68,42 @@ class Routing:
             statics=statics_of(app, machines),
         )
 
+    def _awake(self, machines: Iterable[Machine]) -> dict[str, Machine]:
+        """Return those that get requests, by id."""
+        return {
+            machine.id: machine
+            for machine in machines
+            if web_service(machine) is not None
+            and machine.state is MachineState.STARTED
+            and not machine.cordoned
+            and machine.id not in self.drowsy
+            and self._readiness.is_ready(machine)
+        }
+
+    def ports_of(self, app: str, machines: Sequence[Machine], claims: Sequence[Key]) -> tuple[PublicPort, ...]:
+        """Return what the edge should serve for an app on its own ports."""
+        if not claims:
+            return ()
+        row = self._core.store.apps.find(app)
+        return ports_of(app, row.org if row else "", claims, machines, self._awake(machines))
+
+    async def _sync_ports(self, app: str, machines: Sequence[Machine]) -> None:
+        ports = self.ports_of(app, machines, self._core.store.public_ports.of_app(app))
+        if ports != self._ports.get(app, ()):
+            self._ports[app] = ports
+            if not ports:
+                del self._ports[app]
+            await self._core.edge.put_ports(app, ports)
+
     async def sync(self, app: str) -> None:
         """Make the edge serve the app as its machines are now; returns when Envoy has acknowledged it."""
         async with self._turns[app]:
             if row := self._core.store.apps.find(app):
                 self._orgs[app] = row.org
             own = self._core.store.certificates.hosts(app)
-            route = self.route_of(app, self._core.store.machines.list(app), own)
+            machines = self._core.store.machines.list(app)
+            route = self.route_of(app, machines, own)
+            await self._sync_ports(app, machines)
             if route == self._routed.get(app):
                 return
             if route is None:
@@ -92,11 +120,21 @@ class Routing:
         for machine in running:
             by_app.setdefault(machine.app, []).append(machine)
         own = self._core.store.certificates.all_hosts()
-        return [
+        routes = {
             app
             for app, machines in by_app.items()
             if self.route_of(app, machines, own.get(app, ())) != self._routed.get(app)
-        ]
+        }
+        claims = self._core.store.public_ports.all()
+        ports = {
+            app
+            for app in claims.keys() | self._ports.keys()
+            if self.ports_of(app, self._all(app), claims.get(app, ())) != self._ports.get(app, ())
+        }
+        return sorted(routes | ports)
+
+    def _all(self, app: str) -> list[Machine]:
+        return self._core.store.machines.list(app)
 
     async def sync_all(self) -> None:
         """Set the whole table, at the start."""
@@ -108,4 +146,7 @@ class Routing:
         found = ((app, self.route_of(app, of_app, own.get(app, ()))) for app, of_app in machines.items())
         routes = {app: route for app, route in found if route is not None}
         self._routed = dict(routes)
-        await self._core.edge.replace_all(list(routes.values()))
+        claims = self._core.store.public_ports.all().items()
+        ports = {app: self.ports_of(app, self._all(app), keys) for app, keys in claims}
+        self._ports = {app: found for app, found in ports.items() if found}
+        await self._core.edge.replace_all(list(routes.values()), self._ports)

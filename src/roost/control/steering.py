@@ -30,6 +30,10 @@ class Steering:
         """Bring the app behind `host` to where one of its machines accepts connections."""
         return await self._waking.wake(host)
 
+    async def wake_port(self, app: str, protocol: str, port: int) -> WakeResult:
+        """Bring the app to where one of its machines accepts connections for this port of the cloud."""
+        return await self._waking.wake_port(app, protocol, port)
+
     def app_of(self, host: str) -> str:
         """Return the app that answers on a host name, "" if none does."""
         app = self._routing.app_of(host)

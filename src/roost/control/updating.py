@@ -15,6 +15,7 @@ from roost.control.container_images import image_for, with_images
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
 from roost.control.network_policies import NetworkPolicies
+from roost.control.public_ports import claim_ports
 from roost.model.app import Event
 from roost.model.errors import BadInput, Conflict, FailedPrecondition, RoostError
 from roost.model.machine import Machine, MachineState
@@ -67,6 +68,7 @@ class Updating:
             config = with_kept_volumes(machine.config, pinned)
             version = MachineVersion(core.new_ulid(), image.digest, config)
             ran = machine.state in _UP or (machine.state is _S.STOPPED and machine.desired is _S.STARTED)
+            claim_ports(core, app, config.services)
             waits = config.standbys and not machine.config.standbys
             tried = machine.state is _S.FAILED and config.schedule is None and not config.standbys
             launch = not skip_launch and not waits and (ran or tried)
@@ -119,6 +121,7 @@ class Updating:
         with core.locks.holding(machine_id):
             machine = self._lifecycle.stop(machine_id, source="flyd", restarting=True)
             core.fault("machine.remake.stopped")
+            claim_ports(core, machine.app, config.services)
             version = MachineVersion(core.new_ulid(), image_digest, config)
             cordoned = config.schedule is None
             machine = self._take_on(replace(machine, release=release, cordoned=cordoned), version, "flyd")

@@ -16,10 +16,12 @@ from roost.control.lifecycle import Lifecycle
 from roost.control.readiness import Readiness
 from roost.control.routing import Routing
 from roost.edge.contract import Endpoint, Refusal, WakeResult
+from roost.host.health import wait_port
 from roost.model.app import ReleaseState
 from roost.model.errors import BadInput, RoostError
 from roost.model.machine import Machine, MachineState
 from roost.plan.idle import web_service
+from roost.plan.public_ports import http_service, service_of
 from roost.plan.wake import Refuse, whom_to_wake
 
 WAKE_DEADLINE = 60.0  # seconds from the request to the first accepted connection
@@ -43,7 +45,28 @@ class Waking:
         app = self._routing.app_of(host)
         if app is None:
             return _no_such_app(host)
-        return await self._joined(app, app, lambda: self._wake(app))
+        return await self._joined(f"{app} by http", app, lambda: self._wake(app, http=True))
+
+    async def wake_port(self, app: str, protocol: str, port: int) -> WakeResult:
+        """Bring the app to where one of its machines accepts connections for this port of the cloud."""
+        result = await self._joined(app, app, lambda: self._wake(app))
+        if result.endpoint is None:
+            return result
+        machine = self._core.store.machines.find(result.endpoint.machine_id)
+        service = service_of(machine, (protocol, port)) if machine else None
+        if service is None:
+            return _refuse(503, "app", "no_service", f"The machine of {app} that is up does not serve port {port}.", "")
+        endpoint = replace(result.endpoint, port=service.internal_port)
+        deadline = asyncio.get_running_loop().time() + CHECK_PATIENCE
+        if protocol == "tcp" and not await wait_port(endpoint.address, endpoint.port, deadline):
+            return _refuse(
+                502,
+                "app",
+                "app_not_listening",
+                f"{app} does not listen on port {endpoint.port}.",
+                f"roost logs -a {app}",
+            )
+        return replace(result, endpoint=endpoint)
 
     async def rouse(self, machine: Machine) -> WakeResult:
         """Bring this machine up, whatever others of its app run."""
@@ -81,10 +104,15 @@ class Waking:
                 503, "cloud", "wake_failed", f"Waking {app} failed.", "See HOME/log/roostd.log on the server."
             )
 
-    async def _wake(self, app: str) -> WakeResult:
+    async def _wake(self, app: str, *, http: bool = False) -> WakeResult:
         machines = self._core.store.machines.list(app)
         if not machines and self._core.store.apps.find(app) is None:
             return _no_such_app(self._core.cloud.app_host(app))
+        if http and machines and not any(map(http_service, machines)) and any(m.config.services for m in machines):
+            return _refuse(
+                503, "app", "no_service", f"{app} serves no HTTP, only ports of its own.",
+                "Add the handler http to a port of its services, or call those ports.",
+            )  # fmt: skip
         choice = whom_to_wake(
             app,
             machines,
@@ -99,7 +127,7 @@ class Waking:
     async def _bring(self, machine: Machine) -> WakeResult:
         app = machine.app
         self._routing.drowsy.discard(machine.id)
-        service = web_service(machine)
+        service = http_service(machine) or web_service(machine)
         result = WakeResult(
             endpoint=Endpoint(machine.id, machine.private_ipv4, service.internal_port if service else 0),
             app=app,

@@ -10,8 +10,9 @@ from typing import Any
 from roost.model.errors import BadInput
 from roost.model.rate_limit import RateLimit, read_rate
 from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
+from roost.plan.public_ports import DEFAULT_RANGES, read_ranges
 
-KEYS = frozenset({"address", "cells", "own_cells", "address_per_second", "address_burst"})
+KEYS = frozenset({"address", "cells", "own_cells", "service_ports", "address_per_second", "address_burst"})
 USUAL = RateLimit(1000.0, 5000)  # of one client address: an office or a mobile network behind one is no attack
 
 
@@ -22,6 +23,7 @@ class EdgeSettings:
     address: str = ""  # IPv4, under which the edge is reached from outside; "": the one the server goes out with
     cells: int = 1  # how many processes of the edge share the orgs
     own_cells: tuple[str, ...] = ()  # orgs that have one of their own besides
+    service_ports: tuple[tuple[int, int], ...] = DEFAULT_RANGES  # ports that apps may have for themselves
     by_address: RateLimit | None = USUAL  # requests of one client address; None: no limit
 
 
@@ -31,6 +33,7 @@ def read_edge(data: Mapping[str, Any]) -> EdgeSettings:
         address=_read_address(data.get("address", "")),
         cells=_read_cells(data.get("cells", 1)),
         own_cells=_read_own_cells(data.get("own_cells", [])),
+        service_ports=_read_service_ports(data.get("service_ports")),
         by_address=_read_by_address(data.get("address_per_second"), data.get("address_burst")),
     )
 
@@ -56,6 +59,10 @@ def _read_own_cells(value: object) -> tuple[str, ...]:
     if len(value) > MAX_OWN_CELLS or len(set(map(own_cell, value))) < len(value):
         raise BadInput(f"edge.own_cells must name each org once, and {MAX_OWN_CELLS} at most")
     return tuple(value)
+
+
+def _read_service_ports(value: object) -> tuple[tuple[int, int], ...]:
+    return DEFAULT_RANGES if value is None else read_ranges(value, "edge.service_ports")
 
 
 def _read_by_address(per_second: object, burst: object) -> RateLimit | None:

@@ -49,10 +49,11 @@ from roost.host.agent import LocalHost
 from roost.host.contract import Doors
 from roost.host.own_address import outgoing_ipv4
 from roost.host.process import run
-from roost.model.cloud import Cloud
+from roost.model.cloud import FLYCAST_PORT, Cloud
 from roost.model.errors import RoostError
 from roost.model.steering import Wish
 from roost.plan.addresses import BUILD_SLOTS, ipv4_of, ipv6_of
+from roost.plan.public_ports import PortRules
 from roost.store.store import Store
 
 log = structlog.get_logger("roostd")
@@ -79,6 +80,9 @@ class _LateWaker:
 
     async def wake(self, host: str) -> WakeResult:
         return await self._known.wake(host)
+
+    async def wake_port(self, app: str, protocol: str, port: int) -> WakeResult:
+        return await self._known.wake_port(app, protocol, port)
 
     def host_at(self, address: str) -> str:
         return self._known.host_at(address)
@@ -135,6 +139,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         issuer=settings.issuer,
         acme=settings.acme,
         public_ipv4=settings.edge.address or outgoing_ipv4(),
+        port_rules=PortRules(cloud.http_port, cloud.https_port, settings.edge.service_ports, (cloud.api_port, FLYCAST_PORT)),
         metrics_period=settings.metrics_period,
         fault=fault,
     )

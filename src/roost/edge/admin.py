@@ -7,11 +7,12 @@ from pathlib import Path
 
 import httpx2
 
-from roost.edge.snapshot import APP_PREFIX
+from roost.edge.port_config import app_of_port
+from roost.edge.snapshot import app_of
 from roost.model.errors import HostFailure
 from roost.plan.edge_rollout import Answers
 
-_ACTIVE = r"^(cluster\.app/.*\.upstream_rq_(pending_)?active)$"
+_ACTIVE = r"^cluster\.(app/{0}\.upstream_rq_(pending_)?active|port/.*/{0}\.upstream_cx_active)$"
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; spares loading the host's certificates each time
 
 
@@ -22,17 +23,17 @@ class Admin:
         self._path = path
 
     async def active_requests(self, app: str = "", timeout: float = 2.0) -> dict[str, int]:
-        """Return the requests under way, waiting for a connection included, of one app or of all that have some.
+        """Return the requests and connections under way of one app or of all that have some; those that wait count.
 
         Raises HostFailure when Envoy does not answer.
         """
-        pattern = _ACTIVE if not app else rf"^cluster\.app/{app}\.upstream_rq_(pending_)?active$"
+        pattern = _ACTIVE.format(app or ".*")
         text = await self._ask("GET", "/stats", {"filter": pattern, "usedonly": ""}, timeout=timeout)
         active: dict[str, int] = {}
         for line in text.splitlines():
             name, _, value = line.rpartition(": ")
-            if value.isdigit() and name.startswith(f"cluster.{APP_PREFIX}"):
-                found = name.removeprefix(f"cluster.{APP_PREFIX}").rpartition(".")[0]
+            cluster = name.removeprefix("cluster.").rpartition(".")[0]
+            if value.isdigit() and (found := app_of(cluster) or app_of_port(cluster)):
                 active[found] = active.get(found, 0) + int(value)
         return {found: count for found, count in active.items() if count}
 

@@ -62,6 +62,10 @@ class EdgeFiles:
         """The directory with the sockets on which a cell takes the front's connections."""
         return self.directory / "in"
 
+    def door(self, protocol: str, port: int) -> Path:
+        """Socket on which connections to a public port wait for an app that sleeps."""
+        return self.directory / "doors" / f"{protocol}-{port}.sock"
+
     @property
     def last_good(self) -> Path:
         """What this Envoy has acknowledged."""

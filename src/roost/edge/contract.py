@@ -6,7 +6,7 @@ Only awake apps are in Envoy. Requests for all other hosts go to the activator, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,6 +41,18 @@ class Route:
     private: tuple[str, ...] = ()  # addresses at which the app answers in its private network
     sessions: tuple[SessionRule, ...] = ()  # replays that are remembered by cookie or header
     limits: RateLimits = NONE  # how many requests it takes
+
+
+@dataclass(frozen=True, slots=True)
+class PublicPort:
+    """A port of the cloud that leads to one app alone. Without endpoints the app sleeps: connecting wakes it."""
+
+    app: str
+    port: int
+    protocol: str = "tcp"
+    org: str = ""
+    endpoints: tuple[Endpoint, ...] = ()
+    hard_limit: int = 0  # connections at once per machine; 0: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,9 @@ class Waker(Protocol):
         Called once per request; the callee joins calls for the same app, bounds them and gives up
         at its own deadline. It also sees to it that the app's route is put to the edge.
         """
+
+    async def wake_port(self, app: str, protocol: str, port: int) -> WakeResult:
+        """Bring the app to where one of its machines accepts connections for this port of the cloud."""
 
     def app_of(self, host: str) -> str:
         """Return the app that answers on a host name, "" if none does."""
@@ -174,8 +189,11 @@ class Edge(Protocol):
     async def remove(self, app: str, *, timeout: float = 5.0) -> bool:
         """Take an app out, so that new requests go to the activator; True once Envoy acknowledged."""
 
-    async def replace_all(self, routes: list[Route]) -> None:
-        """Set the whole table, after a restart of roostd."""
+    async def put_ports(self, app: str, ports: Sequence[PublicPort]) -> None:
+        """Have these public ports, and no others, lead to the app alone. One that can't be served is in the status."""
+
+    async def replace_all(self, routes: list[Route], ports: Mapping[str, Sequence[PublicPort]]) -> None:
+        """Set the whole table (ports by app), after a restart of roostd."""
 
     def certificates_changed(self, hosts: Iterable[str]) -> None:
         """Have the certificates of these host names looked up again; the source says what they are now."""

@@ -13,19 +13,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from roost.edge.activator import StaticDoor
 from roost.edge.bootstrap import Caps
 from roost.edge.cell import Cell, CellPlan, workers
 from roost.edge.challenges import Challenges
-from roost.edge.contract import CertificateSource, EdgeStatus, NoCertificates, Route, Traffic, Waker
+from roost.edge.contract import CertificateSource, EdgeStatus, NoCertificates, PublicPort, Route, Traffic, Waker
 from roost.edge.feed import RequestFeed, Take
 from roost.edge.flycast import ROUTES_NAME as PRIVATE_ROUTES
 from roost.edge.flycast import private_virtual_host
 from roost.edge.front import Front
 from roost.edge.leftovers import end_others
+from roost.edge.port_table import PortTable
 from roost.edge.process import Limit, Spawn, user_of
 from roost.edge.protos import CLUSTER, ROUTES, VIRTUAL_HOST
 from roost.edge.replay_cache import ReplayCache
@@ -99,6 +101,7 @@ class EnvoyEdge:
         if len(plans) > 1:
             sockets = {name: cell.place.incoming for name, cell in self._cells.items() if cell.place.incoming}
             self._front = Front(cloud, sockets, shards(self._common, self._own), spawn, limit)
+        self._public = PortTable(self._cells, lambda org: self._cells[shard(org, self._common, self._own)[0]], waker)
         self._measurer: asyncio.Task[None] | None = None
         self._roll_out = RollOut(list(self._cells.values()))
         self._roller: asyncio.Task[None] | None = None
@@ -147,6 +150,7 @@ class EnvoyEdge:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         self._measurer = self._roller = None
+        await self._public.close()
         await asyncio.gather(*(cell.stop(envoy_too=envoy_too) for cell in self._cells.values()))
         if self._front is not None:
             await self._front.stop(front_too=envoy_too)
@@ -193,8 +197,15 @@ class EnvoyEdge:
             await self._front.forget([host for host in old.hosts if host not in self._owners])
         return all(answer == "" for answer in gone)
 
-    async def replace_all(self, routes: list[Route]) -> None:
+    async def put_ports(self, app: str, ports: Sequence[PublicPort]) -> None:
+        """Have these public ports, and no others, lead to the app alone; returns when Envoy has answered."""
+        await self._public.put(app, ports)
+
+    async def replace_all(
+        self, routes: list[Route], ports: Mapping[str, Sequence[PublicPort]] = MappingProxyType({})
+    ) -> None:
         """Set the whole table, after a restart of roostd. Envoy is told the differences only."""
+        await self._public.replace_all(ports)
         wanted = {route.app: route for route in routes}
         for app in set(self._routes) - set(wanted):
             self._forget(app)
@@ -286,6 +297,8 @@ class EnvoyEdge:
             detail["rollout"] = self._roll_out.state
         if self._roll_out.told:
             detail["rolled_back"] = self._roll_out.told
+        if self._public.troubles:
+            detail["ports"] = self._public.troubles
         if trouble := [cell.keeper.trouble for cell in cells if cell.keeper.trouble]:
             detail["trouble"] = "; ".join(trouble)
         rejected = next((cell.xds.latest_refusal for cell in cells if cell.xds.latest_refusal), "")
@@ -408,6 +421,7 @@ class EnvoyEdge:
         if len(known) == len(readings):
             for app in [app for app in self._leaving if not any(app in reading for reading in known)]:
                 self._drop_cluster(app)
+            await self._public.look_after(app for reading in known for app in reading)
 
     def _drop_cluster(self, app: str) -> None:
         """Delete the app's cluster wherever its virtual host is gone."""

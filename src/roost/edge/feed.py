@@ -16,9 +16,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
-from roost.edge.accesslog import ID, MACHINE, ROUTE, Entry, entries_in
+from roost.edge.accesslog import CLUSTER, ID, MACHINE, ROUTE, Entry, entries_in
 from roost.edge.contract import Route
 from roost.edge.entries import Activation, app_asked_for, ended_at, read_entry, through_activator
+from roost.edge.port_config import app_of_port
 from roost.edge.snapshot import app_of
 from roost.edge.tail import LogTail
 from roost.model.request import Request
@@ -119,9 +120,10 @@ class RequestFeed:
                 time.sleep(PAUSE)
             elif not lost:
                 break
-        if not lot:
+        if not (lot or latest):
             return False
-        self._hand_on(lot)
+        if lot:
+            self._hand_on(lot)
         tail.save()
         if latest and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -133,6 +135,9 @@ class RequestFeed:
         self.dropped += torn
         for entry in entries:
             try:
+                if app := app_of_port(entry[CLUSTER] or ""):  # a connection, no request
+                    latest[app] = max(latest.get(app, 0.0), ended_at(entry))
+                    continue
                 app, request = self._joined(entry)
                 if app_of(entry[ROUTE] or ""):
                     latest[app] = max(latest.get(app, 0.0), ended_at(entry))

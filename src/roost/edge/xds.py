@@ -90,6 +90,13 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         self.record(kind, (), [name])
         self._touch(kind, name)
 
+    def try_again(self, kind: str, name: str) -> None:
+        """Have Envoy be told again what it refused."""
+        for stream in self._streams:
+            if kind in stream.subscriptions:
+                stream.subscriptions[kind].refused.pop(name, None)
+        self._touch(kind, name)
+
     def record(self, kind: str, resources: Iterable[Any], removed: Iterable[str] = ()) -> None:
         """Have the journal know what Envoy acknowledged, and what is to go."""
         if self.journal is not None:

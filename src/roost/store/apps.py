@@ -24,6 +24,7 @@ from roost.store.schema import (
     network_policies,
     operations,
     progress,
+    public_ports,
     releases,
     secret_keys,
     secrets,
@@ -102,6 +103,7 @@ class Apps:
                 operations,
                 network_policies,
                 ip_assignments,
+                public_ports,
             ):
                 connection.execute(delete(table).where(table.c.app == name))
             remove_of_app(connection, name)

@@ -365,3 +365,12 @@ ip_assignments = Table(
     Column("service_name", String, nullable=False),
     Column("created_at", Float, nullable=False),
 )
+
+public_ports = Table(  # ports of the cloud that lead to one app
+    "public_ports",
+    metadata,
+    Column("protocol", String, primary_key=True),
+    Column("port", Integer, primary_key=True),
+    Column("app", String, nullable=False, index=True),
+    Column("claimed_at", Float, nullable=False),
+)

@@ -15,6 +15,7 @@ from roost.store.leases import Leases
 from roost.store.machines import Events, Machines, machine_of
 from roost.store.networks import IpAssignments, NetworkPolicies
 from roost.store.operations import Operations
+from roost.store.public_ports import PublicPorts
 from roost.store.replays import Replays
 from roost.store.runs import Runs
 from roost.store.secret_keys import SecretKeys
@@ -46,6 +47,7 @@ class Store:
         self.snapshots = Snapshots(self.database)
         self.network_policies = NetworkPolicies(self.database)
         self.ip_assignments = IpAssignments(self.database)
+        self.public_ports = PublicPorts(self.database)
         self.operations = Operations(self.database)
         self.tokens = Tokens(self.database)
         self.orgs = Orgs(self.database)

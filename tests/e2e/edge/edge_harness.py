@@ -169,6 +169,10 @@ async def serving(app: App) -> AsyncIterator[App]:
         server.close()
 
 
+async def _nobody(app: str) -> WakeResult:
+    return WakeResult(refusal=Refusal(503, "app", "stopped", f"{app} is stopped."))
+
+
 @dataclass
 class TestWaker:
     """Wakes the hosts it knows after `delay` seconds, joining calls for one host, as control does."""
@@ -182,6 +186,8 @@ class TestWaker:
     gate: asyncio.Event | None = None
     private: dict[str, str] = field(default_factory=dict)
     wishes: list[tuple[str, str, Wish]] = field(default_factory=list)
+    port_wakes: list[tuple[str, str, int]] = field(default_factory=list)
+    on_port: Callable[[str], Awaitable[WakeResult]] = field(default=_nobody)
     _under_way: dict[str, asyncio.Future[None]] = field(default_factory=dict)
 
     async def wake(self, host: str) -> WakeResult:
@@ -198,6 +204,10 @@ class TestWaker:
             self.cancelled += 1
             raise
         return WakeResult(endpoint=endpoint, app=app)
+
+    async def wake_port(self, app: str, protocol: str, port: int) -> WakeResult:
+        self.port_wakes.append((app, protocol, port))
+        return await self.on_port(app)
 
     def host_at(self, address: str) -> str:
         return self.private.get(address, "")

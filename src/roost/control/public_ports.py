@@ -1,0 +1,77 @@
+"""Ports of the cloud that are an app's own: who has which, and what the edge is told of them.
+
+State: rows, one per port, written before a machine is that asks for it, so that of two apps the first has it. A port is
+given back when the app is gone, and some time after the last machine that asked for it. What the edge serves is made
+from rows and machines, at each change of a machine and whenever roostd starts: a kill between is put right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from roost.control.core import Core
+from roost.edge.contract import Endpoint, PublicPort
+from roost.host.port_probe import port_is_free
+from roost.model.errors import Conflict
+from roost.model.machine import Machine
+from roost.model.machine_config import Service
+from roost.plan.public_ports import Key, check_ports, newest_asking, service_of, unused
+
+KEPT = 30.0  # seconds that a claim holds without a machine: it is made before the machine
+
+
+def claim_ports(core: Core, app: str, services: Sequence[Service]) -> None:
+    """Give the app the ports that these services of its machines need.
+
+    Raises BadInput for one that no app may have, Conflict that names who has it.
+    """
+    wanted = check_ports(services, core.port_rules)
+    if not wanted:
+        return
+    new = set(wanted) - set(core.store.public_ports.of_app(app))
+    core.store.public_ports.claim(app, wanted, core.now())
+    for protocol, port in sorted(new):
+        if not port_is_free(protocol, port):
+            core.store.public_ports.release(app, new, claimed_before=core.now() + 1)
+            raise Conflict(
+                f"services: port {port} ({protocol}) is taken by another program of the server",
+                hint="end that program, or take another port",
+            )
+
+
+def release_ports(core: Core) -> list[str]:
+    """Take back the ports that apps don't ask for any more; returns these apps, whose ports the edge must be told."""
+    changed = []
+    for app, claims in core.store.public_ports.all().items():
+        gone = unused(claims, core.store.machines.list(app))
+        if gone and core.store.public_ports.release(app, gone, claimed_before=core.now() - KEPT):
+            changed.append(app)
+    return changed
+
+
+def ports_of(
+    app: str, org: str, claims: Sequence[Key], machines: Sequence[Machine], awake: Mapping[str, Machine]
+) -> tuple[PublicPort, ...]:
+    """Return what the edge should serve for an app on its own ports. `awake` are the machines that get requests."""
+    found = []
+    for key in sorted(claims):
+        asking = newest_asking(machines, key)
+        if asking is None:
+            continue
+        service, port = asking
+        endpoints = [
+            Endpoint(machine.id, machine.private_ipv4, its.internal_port)
+            for machine in awake.values()
+            if (its := service_of(machine, key)) is not None
+        ]
+        found.append(
+            PublicPort(
+                app=app,
+                port=port.port,
+                protocol=service.protocol,
+                org=org,
+                endpoints=tuple(endpoints),
+                hard_limit=service.hard_limit,
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,103 @@
+"""A public port that is one app's own, as Envoy takes it: a listener and a cluster. Pure.
+
+The listener never changes with what the app does, since a change would break its connections. Its cluster, `port/...`,
+leads to the machines of an app that is awake, and to a door in roostd (port_door.py) while it sleeps. There Envoy wants
+TLS, which the door never answers: so a connection counts as not made, the client's bytes stay with Envoy, and when the
+door hangs up Envoy tries again, on what the cluster is by then. Nothing passes through roostd.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from roost.edge.accesslog import access_log
+from roost.edge.contract import PublicPort
+from roost.edge.protos import CLUSTER, LISTENER, parse, resource
+
+PREFIX = "port/"  # of listeners and clusters
+NO_LIMIT = 1_000_000
+CONNECT_TIMEOUT = "5s"
+WAKE_TIMEOUT = "90s"  # longer than control's own deadline for a wake
+ATTEMPTS = 8  # to connect: the first may be at the door, and a worker may learn late that the app is awake
+_EXT = "type.googleapis.com/envoy.extensions."
+# SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT: a client that vanished is noticed after two minutes.
+_KEEPALIVE = ((1, 9, 1), (6, 4, 60), (6, 5, 15), (6, 6, 4))
+
+
+def port_name(port: PublicPort) -> str:
+    """Return the name of a port's listener and cluster."""
+    return f"{PREFIX}{port.protocol}/{port.port}/{port.app}"
+
+
+def app_of_port(name: str) -> str:
+    """Return the app of a port's cluster; "" if it is no port's."""
+    return name.rpartition("/")[2] if name.startswith(PREFIX) else ""
+
+
+def port_listener(port: PublicPort, log: Path) -> Any:
+    """Return the listener of a port. Ends of connections go to `log`, as requests do."""
+    name = port_name(port)
+    options = [
+        {"level": level, "name": option, "int_value": value, "state": "STATE_PREBIND"}
+        for level, option, value in _KEEPALIVE
+    ]
+    message = parse(
+        LISTENER,
+        {
+            "name": name,
+            "address": {"socket_address": {"address": "0.0.0.0", "port_value": port.port}},  # noqa: S104
+            "socket_options": options,
+            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "filter_chains": [{"filters": [_tcp_proxy(name, log)]}],
+        },
+    )
+    return resource(name, message)
+
+
+def _tcp_proxy(cluster: str, log: Path) -> dict[str, Any]:
+    proxy = {
+        "@type": f"{_EXT}filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": "ports",
+        "cluster": cluster,
+        "idle_timeout": "0s",  # a connection may be silent for ever; keep-alive tells if its other end is there
+        "max_connect_attempts": ATTEMPTS,
+        "backoff_options": {"base_interval": "0.02s", "max_interval": "0.5s"},
+        "access_log": [access_log(log)],
+    }
+    return {"name": "tcp", "typed_config": proxy}
+
+
+def port_cluster(port: PublicPort, door: Path) -> Any:
+    """Return the cluster of a port: the app's machines or, when none is awake, the door."""
+    name = port_name(port)
+    keepalive = {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4}
+    found: dict[str, Any] = {
+        "name": name,
+        "type": "STATIC",
+        "lb_policy": "LEAST_REQUEST",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "per_connection_buffer_limit_bytes": 256 * 1024,
+        "upstream_connection_options": {"tcp_keepalive": keepalive},
+        "circuit_breakers": {"thresholds": [_limits(port)]},
+    }
+    if port.endpoints:
+        places: list[dict[str, Any]] = [
+            {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
+            for endpoint in sorted(port.endpoints, key=lambda e: (e.address, e.port))
+        ]
+    else:
+        places = [{"pipe": {"path": str(door)}}]
+        found["connect_timeout"] = WAKE_TIMEOUT
+        found["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {"@type": f"{_EXT}transport_sockets.tls.v3.UpstreamTlsContext"},
+        }
+    ends = [{"endpoint": {"address": place}} for place in places]
+    found["load_assignment"] = {"cluster_name": name, "endpoints": [{"lb_endpoints": ends}]}
+    return resource(name, parse(CLUSTER, found))
+
+
+def _limits(port: PublicPort) -> dict[str, int]:
+    hard = port.hard_limit * len(port.endpoints) or NO_LIMIT
+    return {"max_connections": hard, "max_pending_requests": NO_LIMIT, "max_requests": NO_LIMIT}

@@ -1,0 +1,160 @@
+"""The public ports that apps have for themselves: which cell serves each, and how it goes.
+
+State: the ports that control put, with their doors; ports that Envoy refused, and why; clusters whose port is gone and
+that still have connections. A port is served by the first cell of its org, without the front: the client's address is
+seen, and when that cell dies the port is back with it. All of it can be lost: control puts its ports again. Putting the
+same twice does nothing; what Envoy refused is tried again every `RETRY` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from roost.edge.cell import Cell
+from roost.edge.confinement import hand_over
+from roost.edge.contract import PublicPort, Refusal, Waker
+from roost.edge.port_config import port_cluster, port_listener, port_name
+from roost.edge.port_door import PortDoor
+from roost.edge.protos import CLUSTER, LISTENER
+
+Key = tuple[str, int]  # protocol and port
+RETRY = 10.0
+ACKNOWLEDGED = 5.0  # seconds that Envoy may take for a change
+OPENED = 10.0  # seconds between a wake and Envoy's acknowledgement of the machines
+_log = logging.getLogger("roost.edge")
+
+
+class PortTable:
+    """Ports by app. `cell_of` says which cell serves an org's ports. All calls are on one event loop."""
+
+    def __init__(self, cells: Mapping[str, Cell], cell_of: Callable[[str], Cell], waker: Waker) -> None:
+        self._cells, self._cell_of, self._waker = cells, cell_of, waker
+        self._ports: dict[Key, PublicPort] = {}
+        self._doors: dict[Key, PortDoor] = {}
+        self._awake: dict[Key, asyncio.Event] = {}
+        self._troubles: dict[Key, str] = {}
+        self._leaving: dict[str, Cell] = {}  # clusters by name
+        self._retry_at = 0.0
+
+    async def put(self, app: str, ports: Sequence[PublicPort]) -> None:
+        """Have these ports, and no others, lead to the app; returns when Envoy has acknowledged it or refused."""
+        await self._take_away(app, {_key(port) for port in ports})
+        await asyncio.gather(*(self._put(port) for port in ports))
+
+    async def replace_all(self, ports: Mapping[str, Sequence[PublicPort]]) -> None:
+        """Set the whole table without waiting for Envoy, before what it has beyond the table is removed."""
+        for app in {port.app for port in self._ports.values()} - set(ports):
+            await self._take_away(app, set())
+        for app, found in ports.items():
+            await self._take_away(app, {_key(port) for port in found})
+            for port in found:
+                await self._set(port)
+
+    async def close(self) -> None:
+        """Close the doors; what Envoy serves goes on."""
+        for door in self._doors.values():
+            await door.stop()
+        self._doors.clear()
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """The ports that are not served, by port and protocol, and why."""
+        return {f"{port}/{protocol}": why for (protocol, port), why in sorted(self._troubles.items())}
+
+    @property
+    def count(self) -> int:
+        """How many ports there are."""
+        return len(self._ports)
+
+    async def look_after(self, active: Iterable[str]) -> None:
+        """Drop clusters whose app has nothing under way any more; try again what Envoy refused. On a period."""
+        busy = set(active)
+        for name, cell in list(self._leaving.items()):
+            if name.rpartition("/")[2] not in busy:
+                cell.xds.delete(CLUSTER, name)
+                del self._leaving[name]
+        if self._troubles and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY
+            for key in [key for key in self._troubles if key in self._ports]:
+                await self._put(self._ports[key], again=True)
+
+    async def _put(self, port: PublicPort, *, again: bool = False) -> None:
+        key, name = _key(port), port_name(port)
+        if self._ports.get(key) == port and not again:
+            return
+        await self._set(port)
+        cell = self._cell_of(port.org)
+        if again:
+            cell.xds.try_again(LISTENER, name)
+        needed = len(self._cells) == 1
+        refusal = await cell.settle(CLUSTER, [name], ACKNOWLEDGED, needed=needed)
+        refusal = refusal or await cell.settle(LISTENER, [name], ACKNOWLEDGED, needed=needed)
+        if self._ports.get(key) is not port:
+            return
+        if refusal:
+            self._troubles[key] = _plain(port, refusal)
+            _log.warning("port %d (%s) of %s is not served: %s", port.port, port.protocol, port.app, refusal)
+            cell.xds.latest_refusal = ""  # it has its own place in the status
+            return
+        self._troubles.pop(key, None)
+        if port.endpoints:
+            self._awake[key].set()
+
+    async def _set(self, port: PublicPort) -> None:
+        key, name, cell = _key(port), port_name(port), self._cell_of(port.org)
+        self._ports[key] = port
+        event = self._awake.setdefault(key, asyncio.Event())
+        if not port.endpoints:
+            event.clear()
+        if key not in self._doors:
+            await self._open_door(key, port, cell)
+        self._leaving.pop(name, None)
+        cell.xds.set(CLUSTER, port_cluster(port, cell.files.door(port.protocol, port.port)))
+        cell.xds.set(LISTENER, port_listener(port, cell.place.log))
+
+    async def _open_door(self, key: Key, port: PublicPort, cell: Cell) -> None:
+        path = cell.files.door(port.protocol, port.port)
+        path.parent.mkdir(exist_ok=True)
+        path.parent.chmod(0o711)
+
+        def refused(why: Refusal) -> None:
+            _log.warning("a connection to port %d of %s was refused: %s", port.port, port.app, why.message)
+
+        async def opened() -> None:
+            async with asyncio.timeout(OPENED):
+                await self._awake[key].wait()
+
+        door = PortDoor(path, lambda: self._waker.wake_port(port.app, *key), opened, refused, _report)
+        await door.start()
+        hand_over(path, cell.user)
+        self._doors[key] = door
+
+    async def _take_away(self, app: str, keep: set[Key]) -> None:
+        for key in [key for key, port in self._ports.items() if port.app == app and key not in keep]:
+            port = self._ports.pop(key)
+            name, cell = port_name(port), self._cell_of(port.org)
+            self._troubles.pop(key, None)
+            self._awake.pop(key, None)
+            if (door := self._doors.pop(key, None)) is not None:
+                await door.stop()
+            cell.xds.delete(LISTENER, name)
+            self._leaving[name] = cell
+            await cell.settle(LISTENER, [name], ACKNOWLEDGED, needed=False)
+
+
+def _key(port: PublicPort) -> Key:
+    return port.protocol, port.port
+
+
+def _plain(port: PublicPort, words: str) -> str:
+    if "ddress already in use" in words:
+        return f"another program of the server has the port ({port.app} asks for it)"
+    return words[:300]
+
+
+def _report(error: BaseException) -> None:
+    if not isinstance(error, TimeoutError):
+        _log.error("a connection to a sleeping app's port failed", exc_info=error)

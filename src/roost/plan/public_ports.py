@@ -1,0 +1,129 @@
+"""Which ports of the cloud an app asks for, whether it may have them, and where they lead. Pure.
+
+Ports 80 and 443 with the handlers of HTTP are everybody's: there a request's host decides. Every other port is one
+app's alone, for a cloud has one address. It has it as long as one of its machines asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from roost.model.errors import BadInput
+from roost.model.machine import Machine
+from roost.model.machine_config import Port, Service
+
+Key = tuple[str, int]  # protocol and port
+DEFAULT_RANGES = ((1024, 32767),)  # above: where the kernel takes ports for outgoing connections
+MOST_RANGES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class PortRules:
+    """What a cloud lets apps have: `ranges` of ports (first, last), but none of `reserved`; the edge's own two."""
+
+    http: int
+    https: int
+    ranges: tuple[tuple[int, int], ...] = DEFAULT_RANGES
+    reserved: tuple[int, ...] = ()
+
+
+def read_ranges(value: object, where: str) -> tuple[tuple[int, int], ...]:
+    """Read ranges like `"5432, 8000-8999"`, "" for none; raises BadInput."""
+    problem = BadInput(
+        f"{where} must be ports and ranges of ports, not {str(value)[:40]!r}", hint='like "25, 1024-32767"'
+    )
+    if not isinstance(value, str):
+        raise problem
+    found = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        first, _, last = (text.strip() for text in part.partition("-"))
+        if not (first.isascii() and first.isdigit() and (last or first).isascii() and (last or first).isdigit()):
+            raise problem
+        low, high = int(first[:6]), int((last or first)[:6])
+        if not 0 < low <= high < 65536:
+            raise problem
+        found.append((low, high))
+    if len(found) > MOST_RANGES:
+        raise problem
+    return tuple(found)
+
+
+def is_shared(service: Service, port: Port) -> bool:
+    """Say whether it is one of the two ports that all apps share, by host name."""
+    if service.protocol != "tcp" or "http" not in port.handlers:
+        return False
+    return port.port == (443 if "tls" in port.handlers else 80)
+
+
+def own_ports(services: Iterable[Service]) -> Iterator[tuple[Key, Service, Port]]:
+    """Yield the ports that services want for their app alone."""
+    for service in services:
+        for port in service.ports:
+            if not is_shared(service, port):
+                yield (service.protocol, port.port), service, port
+
+
+def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...]:
+    """Return the ports that the machine's app needs for itself; raises BadInput for one that it can't have."""
+    found: dict[Key, Service] = {}
+    for key, service, port in own_ports(services):
+        where = f"port {port.port} ({service.protocol})"
+        if key in found:
+            raise BadInput(f"services: {where} is there twice", hint="one port leads to one service")
+        if port.port in (80, 443):
+            raise BadInput(
+                f"services: {where} is shared by all apps by host name",
+                hint='give 80 the handlers ["http"] and 443 ["tls", "http"], or take another port',
+            )
+        if port.handlers:
+            raise BadInput(
+                f"services: {where} can't have the handlers {', '.join(port.handlers)}",
+                hint="without handlers it passes bytes on; HTTP is served on 80 and 443",
+            )
+        if port.port in (rules.http, rules.https, *rules.reserved):
+            raise BadInput(f"services: {where} is used by Roost itself", hint="take another port")
+        if not any(low <= port.port <= high for low, high in rules.ranges):
+            allowed = ", ".join(f"{low}-{high}" if low < high else str(low) for low, high in rules.ranges)
+            raise BadInput(
+                f"services: {where} is not one that apps of this cloud may have ({allowed or 'none'})",
+                hint="take another, or ask the operator: `[edge] service_ports` in config.toml",
+            )
+        found[key] = service
+    return tuple(found)
+
+
+def http_service(machine: Machine) -> Service | None:
+    """Return the service to which requests for the app's host names go: the first that speaks HTTP.
+
+    One without ports counts, since it says nothing else.
+    """
+    for service in machine.config.services:
+        if not service.ports or any("http" in port.handlers for port in service.ports):
+            return service
+    return None
+
+
+def newest_asking(machines: Iterable[Machine], key: Key) -> tuple[Service, Port] | None:
+    """Return how a port is to be served: as the newest machine says that gets requests, else the newest of all."""
+    asking = [
+        (not machine.cordoned, machine.created_at, machine.id, service, port)
+        for machine in machines
+        for found, service, port in own_ports(machine.config.services)
+        if found == key
+    ]
+    if not asking:
+        return None
+    *_, service, port = max(asking, key=lambda one: one[:3])
+    return service, port
+
+
+def service_of(machine: Machine, key: Key) -> Service | None:
+    """Return the machine's service behind a port, None if it has none."""
+    return next((service for found, service, _ in own_ports(machine.config.services) if found == key), None)
+
+
+def unused(claims: Iterable[Key], machines: Sequence[Machine]) -> list[Key]:
+    """Return the claims of an app that none of its machines asks for any more."""
+    asked = {key for machine in machines for key, _, _ in own_ports(machine.config.services)}
+    return [key for key in claims if key not in asked]

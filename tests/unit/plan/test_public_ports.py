@@ -1,0 +1,51 @@
+"""Which ports an app may have, and where they lead."""
+
+from __future__ import annotations
+
+import pytest
+
+from roost.model.errors import BadInput
+from roost.model.machine_config import Port, Service
+from roost.plan.public_ports import PortRules, check_ports, is_shared, read_ranges
+
+RULES = PortRules(8080, 8443, ((1024, 9999), (25, 25)), (8090,))
+
+
+def _service(*ports: Port, protocol: str = "tcp") -> Service:
+    return Service(5000, protocol, ports)
+
+
+def test_the_edges_two_ports_are_shared() -> None:
+    assert is_shared(_service(), Port(80, ("http",)))
+    assert is_shared(_service(), Port(443, ("http", "tls")))
+    assert not is_shared(_service(), Port(80, ()))
+    assert not is_shared(_service(), Port(443, ("tls",)))
+    assert not is_shared(_service(), Port(8443, ("tls", "http")))
+
+
+def test_other_ports_are_the_apps_own() -> None:
+    services = [_service(Port(80, ("http",)), Port(443, ("tls", "http"))), _service(Port(5432), Port(25))]
+    assert check_ports(services, RULES) == (("tcp", 5432), ("tcp", 25))
+
+
+@pytest.mark.parametrize(
+    ("service", "words"),
+    [
+        (_service(Port(80)), "port 80 .* is shared"),
+        (_service(Port(8080)), "used by Roost itself"),
+        (_service(Port(8090)), "used by Roost itself"),
+        (_service(Port(22)), r"not one that apps of this cloud may have \(1024-9999, 25\)"),
+        (_service(Port(5432), Port(5432)), "port 5432 .* is there twice"),
+    ],
+)
+def test_ports_that_an_app_cannot_have(service: Service, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        check_ports([service], RULES)
+
+
+def test_ranges() -> None:
+    assert read_ranges("25, 1024-2000", "edge.service_ports") == ((25, 25), (1024, 2000))
+    assert read_ranges("", "edge.service_ports") == ()
+    for wrong in ("0", "70000", "5-2", "a", "1-2-3", 5432, ["25"], "1" * 30, "²"):
+        with pytest.raises(BadInput, match=r"edge\.service_ports"):
+            read_ranges(wrong, "edge.service_ports")
