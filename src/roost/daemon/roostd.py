@@ -139,7 +139,9 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         issuer=settings.issuer,
         acme=settings.acme,
         public_ipv4=settings.edge.address or outgoing_ipv4(),
-        port_rules=PortRules(cloud.http_port, cloud.https_port, settings.edge.service_ports, (cloud.api_port, FLYCAST_PORT)),
+        port_rules=PortRules(
+            cloud.http_port, cloud.https_port, settings.edge.service_ports, (cloud.api_port, FLYCAST_PORT)
+        ),
         metrics_period=settings.metrics_period,
         fault=fault,
     )
