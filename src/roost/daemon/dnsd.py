@@ -2,28 +2,25 @@
 
 One talks to machines and to resolvers, as a user of its own without any right; the other, root, reads the database and
 nothing else, and answers the first: what is written there now. State: the file that says they are ready, which goes
-with them. Invariant: either ends with the other. `dns_process` keeps them running.
+with them. Invariant: either ends with the other. `companions` keeps them running, `halves` makes them two.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from roost.daemon import halves
 from roost.daemon.cloud_file import load_cloud
+from roost.daemon.companions import Companion, dns
 from roost.daemon.dns_link import LONGEST_ANSWER, READY, Questions, answer_all
-from roost.daemon.dns_process import ready_text
 from roost.host.dns_server import DnsServer, Records, bound
 from roost.host.network_resolvers import resolvers
-from roost.host.privileges import give_up, import_whole
+from roost.host.privileges import import_whole
 from roost.model.app import App, private_network
 from roost.model.cloud import Cloud
 from roost.model.machine import Machine
@@ -31,9 +28,8 @@ from roost.plan.addresses import flycast_ipv4, flycast_ipv6, slot_of
 from roost.plan.internal_names import TEXTS, Asked, Question, listed, text, understand
 from roost.store.store import Store
 
-USER = 61987  # in the range that Linux systems leave to services without an account; see edge/confinement.py for others
-ADDRESS_SPACE = 512 << 20
-OPEN_FILES = 4096
+# The user is in the range that Linux systems leave to services without an account; see edge/confinement.py for others.
+CONFINES = halves.Confines(user=61987, address_space=512 << 20, open_files=4096)
 _HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 
 
@@ -82,64 +78,31 @@ class Names:
         return [machine for app in apps for machine in self._store.machines.list(app.name)]
 
 
-class _Ended(Exception):
-    """Somebody wants this process to end."""
-
-
 def serve(cloud: Cloud) -> None:
     """Answer until SIGTERM, or until the half that strangers talk to ends. Raises OSError: no addresses to be had."""
     addresses = [str(cloud.dns_ipv4), *([str(cloud.dns_ipv6)] if _HAS_IPV6 else [])]
     sockets = bound(addresses)
     ours, theirs = socket.socketpair()
     import_whole("dns")  # now: later no files can be read
-    parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        ours.close()
-        _serve_strangers(sockets, theirs, parent)
-    theirs.close()
-    for one in sockets:
-        one.close()
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, _end)
-    try:
-        with contextlib.suppress(_Ended):
-            _read_for(cloud, ours)
-    finally:
-        cloud.dns_ready.unlink(missing_ok=True)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    halves.run(
+        dns(cloud),
+        trusted=halves.Half(lambda: _read_for(cloud, dns(cloud), ours), [ours]),
+        exposed=halves.Half(lambda: asyncio.run(_converse(sockets, theirs)), [theirs, *sockets]),
+        confines=CONFINES,
+    )
 
 
-def _end(_number: int, _frame: object) -> None:
-    raise _Ended
-
-
-def _read_for(cloud: Cloud, connection: socket.socket) -> None:
+def _read_for(cloud: Cloud, companion: Companion, connection: socket.socket) -> None:
     """Read the database for the other half."""
     store = Store(cloud.database_url)
     try:
         with connection.makefile("rwb") as stream:
             if stream.readline(len(READY)) != READY:
                 raise OSError("the half that listens did not come up")
-            cloud.dns_ready.write_text(ready_text())
+            companion.ready.write_text(companion.form)
             answer_all(stream, Names(cloud, store).look_up)
     finally:
         store.close()
-
-
-def _serve_strangers(sockets: Sequence[socket.socket], connection: socket.socket, parent: int) -> NoReturn:
-    """Be the half that strangers talk to: it has the sockets and the connection, and may do nothing."""
-    code = 1
-    try:
-        give_up(USER, parent=parent, memory=ADDRESS_SPACE, files=OPEN_FILES)
-        asyncio.run(_converse(sockets, connection))
-        code = 0
-    except BaseException as error:
-        print(f"the DNS server ends: {error!r}", file=sys.stderr)
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
 
 
 async def _converse(sockets: Sequence[socket.socket], connection: socket.socket) -> None:

@@ -36,7 +36,7 @@ from roost.control.core import Core
 from roost.control.key_ring import KeyRing
 from roost.control.sealing import Vault
 from roost.control.steering import Steering
-from roost.daemon import dns_process, edge_stand_in, sole, statics_process
+from roost.daemon import companions, edge_stand_in, sole
 from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.edge_processes import make_edge
@@ -57,6 +57,7 @@ from roost.plan.public_ports import PortRules
 from roost.store.store import Store
 
 log = structlog.get_logger("roostd")
+NAMES_PATIENCE = 3.0  # seconds to wait for the DNS server
 STOP_TIMEOUT = 10.0  # for control's own ending; less than the supervisor and systemd wait before they kill
 
 
@@ -176,9 +177,10 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
         return
     provide_tokens(control, cloud)
     keeping = await asyncio.to_thread(edge_stand_in.take_over, cloud)  # held until this process ends
-    names = asyncio.create_task(dns_process.keep_running(cloud))
-    files = asyncio.create_task(statics_process.keep_running(cloud))
-    await dns_process.until_ready(cloud)  # a machine that starts from here on finds its network's names
+    dns = companions.dns(cloud)
+    names = asyncio.create_task(companions.keep_running(dns))
+    files = asyncio.create_task(companions.keep_running(companions.statics(cloud)))
+    await companions.until_ready(dns, NAMES_PATIENCE)  # a machine that starts from here on finds its network's names
     await control.start()
     stand_in = asyncio.create_task(edge_stand_in.keep_running(cloud))
     try:

@@ -2,43 +2,40 @@
 
 One answers the edge, as a user of its own without any right; the other, root, hands it the roots of images and does
 nothing else. State: the socket, and the file that says they are ready, which go with them. Invariant: either ends
-with the other. `statics_process` keeps them running.
+with the other. `companions` keeps them running, `halves` makes them two.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import re
-import signal
 import socket
 import struct
 import sys
 from collections import OrderedDict
 from pathlib import Path
-from typing import NoReturn
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roost.build.image_records import ImageRecords
 from roost.build.layers import LayerShelf
+from roost.daemon import halves
 from roost.daemon.cloud_file import load_cloud
+from roost.daemon.companions import Companion, statics
 from roost.daemon.static_files import StaticFiles
-from roost.daemon.statics_process import FORM, ready_file
 from roost.edge.confinement import USER as ENVOY
 from roost.edge.static_paths import statics_socket
 from roost.host.image_roots import ImageRoots
-from roost.host.privileges import give_up, import_whole
+from roost.host.privileges import import_whole
 from roost.model.cloud import Cloud
 from roost.model.errors import RoostError
 
-USER = 61988  # in the range that Linux systems leave to services without an account
+# The user is in the range that Linux systems leave to services without an account.
+CONFINES = halves.Confines(user=61988, address_space=1 << 30, open_files=8192)
 CELLS = range(ENVOY, ENVOY + 1000)  # users of the edge's cells
-ADDRESS_SPACE = 1 << 30
-OPEN_FILES = 8192
 REQUESTS = 1024  # at once
 KEPT_ROOTS = 256  # images
 ROOT = os.geteuid()
@@ -59,12 +56,12 @@ class _FromTheEdge(H11Protocol):
 
 
 class Images:
-    """The roots of a cloud's images, for `USER`."""
+    """The roots of a cloud's images, for the half without rights."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._records = ImageRecords(cloud.pool / "images")
         self._shelves = (LayerShelf(cloud.layers), LayerShelf(cloud.shared_layers))
-        self._roots = ImageRoots(cloud.run / "statics", USER)
+        self._roots = ImageRoots(cloud.run / "statics", CONFINES.user)
         self._roots.sweep()
 
     def root(self, digest: str) -> int | None:
@@ -115,10 +112,6 @@ class Roots:
             os.close(root)
 
 
-class _Ended(Exception):
-    """Somebody wants this process to end."""
-
-
 def serve(cloud: Cloud) -> None:
     """Serve until SIGTERM, or until the half that answers ends. Raises OSError or RoostError."""
     images = Images(cloud)
@@ -133,27 +126,13 @@ def serve(cloud: Cloud) -> None:
     config.app = StaticFiles(Roots(theirs))
     config.load()  # now: later no files can be read
     import_whole("anyio")
-    parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        ours.close()
-        _serve_edge(config, listening, parent)
-    theirs.close()
-    listening.close()
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, _end)
-    try:
-        with contextlib.suppress(_Ended):
-            ready_file(cloud).write_text(FORM)
-            _hand_out(images, ours)
-    finally:
-        ready_file(cloud).unlink(missing_ok=True)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-
-
-def _end(_number: int, _frame: object) -> None:
-    raise _Ended
+    companion = statics(cloud)
+    halves.run(
+        companion,
+        trusted=halves.Half(lambda: _hand_out(companion, images, ours), [ours]),
+        exposed=halves.Half(lambda: asyncio.run(uvicorn.Server(config).serve([listening])), [theirs, listening]),
+        confines=CONFINES,
+    )
 
 
 def _listen(cloud: Cloud) -> socket.socket:
@@ -167,7 +146,9 @@ def _listen(cloud: Cloud) -> socket.socket:
     return listening
 
 
-def _hand_out(images: Images, link: socket.socket) -> None:
+def _hand_out(companion: Companion, images: Images, link: socket.socket) -> None:
+    """Open roots of images for the other half."""
+    companion.ready.write_text(companion.form)
     while digest := link.recv(128):
         root = images.root(digest.decode()) if _DIGEST.fullmatch(digest) else None
         if root is None:
@@ -177,20 +158,6 @@ def _hand_out(images: Images, link: socket.socket) -> None:
             socket.send_fds(link, [_FOUND], [root])
         finally:
             os.close(root)
-
-
-def _serve_edge(config: uvicorn.Config, listening: socket.socket, parent: int) -> NoReturn:
-    """Be the half that answers the edge: it has the socket and the link, and may do nothing."""
-    code = 1
-    try:
-        give_up(USER, parent=parent, memory=ADDRESS_SPACE, files=OPEN_FILES)
-        asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
-        code = 0
-    except BaseException as error:
-        print(f"the server of files ends: {error!r}", file=sys.stderr)
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def main() -> int:

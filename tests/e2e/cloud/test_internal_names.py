@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.cloud.conftest import RunningCloud, wait_until
 
 from roost.daemon import pid_file
-from roost.daemon.dnsd import ADDRESS_SPACE, USER
+from roost.daemon.dnsd import CONFINES
 
 ASK = """
 import socket, sys
@@ -110,16 +110,23 @@ def test_who_talks_to_strangers_may_do_nothing(cloud: RunningCloud) -> None:
     pid = wait_until(lambda: pid_file.read(dns_pid(cloud)), "the DNS server runs")
     stranger = half_for_strangers(pid)
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{stranger}/status").read_text().splitlines())
-    assert set(status["Uid"].split() + status["Gid"].split()) == {str(USER)} and not status["Groups"].strip()
+    assert set(status["Uid"].split() + status["Gid"].split()) == {str(CONFINES.user)} and not status["Groups"].strip()
     assert not any(int(status[kind], 16) for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
     assert status["NoNewPrivs"] == "1" and status["Threads"] == "1"
     limits = Path(f"/proc/{stranger}/limits").read_text()
-    for name, limit in (("address space", ADDRESS_SPACE), ("processes", 0), ("core file size", 0)):
+    for name, limit in (("address space", CONFINES.address_space), ("processes", 0), ("core file size", 0)):
         assert re.search(rf"^Max {name} +{limit} +{limit} ", limits, re.MULTILINE), limits
-    assert int(status["VmPeak"].split()[0]) << 10 < ADDRESS_SPACE // 2, "it is far from its limit"
+    assert int(status["VmPeak"].split()[0]) << 10 < CONFINES.address_space // 2, "it is far from its limit"
     opened = {str(link.readlink()) for link in Path(f"/proc/{stranger}/fd").iterdir()}
     assert not [name for name in opened if "state.db" in name], opened
-    asked = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "cat", str(cloud.home / "state.db")]
+    asked = [
+        "setpriv",
+        f"--reuid={CONFINES.user}",
+        f"--regid={CONFINES.user}",
+        "--clear-groups",
+        "cat",
+        str(cloud.home / "state.db"),
+    ]
     assert subprocess.run(asked, capture_output=True, check=False).returncode, "it can't read the database"
 
 

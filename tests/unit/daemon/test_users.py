@@ -8,5 +8,10 @@ from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS
 
 
 def test_every_process_has_a_user_of_its_own() -> None:
-    users = [dnsd.USER, staticsd.USER, FRONT_USER, *(USER + n for n in range(MAX_CELLS + MAX_OWN_CELLS))]
+    users = [
+        dnsd.CONFINES.user,
+        staticsd.CONFINES.user,
+        FRONT_USER,
+        *(USER + n for n in range(MAX_CELLS + MAX_OWN_CELLS)),
+    ]
     assert len(set(users)) == len(users)
