@@ -26,7 +26,7 @@ def test_every_key_of_roost_toml_is_documented() -> None:
 def test_every_key_of_a_machine_is_documented() -> None:
     text = (ROOT / "docs" / "machines.md").read_text()
     names = {field.name for field in fields(MachineConfig)} | {field.name for field in fields(Service)}
-    on_the_wire = {"rootfs_gb": "rootfs", "concurrency_type": "concurrency"}
+    on_the_wire = {"rootfs_gb": "rootfs", "concurrency_type": "concurrency", "rate_limits": "rate_limit"}
     for name in names:
         assert on_the_wire.get(name, name) in text, f"docs/machines.md does not say what {name} is"
 
