@@ -166,7 +166,7 @@ class Changes:
 @contextlib.contextmanager
 def load(cloud: Cloud, authority: Authority) -> Iterator[dict[str, Any]]:
     """Call the app; what became of it is in the dictionary afterwards."""
-    argv = [PYTHON, LOAD, cloud.http_port, f"{APP}.localhost", cloud.https_port, NAME, authority.file]
+    argv = [PYTHON, LOAD, cloud.http_port, f"{APP}.localhost", cloud.https_port, NAME, authority.file, 12]
     clients = subprocess.Popen([str(word) for word in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert clients.stdin is not None
     assert clients.stdout is not None

@@ -1,8 +1,9 @@
-"""The clients of bench/zero_lost.py: they call one app in every way until a line comes on stdin, then print what failed.
+"""The clients of bench/zero_lost.py: they call one app in every way until stdin says so; what failed is printed.
 
-Arguments: port, host, https port, https host, the authority's file. Each kind of client counts what went well and says
-of each failure when and what. A kept connection that the edge said it would close is closed and made anew; any other
-end of a connection, any status but 200 and any answer that is not whole is a failure.
+Arguments: port, host, https port, https host, the authority's file, seconds of the longest WebSocket. Each kind of
+client counts what went well and says of each failure when and what. A kept connection that the edge said it would
+close is closed and made anew; any other end of a connection, any status but 200 and any answer that is not whole is a
+failure.
 """
 
 from __future__ import annotations
@@ -140,8 +141,8 @@ async def get(link: Link) -> None:
 
 
 async def stream(link: Link) -> None:
-    """Read a stream of four seconds, all of it."""
-    if (got := await link.ask("/stream")) != b"".join(b"%d\n" % number for number in range(40)):
+    """Read a stream of two seconds, all of it."""
+    if (got := await link.ask("/stream")) != b"".join(b"%d\n" % number for number in range(20)):
         raise ValueError(f"{len(got)} bytes of a stream")
 
 
@@ -170,18 +171,18 @@ async def socket(tally: Tally, kind: str, target: Target, done: asyncio.Event, s
 
 async def main() -> None:
     """Call until stdin says so; print JSON."""
-    port, host, https_port, https_host, authority = sys.argv[1:]
+    port, host, https_port, https_host, authority, longest = sys.argv[1:]
     plain = Target(int(port), host)
     secure = Target(int(https_port), https_host, ssl.create_default_context(cafile=authority))
-    tally, done = Tally(), asyncio.Event()
+    tally, done, ways = Tally(), asyncio.Event(), (("http", plain), ("https", secure))
     clients = [
         *(kept(tally, f"keep-alive {name}", where, done, pause)
-          for name, where in (("http", plain), ("https", secure)) for pause in (PAUSE, PAUSE, 0.4)),
-        *(anew(tally, f"new connection {name}", where, done, get) for name, where in (("http", plain), ("https", secure))),
+          for name, where in ways for pause in (PAUSE, PAUSE, 0.4)),
+        *(anew(tally, f"new connection {name}", where, done, get) for name, where in ways),
         *(anew(tally, "long stream", where, done, stream) for where in (plain, secure)),
         *(anew(tally, "upload", where, done, upload) for where in (plain, secure)),
-        *(socket(tally, "WebSocket", where, done, 3) for where in (plain, secure)),
-        socket(tally, "long WebSocket", plain, done, 12),
+        *(socket(tally, "WebSocket", where, done, min(3, int(longest))) for where in (plain, secure)),
+        socket(tally, "long WebSocket", plain, done, int(longest)),
     ]  # fmt: skip
     async with asyncio.TaskGroup() as group:
         for client in clients:

@@ -1,6 +1,6 @@
 """The app that bench/zero_lost.py changes while it is called: plain answers, streams, WebSockets, uploads.
 
-`/` answers the release; `/stream` sends 40 numbered lines in four seconds; `/upload` counts what it gets; `/echo` is a
+`/` answers the release; `/stream` sends 20 numbered lines in two seconds; `/upload` counts what it gets; `/echo` is a
 WebSocket that sends back what it is sent.
 """
 
@@ -40,7 +40,7 @@ async def serve(reader, writer):
 
 async def stream(writer):
     writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    for number in range(40):
+    for number in range(20):
         line = b"%d\n" % number
         writer.write(b"%x\r\n%s\r\n" % (len(line), line))
         await writer.drain()

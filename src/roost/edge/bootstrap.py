@@ -15,6 +15,9 @@ from roost.edge.accesslog import FLUSH_MS
 from roost.edge.listener import LOG
 
 XDS = "roostd"
+# When a listener's configuration changes, answers on its old connections say at once that they close; streams and
+# WebSockets may go on for so many seconds.
+DRAIN_TIME = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ def command(binary: Path, files: EdgeFiles, caps: Caps) -> Sequence[str]:
         "--log-level", "warning",
         "--file-flush-interval-msec", str(FLUSH_MS),
         "--drain-time-s", "5",
+        "--drain-time-s", str(DRAIN_TIME),
+        "--drain-strategy", "immediate",
         "--parent-shutdown-time-s", "10",
     )  # fmt: skip
 
