@@ -104,7 +104,6 @@ def command(binary: Path, files: EdgeFiles, caps: Caps) -> Sequence[str]:
         "--concurrency", str(caps.workers),
         "--log-level", "warning",
         "--file-flush-interval-msec", str(FLUSH_MS),
-        "--drain-time-s", "5",
         "--drain-time-s", str(DRAIN_TIME),
         "--drain-strategy", "immediate",
         "--parent-shutdown-time-s", "10",
