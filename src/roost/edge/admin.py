@@ -37,6 +37,10 @@ class Admin:
                 active[found] = active.get(found, 0) + int(value)
         return {found: count for found, count in active.items() if count}
 
+    async def stats(self, pattern: str, timeout: float = 2.0) -> str:
+        """Return the numbers whose names match, one a line, those never used left out. Raises HostFailure."""
+        return await self._ask("GET", "/stats", {"filter": pattern, "usedonly": ""}, timeout=timeout)
+
     async def answers(self, timeout: float = 2.0) -> Answers:
         """Return how many requests were answered, and how many of them with 5xx. Raises HostFailure."""
         pattern = r"^http\.edge\.downstream_rq_(completed|5xx)$"

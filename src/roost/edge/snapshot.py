@@ -96,6 +96,7 @@ def app_cluster(route: Route) -> Any:
     cluster = Cluster(name=cluster_name(route.app), type=Cluster.STATIC, lb_policy=Cluster.LEAST_REQUEST)
     cluster.connect_timeout.FromMilliseconds(int(CONNECT_TIMEOUT * 1000))
     cluster.per_connection_buffer_limit_bytes.value = 256 * 1024
+    cluster.track_cluster_stats.per_endpoint_stats = True  # read by loads.py; costs Envoy nothing but to tell
     cluster.load_assignment.cluster_name = cluster.name
     locality = cluster.load_assignment.endpoints.add()
     for endpoint in sorted(route.endpoints, key=lambda e: (e.address, e.port)):
