@@ -30,6 +30,11 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ("POST", f"{_A}/deploys"): _OPERATION,
     ("POST", f"{_A}/rollback"): _OPERATION,
     ("POST", f"{_A}/scale"): _OPERATION,
+    ("GET", f"{_A}/autoscale"): obj(
+        app=TEXT, groups=many(ref("AutoscaleGroup")), decisions=many(ref("AutoscaleDecision"))
+    ),
+    ("PUT", f"{_A}/autoscale/{{group}}"): ref("AutoscaleGroup"),
+    ("DELETE", f"{_A}/autoscale/{{group}}"): ref("AutoscaleGroup"),
     ("POST", f"{_A}/deploy_token"): obj(token=TEXT, id=TEXT),
     ("GET", f"{_A}/machines"): many(ref("Machine")),
     ("POST", f"{_A}/machines"): ref("Machine"),

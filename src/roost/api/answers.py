@@ -132,6 +132,15 @@ SCHEMAS: dict[str, Schema] = {
         seconds=WHOLE, requests=WHOLE, rate=NUMBER, statuses=table(WHOLE), latency_ms=table(ANY),
         errors=many(obj(error=TEXT, count=WHOLE, fault=TEXT, message=TEXT, hint=TEXT)),
     ),
+    "AutoscaleGroup": obj(
+        group=TEXT, enabled=FLAG, origin=one_of("deploy", "api"), policy=null_or(ANY), machines=WHOLE, running=WHOLE,
+        made=WHOLE, wanted=WHOLE, why=TEXT, held=TEXT, seen=ANY,
+    ),
+    "AutoscaleDecision": obj(
+        id=TEXT, at=TIME, group=TEXT, action=one_of("up", "down", "limit", "blind"), seen=ANY, machines=WHOLE,
+        wanted=WHOLE, why=TEXT, done=TEXT, ended_at=null_or(TIME),
+        state=one_of("under_way", "done", "failed", "interrupted", "noted"),
+    ),
     "Moved": obj(ok={"const": True}, state=TEXT),
     "Started": obj(
         ok={"const": True}, previous_state=TEXT, state=TEXT, status=TEXT, message=TEXT, migrated=FLAG, new_host=TEXT

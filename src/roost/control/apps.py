@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from roost.control.autoscale_acts import autoscale_lock
 from roost.control.contract import AppState, AppStatus
 from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
@@ -91,7 +92,9 @@ class Apps:
                 hint="destroy them first, or add --force",
             )
         known = self._core.store.events.machines_of(name, 10_000)
-        for machine in machines:
+        with self._core.locks.holding(autoscale_lock(name)):  # it adds no machine from now on
+            self._core.store.autoscale.forget(name)
+        for machine in self._core.store.machines.list(name):
             self._lifecycle.destroy(machine.id)
         self._volumes.destroy_all(name)
         for machine_id in known:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from roost.control.contract_autoscale import Autoscaling
 from roost.control.contract_identity import Orgs, Tokens
 from roost.control.contract_kept import SecretKeys, Secrets, Volumes
 from roost.control.contract_machines import (
@@ -285,6 +286,10 @@ class Control(Protocol):
     @property
     def scaling(self) -> Scaling:
         """How many machines an app has."""
+
+    @property
+    def autoscaling(self) -> Autoscaling:
+        """Numbers of machines that follow their load."""
 
     @property
     def tunnels(self) -> Tunnels:

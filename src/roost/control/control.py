@@ -12,6 +12,8 @@ from roost.build.sources import SourceStore
 from roost.control.admin import Admin
 from roost.control.apps import Apps
 from roost.control.audit import Audit
+from roost.control.autoscale_acts import AutoscaleActs
+from roost.control.autoscaling import Autoscaling
 from roost.control.certificates import Certificates
 from roost.control.contract import CloudStatus
 from roost.control.core import Core, log
@@ -123,6 +125,8 @@ class Control:
         )
         self._growing = Growing(core, self.volumes)
         self.metrics = MetricsBook(core, period=core.metrics_period)
+        acts = AutoscaleActs(core, self.deploys, rollout, self._lifecycle, readiness, routing, self.updates)
+        self.autoscaling = Autoscaling(core, self.deploys, self.metrics, acts)
         self.schedules = Scheduling(core, self._lifecycle)
         self._standing_in = StandingIn(core, self._lifecycle)
         self._recovered = asyncio.Event()
@@ -154,6 +158,7 @@ class Control:
             loop.create_task(self.metrics.run()),
             loop.create_task(self._issuing.run()),
             loop.create_task(self.schedules.run(self._recovered)),
+            loop.create_task(self.autoscaling.run(self._recovered)),
             loop.create_task(self._standing_in.run(self._recovered)),
             loop.create_task(self._housekeeping.look_after_host()),
             loop.create_task(self._housekeeping.clean()),
@@ -203,6 +208,7 @@ class Control:
         for task in self._loops:
             task.cancel()
         self.metrics.close()
+        self.autoscaling.close()
         self._followers.close()
         await self._core.edge.stop(envoy_too=envoy_too)
         await asyncio.to_thread(self.audit.flush)

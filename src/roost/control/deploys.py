@@ -25,7 +25,8 @@ from roost.control.secrets import Secrets
 from roost.control.sources import Sources
 from roost.model.app import Release, ReleaseState
 from roost.model.app_config import AppConfig
-from roost.model.app_config_read import app_config_from_json, app_config_to_json
+from roost.model.app_config_read import app_config_from_json, app_config_to_json, machine_configs
+from roost.model.autoscale import AutoscalePolicy
 from roost.model.build_plan import BuildPlan
 from roost.model.errors import BadInput, NotFound, Unprocessable
 from roost.model.image import parse_image_ref
@@ -234,12 +235,24 @@ class Deploys:
     def _complete(self, job: Job) -> None:
         version = _int(job.result["version"])
         self._core.store.releases.set_state(job.app, version, ReleaseState.COMPLETE, str(job.arguments["reason"]))
+        release = self._core.store.releases.get(job.app, version)
+        self._core.store.autoscale.deployed(job.app, autoscale_policies(release))
         url = self._core.cloud.app_url(job.app)
         job.keep(url=url)
         if _config(job).services:
             job.report(f"v{version} serves {url}")
         else:
             job.report(f"v{version} runs; no request reaches it, as its roost.toml has no [http_service]")
+
+
+def autoscale_policies(release: Release) -> dict[str, AutoscalePolicy]:
+    """Return what a release says of autoscaling, by process group."""
+    given = release.config.autoscale
+    configs = machine_configs(
+        release.config, image=release.image_digest, plan_processes=release.processes, release=release.version
+    )
+    only = next((group for group, config in configs.items() if config.services), next(iter(configs), ""))
+    return {group or only: policy for group, policy in given.items() if (group or only) in configs}
 
 
 def _has_no_source(job: Job) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from roost.control.updating import Updating
 from roost.control.volumes import Volumes
 from roost.model.app import Release
 from roost.model.app_config_read import machine_configs
+from roost.model.autoscale import MADE, MADE_KEY
 from roost.model.errors import RoostError, TimedOut, Unprocessable
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig
@@ -59,6 +61,8 @@ class Rollout:
         configs = self._configs(release)
         if "wanted" not in job.result:
             job.keep(wanted=wanted_counts(self._of(release.app), configs))
+        if "autoscaled" not in job.result:
+            job.keep(autoscaled=_autoscaled(self._of(release.app)))
         recorded = job.result["wanted"]
         wanted = {group: int(recorded[group]) for group in configs} if isinstance(recorded, dict) else {}
         known_healthy: set[str] = set()
@@ -87,6 +91,7 @@ class Rollout:
                     self._remake(machine_id, release, configs[group])
                 case Bring(group):
                     config = self._volumes.provide(release.app, configs[group], job.report, release.config.backups)
+                    config = self._as_before(config, release, group, job, wanted[group])
                     machine = self._add(release, group, config, cordoned=True)
                     job.report(f"machine {machine.id} ({group})")
                 case Retire(machine_id):
@@ -108,7 +113,7 @@ class Rollout:
         while True:
             machines = [m for m in self._of(release.app) if m.process_group == group]
             if len(machines) > count:
-                goes = max(machines, key=lambda m: (m.cordoned, m.created_at, m.id))
+                goes = max(machines, key=lambda m: (m.cordoned, MADE_KEY in m.config.metadata, m.created_at, m.id))
                 job.report(f"machine {goes.id} ({group}) goes")
                 self._lifecycle.destroy(goes.id, source="flyd")
                 continue
@@ -125,6 +130,18 @@ class Rollout:
             made = self._add(release, group, provided, cordoned=True)
             job.report(f"machine {made.id} ({group})")
 
+    def add_clone(self, release: Release, group: str, *, mark: str) -> Machine:
+        """Add a machine like the others of a group, with autoscaling's mark; it gets no requests until admitted."""
+        return self._add(release, group, _marked(self._configs(release)[group], mark), cordoned=True)
+
+    def _as_before(self, config: MachineConfig, release: Release, group: str, job: Job, wanted: int) -> MachineConfig:
+        """Mark a new machine as autoscaling's when as many others as were not are there already."""
+        recorded = job.result.get("autoscaled")
+        made = int(recorded.get(group, 0)) if isinstance(recorded, dict) else 0
+        new = [m for m in self._of(release.app) if m.process_group == group and m.release == release.version]
+        others = sum(MADE_KEY not in m.config.metadata for m in new)
+        return _marked(config, MADE) if made and others >= wanted - made else config
+
     def back_to(self, release: Release, job: Job) -> None:
         """Bring back an earlier release, without asking whether it is healthy."""
         configs = self._configs(release)
@@ -140,6 +157,7 @@ class Rollout:
                     self._remake(machine_id, release, configs[group])
                 case Bring(group):
                     config = self._volumes.provide(release.app, configs[group], job.report, release.config.backups)
+                    config = self._as_before(config, release, group, job, wanted[group])
                     machine = self._add(release, group, config, urgent=True)
                     if config.schedule is None:
                         self._lifecycle.bring_up(machine.id, source="flyd")
@@ -257,6 +275,15 @@ class Rollout:
     def _configs(self, release: Release) -> dict[str, MachineConfig]:
         image = release.image_reference or release.image_digest
         return machine_configs(release.config, image=image, plan_processes=release.processes, release=release.version)
+
+
+def _marked(config: MachineConfig, mark: str) -> MachineConfig:
+    return replace(config, metadata={**config.metadata, MADE_KEY: mark})
+
+
+def _autoscaled(machines: Iterable[Machine]) -> dict[str, int]:
+    """Return how many machines of each group autoscaling made."""
+    return dict(Counter(m.process_group for m in machines if MADE_KEY in m.config.metadata))
 
 
 def _in_place(configs: Mapping[str, MachineConfig]) -> frozenset[str]:

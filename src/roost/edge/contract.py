@@ -75,6 +75,19 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What an awake app has under way at this moment, WebSockets and streams included."""
+
+    machines: Mapping[str, int] = field(default_factory=dict)  # requests by machine id, of those in its route
+    waiting: int = 0  # requests that wait for a machine below its hard_limit, or a connection
+
+    @property
+    def requests(self) -> int:
+        """All of them."""
+        return sum(self.machines.values()) + self.waiting
+
+
+@dataclass(frozen=True, slots=True)
 class WakeResult:
     """Either an endpoint that accepts connections, or a refusal."""
 
@@ -210,6 +223,9 @@ class Edge(Protocol):
 
     async def has_requests(self, app: str) -> bool:
         """Ask Envoy whether a request of the app is under way now; True also when it does not tell."""
+
+    async def loads(self) -> Mapping[str, Load] | None:
+        """Return what each awake app has under way; None when an Envoy that runs does not tell."""
 
     async def drained(self, app: str, *, timeout: float) -> bool:
         """Wait until no request of the app is under way; False at the deadline."""

@@ -21,12 +21,13 @@ from roost.edge.activator import StaticDoor
 from roost.edge.bootstrap import Caps
 from roost.edge.cell import Cell, CellPlan, workers
 from roost.edge.challenges import Challenges
-from roost.edge.contract import CertificateSource, EdgeStatus, NoCertificates, PublicPort, Route, Traffic, Waker
+from roost.edge.contract import CertificateSource, EdgeStatus, Load, NoCertificates, PublicPort, Route, Traffic, Waker
 from roost.edge.feed import RequestFeed, Take
 from roost.edge.flycast import ROUTES_NAME as PRIVATE_ROUTES
 from roost.edge.flycast import private_virtual_host
 from roost.edge.front import Front
 from roost.edge.leftovers import end_others
+from roost.edge.loads import loads_of
 from roost.edge.port_table import PortTable
 from roost.edge.process import Limit, Spawn, user_of
 from roost.edge.protos import CLUSTER, ROUTES, VIRTUAL_HOST
@@ -257,6 +258,10 @@ class EnvoyEdge:
     async def has_requests(self, app: str) -> bool:
         """Ask Envoy whether a request of the app is under way now; True also when it does not tell."""
         return not await self._is_quiet(app)
+
+    async def loads(self) -> Mapping[str, Load] | None:
+        """Return what each awake app has under way; None when an Envoy that runs does not tell."""
+        return await loads_of(self._routes.values(), self._cells.values())
 
     async def drained(self, app: str, *, timeout: float) -> bool:
         """Wait until no request of the app is under way; False at the deadline.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from roost.model.autoscale import AutoscalePolicy
 from roost.model.containers import Container, SharedVolume
 from roost.model.file_config import File
 from roost.model.machine_config import Check, Guest, Init, Mount, Restart, Service
@@ -80,6 +81,7 @@ class AppConfig:
     guests: dict[str, Guest] = field(default_factory=dict)  # group -> size; "" is the default
     restarts: dict[str, Restart] = field(default_factory=dict)  # likewise
     schedules: dict[str, Schedule] = field(default_factory=dict)  # group -> when it runs; "" is the only group
+    autoscale: dict[str, AutoscalePolicy] = field(default_factory=dict)  # group -> policy; "" is the only group
     init: Init = field(
         default_factory=Init
     )  # `[experimental]` cmd, entrypoint, exec: what is started in place of the image's own

@@ -34,6 +34,7 @@ WORKING = MappingProxyType(
                 "metrics",
                 "schedules",
                 "statics",
+                "autoscale",
             }
         ),
         "build": frozenset(["image", "dockerfile", "build-target", "builtin", "ignorefile", "args"]),
@@ -56,6 +57,11 @@ WORKING = MappingProxyType(
         "vm": frozenset(["size", "memory", "memory_mb", "cpus", "cpu_kind", "persist_rootfs", "processes"]),
         "restart": frozenset(["policy", "retries", "max_retries", "processes"]),
         "schedules": frozenset(["schedule", "timezone", "processes"]),
+        "autoscale": frozenset(
+            {"processes", "min", "max", "concurrency", "metrics", "up_after", "down_after", "up_step", "down_step"}
+            | {"drain_timeout", "remove"}
+        ),
+        "autoscale.metrics": frozenset(["name", "target", "aggregate", "of", "labels"]),
         "mounts": frozenset(
             {"source", "destination", "initial_size", "processes", "snapshot_retention", "scheduled_snapshots"}
             | {"auto_extend_size_threshold", "auto_extend_size_increment", "auto_extend_size_limit"}
@@ -71,7 +77,7 @@ _GPU = "machines have no GPU"
 _OWN = "the server is yours"
 _NO_BUILDER = "buildpacks and their builders come from other companies; the stack is detected, or use a Dockerfile"
 _NO_PUSH = "images stay on this server, nothing is packed and sent"
-_NO_MAXIMUM = "it is deprecated; `roost scale count` says how many there are"
+_NO_MAXIMUM = "it is deprecated; `roost scale count` or [[autoscale]] says how many there are"
 
 # Keys of the Fly platform that have no effect, and why: a warning, not an error.
 LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -122,6 +128,8 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "restart": {},
         "schedules": {},
+        "autoscale": {},
+        "autoscale.metrics": {},
         "mounts": {},
         "files": {},
         "metrics": {},

@@ -11,6 +11,7 @@ import re
 from pathlib import PurePosixPath
 
 from roost.model.app_config import AppConfig
+from roost.model.app_config_autoscale import check_autoscale, read_autoscale
 from roost.model.app_config_containers import Load, read_containers
 from roost.model.app_config_deploy import read_build, read_deploy, read_machine_checks
 from roost.model.app_config_disk import Content, read_files, read_mounts
@@ -103,6 +104,7 @@ def _read(top: Table, *, autostop: str, load: Load | None = None, content: Conte
         guests=read_guests(top),
         restarts=read_restarts(top),
         schedules=read_schedules(top, processes),
+        autoscale=read_autoscale(top, processes),
         init=_read_experimental(experimental),
         mounts=mounts,
         backups=backups,
@@ -124,6 +126,7 @@ def _read(top: Table, *, autostop: str, load: Load | None = None, content: Conte
         raise top.refuse("deploy.strategy", "can't be 'bluegreen' without a check", "add [[http_service.checks]]")
     _check_groups(config, top)
     check_schedules(config, top)
+    check_autoscale(config, top)
     return config
 
 
@@ -141,6 +144,7 @@ def _check_groups(config: AppConfig, top: Table) -> None:
     ):
         named += [(section, group) for groups in grouped for group in groups]
     named += [("schedules", g) for g in config.schedules if g]
+    named += [("autoscale", g) for g in config.autoscale if g]
     named += [("vm", g) for g in config.guests if g] + [("restart", g) for g in config.restarts if g]
     for section, group in named:
         if group not in config.processes:

@@ -12,6 +12,7 @@ import tomlkit
 from tomlkit.items import Table
 
 from roost.model.app_config import AppConfig, Backups
+from roost.model.app_config_autoscale import autoscale_to_json
 from roost.model.app_config_containers import containers_to_json
 from roost.model.app_config_deploy import build_to_json, deploy_to_json, machine_checks_to_json
 from roost.model.app_config_disk import files_to_json, mount_to_json
@@ -85,6 +86,7 @@ def app_config_to_json(config: AppConfig) -> dict[str, Any]:
         {"schedule": schedule.expression, "timezone": schedule.timezone} | ({"processes": [group]} if group else {})
         for group, schedule in config.schedules.items()
     ]
+    out["autoscale"] = autoscale_to_json(config.autoscale)
     out["mounts"] = [
         mount_to_json(groups, mount, config.backups.get(mount.name, Backups())) for groups, mount in config.mounts
     ]

@@ -10,6 +10,7 @@ import httpx2
 
 from roost.sdk.admin import Admin
 from roost.sdk.apps import Apps, Logs, Releases, Secrets
+from roost.sdk.autoscale import Autoscale
 from roost.sdk.certificates import Certificates
 from roost.sdk.files import Files
 from roost.sdk.group import Async, Group, M, Sync, call
@@ -45,6 +46,7 @@ class Calls(Group[M]):
         self.sources: Sources[M] = Sources(transport)
         self.deploys: Deploys[M] = Deploys(transport)
         self.scaling: Scaling[M] = Scaling(transport)
+        self.autoscale: Autoscale[M] = Autoscale(transport)
         self.operations: Operations[M] = Operations(transport)
         self.images: Images[M] = Images(transport)
         self.platform: Platform[M] = Platform(transport)

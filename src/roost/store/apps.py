@@ -15,6 +15,8 @@ from roost.store.data_keys import remove_of_app
 from roost.store.database import Database
 from roost.store.schema import (
     apps,
+    autoscale_decisions,
+    autoscale_policies,
     certificates,
     destroyed,
     events,
@@ -104,6 +106,8 @@ class Apps:
                 network_policies,
                 ip_assignments,
                 public_ports,
+                autoscale_policies,
+                autoscale_decisions,
             ):
                 connection.execute(delete(table).where(table.c.app == name))
             remove_of_app(connection, name)

@@ -356,6 +356,32 @@ network_policies = Table(
     UniqueConstraint("app", "name", name="policy_name_in_app"),
 )
 
+autoscale_policies = Table(
+    "autoscale_policies",
+    metadata,
+    Column("app", String, primary_key=True),
+    Column("group", String, primary_key=True),
+    Column("policy", JSON),  # null: switched off by hand
+    Column("origin", String, nullable=False),
+)
+
+autoscale_decisions = Table(  # the latest of each app
+    "autoscale_decisions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("app", String, nullable=False, index=True),
+    Column("group", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("action", String, nullable=False),
+    Column("seen", JSON, nullable=False),
+    Column("machines", Integer, nullable=False),
+    Column("wanted", Integer, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("ended_at", Float, nullable=False),
+)
+
 ip_assignments = Table(
     "ip_assignments",
     metadata,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from roost.store.acme_accounts import AcmeAccounts
 from roost.store.apps import Apps, Releases, Secrets
 from roost.store.audit import Audit
+from roost.store.autoscale import Autoscale
 from roost.store.certificates import Certificates
 from roost.store.cloud_certificates import CloudCertificates
 from roost.store.data_keys import DataKeys
@@ -48,6 +49,7 @@ class Store:
         self.network_policies = NetworkPolicies(self.database)
         self.ip_assignments = IpAssignments(self.database)
         self.public_ports = PublicPorts(self.database)
+        self.autoscale = Autoscale(self.database)
         self.operations = Operations(self.database)
         self.tokens = Tokens(self.database)
         self.orgs = Orgs(self.database)

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tests.contract.api import (
+    fake_autoscale,
     fake_certificates,
     fake_inside,
     fake_metrics,
@@ -720,6 +721,7 @@ class FakeControl:
         self.apps = Apps(self.world)
         self.machines = Machines(self.world)
         self.scaling = fake_scaling.Scaling(self.world)
+        self.autoscaling = fake_autoscale.Autoscaling(self.world)
         self.tunnels = fake_tunnels.Tunnels(self.world)
         self.updates = Updates(self.world)
         self.schedules = fake_schedules.Schedules(self.world)

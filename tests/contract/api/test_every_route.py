@@ -21,6 +21,7 @@ EXAMPLES = {
     "name": "KEY",
     "hostname": "www.shop.example",
     "key": "role",
+    "group": "app",
     "slug": "personal",
     "policy_id": "np_0123456789abcdef",
     "ip": "203.0.113.7",
