@@ -18,7 +18,7 @@ class NewAutoscale(Body):
     max: Annotated[int, Field(ge=1, le=1000)]
     min: _Count = 1
     concurrency: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    metrics: Annotated[list[dict[str, Any]], Field(max_length=8)] = []
+    metrics: list[dict[str, Any]] = Field(default=[], max_length=8)
     up_after: Duration = 0
     down_after: Duration = 300
     up_step: _Count = 0

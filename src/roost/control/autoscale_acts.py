@@ -1,9 +1,9 @@
 """What autoscaling does to machines: makes them as clones of their group, wakes them, takes them away.
 
-State owned, in memory only: which machines are on their way out (they are drowsy, so out of the routes, and run on until
-their last request has ended). What is half done is in the machines' rows, so that it can be killed anywhere: a machine
-that was made bears the mark JOINING and gets no requests until it has become healthy, then MADE. One that is found
-JOINING is gone on with; one that was on its way out and is found running serves again, until it is decided anew.
+State owned, in memory only: which machines are on their way out (they are drowsy, so out of the routes, and run on
+until their last request has ended). What is half done is in the machines' rows, so that it can be killed anywhere: a
+machine that was made bears the mark JOINING and gets no requests until it has become healthy, then MADE. One that is
+found JOINING is gone on with; one that was on its way out and is found running serves again, until decided anew.
 """
 
 from __future__ import annotations
