@@ -122,6 +122,8 @@ def cloud() -> Iterator[RunningCloud]:
         running = RunningCloud(home, free_port(), free_port())
         ports = ("--http-port", str(running.http_port), "--api-port", str(running.api_port))
         try:
+            home.mkdir()
+            (home / "config.toml").write_text("[metrics]\ninterval = 1\n")  # so that nobody has to wait for them
             running.roost("up", "--home", home, *ports)
             yield running
         finally:

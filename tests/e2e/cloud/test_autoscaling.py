@@ -141,7 +141,12 @@ def test_up_and_down_by_a_metric(cloud: RunningCloud, app: str, tmp_path: Path) 
     wait_until(lambda: len(of_group(cloud, app, "worker")) == 3, "a worker for each 100", 60)
     depth(0)
     wait_until(lambda: len(of_group(cloud, app, "worker")) == 1, "back to one", 60)
-    down = next(d for d in decisions(cloud, app) if d["group"] == "worker" and d["action"] == "down")
-    assert down["seen"]["metrics"] == {"queue_depth (sum)": 0.0} and "removed " in down["done"]
+
+    def down() -> dict[str, Any] | None:
+        log = decisions(cloud, app)
+        return next((d for d in log if (d["group"], d["action"], d["state"]) == ("worker", "down", "done")), None)
+
+    told = wait_until(down, "it is written down", 5)
+    assert told["seen"]["metrics"] == {"queue_depth (sum)": 0.0} and "removed " in told["done"]
     cloud.roost("autoscale", "off", "worker", "-a", app)
     assert "switched off" in cloud.roost("autoscale", "explain", "-a", app).stdout
