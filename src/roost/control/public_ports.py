@@ -72,6 +72,9 @@ def ports_of(
                 org=org,
                 endpoints=tuple(endpoints),
                 hard_limit=service.hard_limit,
+                handlers=port.handlers,
+                tls=port.tls,
+                proxy_version=port.proxy_version,
             )
         )
     return tuple(found)

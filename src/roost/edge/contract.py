@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from roost.edge.static_paths import AppStatics
+from roost.model.port_options import NO_TLS_OPTIONS, TlsOptions
 from roost.model.rate_limit import NONE, RateLimits
 from roost.model.request import Request
 from roost.model.steering import SessionRule, Wish
@@ -53,6 +54,9 @@ class PublicPort:
     org: str = ""
     endpoints: tuple[Endpoint, ...] = ()
     hard_limit: int = 0  # connections at once per machine; 0: no limit
+    handlers: tuple[str, ...] = ()  # of tls and proxy_proto; (): bytes as they are
+    tls: TlsOptions = NO_TLS_OPTIONS
+    proxy_version: str = ""  # of the PROXY protocol to the app: "" or v1, v2
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from roost.edge import tls
 from roost.edge.accesslog import access_log
 from roost.edge.contract import PublicPort
 from roost.edge.protos import CLUSTER, LISTENER, parse, resource
@@ -35,9 +36,10 @@ def app_of_port(name: str) -> str:
     return name.rpartition("/")[2] if name.startswith(PREFIX) else ""
 
 
-def port_listener(port: PublicPort, log: Path) -> Any:
+def port_listener(port: PublicPort, log: Path, domain: str) -> Any:
     """Return the listener of a port. Ends of connections go to `log`, as requests do."""
     name = port_name(port)
+    secure = "tls" in port.handlers
     options = [
         {"level": level, "name": option, "int_value": value, "state": "STATE_PREBIND"}
         for level, option, value in _KEEPALIVE
@@ -49,10 +51,19 @@ def port_listener(port: PublicPort, log: Path) -> Any:
             "address": {"socket_address": {"address": "0.0.0.0", "port_value": port.port}},  # noqa: S104
             "socket_options": options,
             "per_connection_buffer_limit_bytes": 256 * 1024,
-            "filter_chains": [{"filters": [_tcp_proxy(name, log)]}],
+            "listener_filters": [tls.inspector()] if secure else [],
+            "filter_chains": _chains(port, log, domain),
         },
     )
     return resource(name, message)
+
+
+def _chains(port: PublicPort, log: Path, domain: str) -> list[dict[str, Any]]:
+    filters = [_tcp_proxy(port_name(port), log)]
+    versions = port.tls.versions or tls.VERSIONS
+    if "tls" in port.handlers:
+        return tls.chains_by_name(domain, filters, port.tls.alpn, versions)
+    return [{"filters": filters}]
 
 
 def _tcp_proxy(cluster: str, log: Path) -> dict[str, Any]:
@@ -86,6 +97,8 @@ def port_cluster(port: PublicPort, door: Path) -> Any:
             {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
             for endpoint in sorted(port.endpoints, key=lambda e: (e.address, e.port))
         ]
+        if "proxy_proto" in port.handlers:
+            found["transport_socket"] = _proxy_protocol(port.proxy_version or "v1")
     else:
         places = [{"pipe": {"path": str(door)}}]
         found["connect_timeout"] = WAKE_TIMEOUT
@@ -96,6 +109,22 @@ def port_cluster(port: PublicPort, door: Path) -> Any:
     ends = [{"endpoint": {"address": place}} for place in places]
     found["load_assignment"] = {"cluster_name": name, "endpoints": [{"lb_endpoints": ends}]}
     return resource(name, parse(CLUSTER, found))
+
+
+def _proxy_protocol(version: str) -> dict[str, Any]:
+    """Return the transport socket that tells the app the client's address first."""
+    sockets = f"{_EXT}transport_sockets"
+    return {
+        "name": "envoy.transport_sockets.upstream_proxy_protocol",
+        "typed_config": {
+            "@type": f"{sockets}.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+            "config": {"version": version.upper()},
+            "transport_socket": {
+                "name": "envoy.transport_sockets.raw_buffer",
+                "typed_config": {"@type": f"{sockets}.raw_buffer.v3.RawBuffer"},
+            },
+        },
+    }
 
 
 def _limits(port: PublicPort) -> dict[str, int]:

@@ -113,7 +113,7 @@ class PortTable:
             await self._open_door(key, port, cell)
         self._leaving.pop(name, None)
         cell.xds.set(CLUSTER, port_cluster(port, cell.files.door(port.protocol, port.port)))
-        cell.xds.set(LISTENER, port_listener(port, cell.place.log))
+        cell.xds.set(LISTENER, port_listener(port, cell.place.log, cell.place.domain))
 
     async def _open_door(self, key: Key, port: PublicPort, cell: Cell) -> None:
         path = cell.files.door(port.protocol, port.port)

@@ -61,6 +61,10 @@ from envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import (  
 from envoy.extensions.router.cluster_specifiers.matcher.v3 import (  # type: ignore[import-untyped]
     matcher_pb2,  # noqa: F401
 )
+from envoy.extensions.transport_sockets.proxy_protocol.v3 import (  # type: ignore[import-untyped]
+    upstream_proxy_protocol_pb2,  # noqa: F401
+)
+from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret  # type: ignore[import-untyped]
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import (  # type: ignore[import-untyped]

@@ -9,6 +9,7 @@ name without a certificate fails its own handshakes and nobody else's. A wildcar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ NAMELESS = "nameless"  # the secret for clients that say no name
 CHALLENGES = "challenges"  # cluster and filter chain
 HANDSHAKE_TIMEOUT = "10s"
 ALPN = ("h2", "http/1.1")
+VERSIONS = ("TLSv1.2", "TLSv1.3")
 _SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets.tls"
 _ADS = {"ads": {}, "resource_api_version": "V3"}
 # TLS 1.3's suites are not chosen. For 1.2: forward secrecy and authenticated encryption only.
@@ -53,15 +55,26 @@ def inspector() -> dict[str, Any]:
 
 def filter_chains(domain: str, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the filter chains of the https listener, each with the same network filters."""
-    chains = [_challenge_chain()]
+    return [_challenge_chain(), *chains_by_name(domain, filters)]
+
+
+def chains_by_name(
+    domain: str, filters: list[dict[str, Any]], alpn: Sequence[str] = ALPN, versions: Sequence[str] = VERSIONS
+) -> list[dict[str, Any]]:
+    """Return filter chains that show the certificate of the name that a client says."""
+    chains = []
+    common = _common(alpn, versions)
     if has_wildcard(domain):
         shared = {"tls_certificate_sds_secret_configs": [{"name": CLOUD, "sds_config": _ADS}]}
         chains.append(
-            _chain("cloud", {"server_names": [domain, f"*.{domain}"]}, shared, filters, {"session_timeout": "86400s"})
+            _chain(
+                "cloud",
+                {"server_names": [domain, f"*.{domain}"]},
+                _context({**common, **shared}, {"session_timeout": "86400s"}),
+                filters,
+            )
         )
-    # Envoy refuses to resume sessions whose certificate came on demand.
-    fresh = {"disable_stateless_session_resumption": True, "disable_stateful_session_resumption": True}
-    chains.append(_chain("on-demand", {}, {"custom_tls_certificate_selector": _on_demand()}, filters, fresh))
+    chains.append(_chain("on-demand", {}, _context({**common, **_BY_NAME}, _FRESH), filters))
     return chains
 
 
@@ -96,33 +109,29 @@ def _challenge_chain() -> dict[str, Any]:
     }
 
 
-def _chain(
-    name: str,
-    match: dict[str, Any],
-    certificate: dict[str, Any],
-    filters: list[dict[str, Any]],
-    options: dict[str, Any],
-) -> dict[str, Any]:
-    context = {
-        "@type": f"{_SOCKETS}.v3.DownstreamTlsContext",
-        "common_tls_context": {
-            "alpn_protocols": list(ALPN),
-            "tls_params": {
-                "tls_minimum_protocol_version": "TLSv1_2",
-                "tls_maximum_protocol_version": "TLSv1_3",
-                "cipher_suites": list(_CIPHERS),
-                "ecdh_curves": ["X25519MLKEM768", "X25519", "P-256"],
-            },
-            **certificate,
-        },
-        **options,
-    }
+def _chain(name: str, match: dict[str, Any], context: dict[str, Any], filters: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "name": name,
         "filter_chain_match": match,
         "filters": filters,
         "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context},
         "transport_socket_connect_timeout": HANDSHAKE_TIMEOUT,
+    }
+
+
+def _context(common: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    return {"@type": f"{_SOCKETS}.v3.DownstreamTlsContext", "common_tls_context": common, **options}
+
+
+def _common(alpn: Sequence[str], versions: Sequence[str]) -> dict[str, Any]:
+    return {
+        "alpn_protocols": list(alpn),
+        "tls_params": {
+            "tls_minimum_protocol_version": min(versions).replace(".", "_"),
+            "tls_maximum_protocol_version": max(versions).replace(".", "_"),
+            "cipher_suites": list(_CIPHERS),
+            "ecdh_curves": ["X25519MLKEM768", "X25519", "P-256"],
+        },
     }
 
 
@@ -143,3 +152,8 @@ def _on_demand() -> dict[str, Any]:
             "value": {"config_source": _ADS, "certificate_mapper": mapper},
         },
     }
+
+
+_BY_NAME = {"custom_tls_certificate_selector": _on_demand()}
+# Envoy refuses to resume sessions whose certificate came on demand.
+_FRESH = {"disable_stateless_session_resumption": True, "disable_stateful_session_resumption": True}

@@ -43,11 +43,14 @@ WORKING = MappingProxyType(
             | {"seed_command", "max_unavailable"}
         ),
         "experimental": frozenset(["cmd", "entrypoint", "exec", "machine_config", "auto_rollback"]),
-        "http_service": _AUTOMATIC | {"internal_port", "force_https", "concurrency", "checks", "http_options"},
+        "http_service": _AUTOMATIC
+        | {"internal_port", "force_https", "concurrency", "checks", "http_options", "tls_options"},
         "services": _AUTOMATIC
         | {"protocol", "internal_port", "concurrency", "ports", "tcp_checks", "http_checks", "force_https"},
-        "services.ports": frozenset(["port", "handlers", "force_https", "http_options"]),
-        "http_options": frozenset(["replay_cache"]),
+        "services.ports": frozenset(
+            ["port", "handlers", "force_https", "http_options", "tls_options", "proxy_proto_options"]
+        ),
+        "http_options": frozenset(["replay_cache", "compress", "idle_timeout", "h2_backend", "response"]),
         "replay_cache": frozenset(["path_prefix", "ttl_seconds", "type", "name", "allow_bypass"]),
         "concurrency": frozenset(["type", "soft_limit", "hard_limit"]),
         "rate_limit": frozenset(["per_second", "burst", "address_per_second", "address_burst"]),
@@ -100,7 +103,7 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "attached": "secrets of other apps are not exported: roost secrets set",
             "lazy_load_images": "layers are on this server already",
         },
-        "http_service": {"max_machines_running": _NO_MAXIMUM, "tls_options": _EDGE},
+        "http_service": {"max_machines_running": _NO_MAXIMUM},
         "services": {
             "max_machines_running": _NO_MAXIMUM,
             "script_checks": "scripts are not run for checks: use http_checks, or machine_checks",
@@ -108,12 +111,8 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "services.ports": {
             "start_port": _EDGE,
             "end_port": _EDGE,
-            "tls_options": _EDGE,
-            "proxy_proto_options": _EDGE,
         },
-        "http_options": dict.fromkeys(
-            ("compress", "idle_timeout", "headers_read_timeout", "h2_backend", "response"), _EDGE
-        ),
+        "http_options": {"headers_read_timeout": "clients have 10 s for a request's headers, at all apps"},
         "replay_cache": {},
         "concurrency": {},
         "rate_limit": {},

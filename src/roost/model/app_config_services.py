@@ -7,11 +7,19 @@ from typing import Any
 
 from roost.model.app_config_deploy import GroupedCheck, read_machine_checks
 from roost.model.app_config_table import Table, spell_seconds
-from roost.model.config_reading import read_headers
+from roost.model.config_reading import Reader, read_headers
 from roost.model.machine_config import Check, Port, Service, read_autostop
+from roost.model.port_options import (
+    HttpOptions,
+    check_port_options,
+    other_options_to_json,
+    read_http_behaviour,
+    read_proxy_version,
+    read_tls_options,
+)
 from roost.model.rate_limit import rate_limits_to_json, read_rate_limits
 from roost.model.replay_order import MAX_CACHE_TTL, MIN_CACHE_TTL
-from roost.model.service_config import CHECK_KINDS, check_tls
+from roost.model.service_config import CHECK_KINDS, check_tls, port_to_json
 from roost.model.session_rules import check_session_rule, http_options_to_json
 from roost.model.steering import SessionRule
 
@@ -29,8 +37,9 @@ def read_services(top: Table, autostop: str) -> tuple[tuple[Grouped, ...], tuple
 def _read_http_service(table: Table, autostop: str, machine_checks: list[GroupedCheck]) -> Grouped:
     port = table.number("internal_port", 8080, 1, 65535)
     https = table.flag("force_https", False)
-    sessions = _read_sessions(table)
-    ports = (Port(80, ("http",), https, sessions), Port(443, ("tls", "http"), sessions=sessions))
+    sessions, http = _read_http_options(table)
+    tls = read_tls_options(table.take("tls_options"), table.origin.at(table.path("tls_options")))
+    ports = (Port(80, ("http",), https, sessions, http), Port(443, ("tls", "http"), False, sessions, http, tls))
     checks = tuple(_read_check(check, port, "http") for check in table.tables("checks", "check"))
     return _finish_service(table, port, ports, checks, autostop, machine_checks)
 
@@ -42,10 +51,12 @@ def _read_service(table: Table, machine_checks: list[GroupedCheck]) -> Grouped:
     ports = []
     for item in table.tables("ports", "services.ports"):
         handlers = item.words("handlers")
-        if unknown := [h for h in handlers if h not in ("http", "tls")]:
-            raise item.refuse("handlers", f"{unknown[0][:40]!r} is not supported", "use http and tls")
-        sessions = _read_sessions(item)
-        ports.append(Port(item.number("port", 80, 1, 65535), handlers, item.flag("force_https", https), sessions))
+        sessions, http = _read_http_options(item)
+        tls = read_tls_options(item.take("tls_options"), item.origin.at(item.path("tls_options")))
+        proxy = read_proxy_version(item.take("proxy_proto_options"), item.origin.at(item.path("proxy_proto_options")))
+        check_port_options(handlers, tls, proxy, http, item.origin.at(item.path("").removesuffix(".")))
+        number = item.number("port", 80, 1, 65535)
+        ports.append(Port(number, handlers, item.flag("force_https", https), sessions, http, tls, proxy))
         item.done()
     checks = tuple(
         _read_check(check, port, kind) for kind in ("tcp", "http") for check in table.tables(f"{kind}_checks", "check")
@@ -53,7 +64,7 @@ def _read_service(table: Table, machine_checks: list[GroupedCheck]) -> Grouped:
     return _finish_service(table, port, tuple(ports), checks, "off", machine_checks)
 
 
-def _read_sessions(table: Table) -> tuple[SessionRule, ...]:
+def _read_http_options(table: Table) -> tuple[tuple[SessionRule, ...], HttpOptions]:
     options = table.table("http_options", "http_options")
     rules = []
     for item in options.tables("replay_cache", "replay_cache"):
@@ -66,8 +77,11 @@ def _read_sessions(table: Table) -> tuple[SessionRule, ...]:
         )
         item.done()
         rules.append(check_session_rule(rule, item.origin.at(item.path("name"))))
+    where = options.origin.at(options.path("").removesuffix("."))
+    keys = ("compress", "h2_backend", "idle_timeout", "response")
+    http = read_http_behaviour(Reader({key: options.take(key) for key in keys if options.holds(key)}, where), where)
     options.done()
-    return tuple(rules)
+    return tuple(rules), http
 
 
 def _finish_service(
@@ -171,7 +185,7 @@ def is_http_service(service: Service) -> bool:
     return (
         len(ports) == 2
         and (ports[0].port, ports[0].handlers) == (80, ("http",))
-        and ports[1] == Port(443, ("tls", "http"), sessions=ports[0].sessions)
+        and ports[1] == Port(443, ("tls", "http"), False, ports[0].sessions, ports[0].http, ports[1].tls)
     )
 
 
@@ -196,16 +210,12 @@ def service_to_json(groups: tuple[str, ...], service: Service, *, http: bool) ->
     if http:
         if service.ports[0].force_https:
             out["force_https"] = True
-        out |= http_options_to_json(service.ports[0].sessions)
+        out |= http_options_to_json(service.ports[0].sessions, service.ports[0].http)
+        out |= other_options_to_json(service.ports[1].tls, "")
         if service.checks:
             out["checks"] = [_check_to_json(check) for check in service.checks]
         return out
-    out["ports"] = [
-        {"port": p.port, "handlers": list(p.handlers)}
-        | ({"force_https": True} if p.force_https else {})
-        | http_options_to_json(p.sessions)
-        for p in service.ports
-    ]
+    out["ports"] = [port_to_json(port) for port in service.ports]
     for kind in ("tcp", "http"):
         if checks := [_check_to_json(check) for check in service.checks if check.type == kind]:
             out[f"{kind}_checks"] = checks

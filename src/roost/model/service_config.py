@@ -7,6 +7,16 @@ from typing import Any
 
 from roost.model.config_reading import Reader, duration_text, read_headers
 from roost.model.errors import BadInput
+from roost.model.port_options import (
+    NO_HTTP_OPTIONS,
+    NO_TLS_OPTIONS,
+    HttpOptions,
+    TlsOptions,
+    check_port_options,
+    other_options_to_json,
+    read_proxy_version,
+    read_tls_options,
+)
 from roost.model.rate_limit import NONE, RateLimits, rate_limits_to_json, read_rate_limits
 from roost.model.session_rules import http_options_to_json, read_http_options
 from roost.model.steering import SessionRule
@@ -45,6 +55,9 @@ class Port:
     handlers: tuple[str, ...] = ()
     force_https: bool = False
     sessions: tuple[SessionRule, ...] = ()  # http_options.replay_cache
+    http: HttpOptions = NO_HTTP_OPTIONS
+    tls: TlsOptions = NO_TLS_OPTIONS
+    proxy_version: str = ""  # of the PROXY protocol: v1 or v2; "" with its handler: v1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +120,30 @@ def check_tls(check: Check, where: str) -> None:
 
 def _read_port(data: object, where: str) -> Port:
     reader = Reader(data, where)
+    sessions, http = read_http_options(reader.take("http_options"), reader.path("http_options"))
     port = Port(
         port=reader.number("port", 0, 1, 65535),
         handlers=reader.words("handlers"),
         force_https=reader.flag("force_https", False),
-        sessions=read_http_options(reader.take("http_options"), reader.path("http_options")),
+        sessions=sessions,
+        http=http,
+        tls=read_tls_options(reader.take("tls_options"), reader.path("tls_options")),
+        proxy_version=read_proxy_version(reader.take("proxy_proto_options"), reader.path("proxy_proto_options")),
     )
     reader.done()
     if port.port == 0:
         raise BadInput(f"{where}.port is missing")
-    unknown = [h for h in port.handlers if h not in ("http", "tls")]
-    if unknown:
-        raise BadInput(f"{where}.handlers: {unknown[0][:40]!r} is not supported", hint="use http and tls")
+    check_port_options(port.handlers, port.tls, port.proxy_version, port.http, where)
     return port
+
+
+def port_to_json(port: Port) -> dict[str, Any]:
+    """Return the API's form of a port, which is the form of `roost.toml` too."""
+    out: dict[str, Any] = {"port": port.port, "handlers": list(port.handlers)}
+    if port.force_https:
+        out["force_https"] = True
+    out |= http_options_to_json(port.sessions, port.http)
+    return out | other_options_to_json(port.tls, port.proxy_version)
 
 
 def read_autostop(value: object, where: str) -> str:
@@ -191,12 +215,7 @@ def service_to_json(service: Service) -> dict[str, Any]:
         "autostart": service.autostart,
         "min_machines_running": service.min_machines_running,
         "idle_timeout": duration_text(service.idle_timeout),
-        "ports": [
-            {"port": p.port, "handlers": list(p.handlers)}
-            | ({"force_https": True} if p.force_https else {})
-            | http_options_to_json(p.sessions)
-            for p in service.ports
-        ],
+        "ports": [port_to_json(port) for port in service.ports],
         "checks": [check_to_json(c) for c in service.checks],
     }
     if service.soft_limit or service.hard_limit:

@@ -8,6 +8,7 @@ from typing import Any
 
 from roost.model.config_reading import Reader
 from roost.model.errors import BadInput
+from roost.model.port_options import HttpOptions, http_behaviour_to_json, read_http_behaviour
 from roost.model.replay_order import MAX_CACHE_TTL, MIN_CACHE_TTL
 from roost.model.steering import SessionRule
 
@@ -16,14 +17,15 @@ _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~_-]{1,128}")
 _EDGES = ("fly-", "roost-", "x-envoy-", "steer-")
 
 
-def read_http_options(data: object, where: str) -> tuple[SessionRule, ...]:
-    """Read `http_options`, of which `replay_cache` works; raises BadInput that names the key."""
+def read_http_options(data: object, where: str) -> tuple[tuple[SessionRule, ...], HttpOptions]:
+    """Read `http_options`; raises BadInput that names the key."""
     reader = Reader({} if data is None else data, where)
     rules = reader.items("replay_cache", read_session_rule)
+    options = read_http_behaviour(reader, where)
     reader.done()
     if len(rules) > MAX_RULES:
         raise BadInput(f"{where}.replay_cache has more than {MAX_RULES} entries")
-    return rules
+    return rules, options
 
 
 def read_session_rule(data: object, where: str) -> SessionRule:
@@ -55,7 +57,7 @@ def check_session_rule(rule: SessionRule, where: str) -> SessionRule:
     return SessionRule(rule.type, rule.name.lower(), rule.ttl, rule.path_prefix, rule.allow_bypass)
 
 
-def http_options_to_json(rules: Sequence[SessionRule]) -> dict[str, Any]:
+def http_options_to_json(rules: Sequence[SessionRule], options: HttpOptions) -> dict[str, Any]:
     """Return the API's form of `http_options`, {} where nothing is set."""
     found = [
         {
@@ -67,4 +69,5 @@ def http_options_to_json(rules: Sequence[SessionRule]) -> dict[str, Any]:
         }
         for rule in rules
     ]
-    return {"http_options": {"replay_cache": found}} if found else {}
+    out = http_behaviour_to_json(options) | ({"replay_cache": found} if found else {})
+    return {"http_options": out} if out else {}

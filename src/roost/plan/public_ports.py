@@ -76,11 +76,8 @@ def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...
                 f"services: {where} is shared by all apps by host name",
                 hint='give 80 the handlers ["http"] and 443 ["tls", "http"], or take another port',
             )
-        if port.handlers:
-            raise BadInput(
-                f"services: {where} can't have the handlers {', '.join(port.handlers)}",
-                hint="without handlers it passes bytes on; HTTP is served on 80 and 443",
-            )
+        if "http" in port.handlers:
+            raise BadInput(f"services: {where} can't have the handler http", hint="HTTP is served on 80 and 443")
         if port.port in (rules.http, rules.https, *rules.reserved):
             raise BadInput(f"services: {where} is used by Roost itself", hint="take another port")
         if not any(low <= port.port <= high for low, high in rules.ranges):

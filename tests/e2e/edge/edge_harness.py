@@ -12,12 +12,12 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from roost.edge.cell import Cell
-from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
+from roost.edge.contract import CertificateSource, Endpoint, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.host import process
 from roost.model.cloud import Cloud
@@ -273,12 +273,20 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(home: Path, *, cells: int = 1, by_address: RateLimit | None = None) -> AsyncIterator[Bench]:
+async def bench(
+    home: Path,
+    *,
+    cells: int = 1,
+    by_address: RateLimit | None = None,
+    certificates: CertificateSource | None = None,
+) -> AsyncIterator[Bench]:
     cloud = make_cloud(home)
+    if certificates is not None:
+        cloud = replace(cloud, https_port=free_port())
     waker = TestWaker()
     try:
         async with serving(App()) as app:
-            edge = EnvoyEdge(cloud, waker, spawn, cells=cells, by_address=by_address)
+            edge = EnvoyEdge(cloud, waker, spawn, cells=cells, by_address=by_address, certificates=certificates)
             waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))
             it = Bench(cloud, waker, edge, app)
             edge.keep_requests(it.ended.extend)

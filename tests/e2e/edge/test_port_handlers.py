@@ -1,0 +1,105 @@
+"""What the handlers of an app's own ports do: TLS and the PROXY protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.e2e.edge.edge_harness import bench, free_port
+from tests.e2e.tls.made import self_made
+
+from roost.edge.contract import Endpoint, Material, PublicPort
+from roost.model.port_options import TlsOptions
+
+
+class OneName:
+    """Has a certificate for one name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.chain, self.key = self_made(name)
+
+    async def certificate(self, host: str) -> Material | None:
+        return Material(self.chain.encode(), self.key.encode()) if host == self.name else None
+
+    def context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cadata=self.chain)
+
+
+@asynccontextmanager
+async def echo() -> AsyncIterator[Endpoint]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield Endpoint("m", "127.0.0.1", server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+
+
+async def said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes, size: int) -> bytes:
+    writer.write(data)
+    async with asyncio.timeout(10):
+        return await reader.readexactly(size)
+
+
+async def test_handlers(tmp_path: Path) -> None:
+    tls, strict, v1, v2, both = (free_port() for _ in range(5))
+    name = "db.localhost"
+    source = OneName(name)
+    async with bench(tmp_path, certificates=source) as it, echo() as app:
+        handlers = ("tls",)
+        ports = [
+            PublicPort("db", tls, handlers=handlers, endpoints=(app,)),
+            PublicPort("db", strict, handlers=handlers, tls=TlsOptions(("mqtt",), ("TLSv1.3",)), endpoints=(app,)),
+            PublicPort("db", v1, handlers=("proxy_proto",), endpoints=(app,)),
+            PublicPort("db", v2, handlers=("proxy_proto",), proxy_version="v2", endpoints=(app,)),
+            PublicPort("db", both, handlers=("tls", "proxy_proto"), endpoints=(app,)),
+        ]
+        await it.edge.put_ports("db", ports)
+        assert "ports" not in it.edge.status().detail
+
+        async def secure(
+            port: int, sni: str = name, **more: object
+        ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            context = source.context()
+            context.set_alpn_protocols(["mqtt", "http/1.1"])
+            for key, value in more.items():
+                setattr(context, key, value)
+            return await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=sni)
+
+        async def plain(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await asyncio.open_connection("127.0.0.1", port)
+
+        # TLS ends at the edge, the app gets what is inside
+        reader, writer = await secure(tls)
+        assert await said(reader, writer, b"over TLS", 8) == b"over TLS"
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() is None
+        reader, writer = await secure(strict)
+        assert await said(reader, writer, b"newest", 6) == b"newest"
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "mqtt"
+        with pytest.raises(ssl.SSLError):
+            await secure(strict, maximum_version=ssl.TLSVersion.TLSv1_2)
+        with pytest.raises((ssl.SSLError, OSError)):
+            await secure(tls, sni="nobody.localhost")
+
+        # the app is told who calls
+        reader, writer = await plain(v1)
+        mine, theirs = writer.get_extra_info("sockname"), writer.get_extra_info("peername")
+        line = f"PROXY TCP4 127.0.0.1 127.0.0.1 {mine[1]} {theirs[1]}\r\n".encode()
+        assert await said(reader, writer, b"x", len(line) + 1) == line + b"x"
+        reader, writer = await secure(both)
+        assert (await said(reader, writer, b"y", 20)).startswith(b"PROXY TCP4 127.0.0.1")
+        reader, writer = await plain(v2)
+        head = await said(reader, writer, b"z", 29)
+        assert head[:12] == b"\r\n\r\n\0\r\nQUIT\n"
+        assert struct.unpack("!H", head[24:26]) == (writer.get_extra_info("sockname")[1],)
+        assert head[28:] == b"z"
