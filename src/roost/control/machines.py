@@ -78,8 +78,10 @@ class Machines:
             raise
 
     def _open_ports(self, machine: Machine) -> None:
-        """Have the edge serve the ports that are its app's own, also before it listens."""
-        if any(own_ports(machine.config.services)):
+        """Have the edge serve what it serves of an app also before it listens: ports of its own, and HTTP/2."""
+        services = machine.config.services
+        http2 = any(port.http.h2_backend for service in services for port in service.ports)
+        if http2 or any(own_ports(services)):
             self._core.on_loop(self._routing.sync(machine.app))
 
     def add(

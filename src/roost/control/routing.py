@@ -17,6 +17,8 @@ from roost.control.readiness import Readiness
 from roost.control.statics import statics_of
 from roost.edge.contract import Endpoint, PublicPort, Route
 from roost.model.machine import Machine, MachineState
+from roost.model.machine_config import Service
+from roost.model.port_options import merged
 from roost.plan.idle import web_service
 from roost.plan.public_ports import Key, http_service
 
@@ -52,8 +54,10 @@ class Routing:
             if (service := http_service(machine)) is not None:
                 first = first or service
                 endpoints.append(Endpoint(machine.id, machine.private_ipv4, service.internal_port))
+        first = first or _asleep_with_http2(machines)
         if first is None:
             return None
+        http = merged(port.http for port in first.ports)
         return Route(
             app=app,
             hosts=(self._core.cloud.app_host(app), *own),
@@ -63,6 +67,8 @@ class Routing:
             hard_limit=first.hard_limit,
             private=self.private.get(app, ()),
             sessions=tuple(dict.fromkeys(rule for port in first.ports for rule in port.sessions)),
+            idle_timeout=http.idle_timeout,
+            http=http,
             org=self._orgs.get(app, ""),
             limits=first.rate_limits,
             statics=statics_of(app, machines),
@@ -142,6 +148,8 @@ class Routing:
         machines: dict[str, list[Machine]] = defaultdict(list)
         for machine in self._core.store.machines.in_states(MachineState.STARTED):
             machines[machine.app].append(machine)
+        for app in self._core.store.machines.apps_with("h2_backend"):  # these are routed asleep, too
+            machines[app] = self._all(app)
         own = self._core.store.certificates.all_hosts()
         found = ((app, self.route_of(app, of_app, own.get(app, ()))) for app, of_app in machines.items())
         routes = {app: route for app, route in found if route is not None}
@@ -150,3 +158,12 @@ class Routing:
         ports = {app: self.ports_of(app, self._all(app), keys) for app, keys in claims}
         self._ports = {app: found for app, found in ports.items() if found}
         await self._core.edge.replace_all(list(routes.values()), self._ports)
+
+
+def _asleep_with_http2(machines: Iterable[Machine]) -> Service | None:
+    """Return the service of an app that sleeps and speaks HTTP/2 only, for which the edge keeps the route."""
+    for machine in machines:
+        service = http_service(machine)
+        if service and not machine.cordoned and any(port.http.h2_backend for port in service.ports):
+            return service
+    return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from roost.edge.static_paths import AppStatics
-from roost.model.port_options import NO_TLS_OPTIONS, TlsOptions
+from roost.model.port_options import NO_HTTP_OPTIONS, NO_TLS_OPTIONS, HttpOptions, TlsOptions
 from roost.model.rate_limit import NONE, RateLimits
 from roost.model.request import Request
 from roost.model.steering import SessionRule, Wish
@@ -28,7 +28,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One awake app at the edge. The endpoints are its healthy, running machines; never empty."""
+    """One awake app at the edge. The endpoints are its healthy, running machines.
+
+    There are none only if the app sleeps and has `h2_backend`: its requests wait in Envoy.
+    """
 
     app: str
     hosts: tuple[str, ...]  # lower case, without port
@@ -37,6 +40,7 @@ class Route:
     force_https: bool = False
     hard_limit: int = 0  # requests at once per machine; 0: no limit
     idle_timeout: float = 0.0  # seconds a stream may be silent; 0: no limit
+    http: HttpOptions = NO_HTTP_OPTIONS
     org: str = ""  # whose app it is; decides which of the edge's cells serve it
     statics: AppStatics | None = None  # what is served without the app
     private: tuple[str, ...] = ()  # addresses at which the app answers in its private network

@@ -26,6 +26,7 @@ from roost.edge.feed import RequestFeed, Take
 from roost.edge.flycast import ROUTES_NAME as PRIVATE_ROUTES
 from roost.edge.flycast import private_virtual_host
 from roost.edge.front import Front
+from roost.edge.http_doors import HttpDoors
 from roost.edge.leftovers import end_others
 from roost.edge.loads import loads_of
 from roost.edge.port_table import PortTable
@@ -103,6 +104,7 @@ class EnvoyEdge:
             sockets = {name: cell.place.incoming for name, cell in self._cells.items() if cell.place.incoming}
             self._front = Front(cloud, sockets, shards(self._common, self._own), spawn, limit)
         self._public = PortTable(self._cells, lambda org: self._cells[shard(org, self._common, self._own)[0]], waker)
+        self._doors = HttpDoors(waker)
         self._measurer: asyncio.Task[None] | None = None
         self._roll_out = RollOut(list(self._cells.values()))
         self._roller: asyncio.Task[None] | None = None
@@ -152,6 +154,7 @@ class EnvoyEdge:
                     await task
         self._measurer = self._roller = None
         await self._public.close()
+        await self._doors.close_all()
         await asyncio.gather(*(cell.stop(envoy_too=envoy_too) for cell in self._cells.values()))
         if self._front is not None:
             await self._front.stop(front_too=envoy_too)
@@ -170,8 +173,9 @@ class EnvoyEdge:
         self._leaving.discard(route.app)
         self._routes[route.app] = route
         cells, holders = self._cells_of(route), self._holders(route)
+        await self._doors.follow(route, holders)
         for cell in holders:
-            cell.xds.set(CLUSTER, app_cluster(route))
+            cell.xds.set(CLUSTER, app_cluster(route, self._doors.path(cell, route.app)))
         await self._settled(holders, CLUSTER, [cluster_name(route.app)], deadline)
         if self._routes.get(route.app) is not route:
             return
@@ -180,6 +184,7 @@ class EnvoyEdge:
         await self._settled(cells, VIRTUAL_HOST, [virtual_host_name(route.app)], deadline)
         await self._serve_privately(route, old, deadline - time.monotonic())
         if self._routes.get(route.app) is route:
+            self._doors.acknowledged(route)
             await self._lead(route, old)
             self._take_out(route.app, [cell for cell in self._cells.values() if cell not in holders])
 
@@ -196,6 +201,8 @@ class EnvoyEdge:
         gone = await asyncio.gather(*(self._settle(cell, cells, app, timeout) for cell in cells))
         if self._front is not None and old is not None and app not in self._routes:
             await self._front.forget([host for host in old.hosts if host not in self._owners])
+        if app not in self._routes:
+            await self._doors.close(app)
         return all(answer == "" for answer in gone)
 
     async def put_ports(self, app: str, ports: Sequence[PublicPort]) -> None:
@@ -211,13 +218,15 @@ class EnvoyEdge:
         for app in set(self._routes) - set(wanted):
             self._forget(app)
             self._take_out(app, list(self._cells.values()))
+            await self._doors.close(app)
         for route in wanted.values():
             check_route(route)
             self._claim(route)
             self._leaving.discard(route.app)
             self._routes[route.app] = route
+            await self._doors.follow(route, self._holders(route))
             for cell in self._holders(route):
-                cell.xds.set(CLUSTER, app_cluster(route))
+                cell.xds.set(CLUSTER, app_cluster(route, self._doors.path(cell, route.app)))
         for route in wanted.values():  # sent when the cluster is acknowledged
             for cell in self._cells_of(route):
                 cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
@@ -230,6 +239,8 @@ class EnvoyEdge:
             cell.xds.mark_complete()
         for cell in self._cells.values():
             await self._settled([cell], VIRTUAL_HOST, cell.xds.beyond(VIRTUAL_HOST), deadline)
+        for route in wanted.values():
+            self._doors.acknowledged(route)
         if self._front is not None:
             await self._front.lead_all(
                 {host: self._shard(route) for route in self._routes.values() for host in route.hosts}

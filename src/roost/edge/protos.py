@@ -12,13 +12,20 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 from envoy.config.cluster.v3.cluster_pb2 import Cluster  # type: ignore[import-untyped]
+from envoy.config.core.v3.base_pb2 import HeaderValueOption  # type: ignore[import-untyped]
 from envoy.config.listener.v3.listener_pb2 import Listener  # type: ignore[import-untyped]
-from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost  # type: ignore[import-untyped]
+from envoy.config.route.v3.route_components_pb2 import FilterConfig, Route, VirtualHost  # type: ignore[import-untyped]
 from envoy.config.route.v3.route_pb2 import RouteConfiguration  # type: ignore[import-untyped]
 from envoy.extensions.access_loggers.file.v3 import file_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.compression.brotli.compressor.v3 import brotli_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.compression.gzip.compressor.v3 import gzip_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.compression.zstd.compressor.v3 import zstd_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.http.compressor.v3.compressor_pb2 import (  # type: ignore[import-untyped]
+    CompressorPerRoute,
+)
 from envoy.extensions.filters.http.custom_response.v3 import custom_response_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.header_mutation.v3 import (  # type: ignore[import-untyped]
     header_mutation_pb2 as header_mutation_filter_pb2,  # noqa: F401
@@ -67,6 +74,7 @@ from envoy.extensions.transport_sockets.proxy_protocol.v3 import (  # type: igno
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret  # type: ignore[import-untyped]
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext  # type: ignore[import-untyped]
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import (  # type: ignore[import-untyped]
     HttpProtocolOptions,
 )
@@ -93,14 +101,18 @@ __all__ = [
     "AggregatedDiscoveryServiceServicer",
     "AggregatedDiscoveryServiceStub",
     "Cluster",
+    "CompressorPerRoute",
     "DeltaDiscoveryRequest",
     "DeltaDiscoveryResponse",
+    "FilterConfig",
+    "HeaderValueOption",
     "HttpProtocolOptions",
     "LocalRateLimit",
     "PreviousHostsPredicate",
     "Resource",
     "Route",
     "RouteConfiguration",
+    "UpstreamTlsContext",
     "VirtualHost",
     "add_AggregatedDiscoveryServiceServicer_to_server",
     "any_of",

@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 from roost.edge.challenges import PATH
 from roost.edge.contract import Route
+from roost.edge.http_options import apply_to_host, lead_to_door, speak
 from roost.edge.limits import limit_app
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
 from roost.edge.replies import MARK
@@ -44,6 +46,7 @@ class Ports:
 
 
 NO_TLS = Ports(80, 0)
+NO_DOOR = Path("/nonexistent")
 
 
 def cluster_name(app: str) -> str:
@@ -75,7 +78,7 @@ def app_of(name: str) -> str:
 
 def check_route(route: Route) -> None:
     """Raise BadInput for a route that Envoy would refuse: no host, no endpoint, a host that is no name."""
-    if not route.hosts or not route.endpoints:
+    if not route.hosts or not (route.endpoints or route.http.h2_backend):
         raise BadInput(f"the route of {route.app!r} needs a host and an endpoint")
     for host in route.hosts:
         name = host.removeprefix("*.") if host.count(".") > 1 else host  # no wildcard of a top-level name
@@ -91,8 +94,11 @@ def check_route(route: Route) -> None:
             raise BadInput(f"{endpoint.port} is not a port")
 
 
-def app_cluster(route: Route) -> Any:
-    """Return the cluster resource of an app: HTTP/1.1 to its machines, least requests first."""
+def app_cluster(route: Route, door: Path = NO_DOOR) -> Any:
+    """Return the cluster resource of an app: HTTP to its machines, least requests first.
+
+    Without machines it leads to the door where requests wait for them.
+    """
     cluster = Cluster(name=cluster_name(route.app), type=Cluster.STATIC, lb_policy=Cluster.LEAST_REQUEST)
     cluster.connect_timeout.FromMilliseconds(int(CONNECT_TIMEOUT * 1000))
     cluster.per_connection_buffer_limit_bytes.value = 256 * 1024
@@ -105,11 +111,13 @@ def app_cluster(route: Route) -> Any:
     eject_outliers(cluster, len(route.endpoints))
     # Envoy bounds requests per cluster; balanced by least requests that is the limit per machine.
     limits = cluster.circuit_breakers.thresholds.add()
+    if not route.endpoints:
+        lead_to_door(cluster, door)
     limits.max_requests.value = route.hard_limit * len(route.endpoints) or NO_LIMIT
     limits.max_connections.value = limits.max_pending_requests.value = NO_LIMIT
     limits.max_retries.value = 100
     protocol = HttpProtocolOptions()
-    protocol.explicit_http_config.http_protocol_options.SetInParent()
+    speak(protocol, route)
     protocol.common_http_protocol_options.idle_timeout.FromMilliseconds(int(POOL_IDLE * 1000))
     options = cluster.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
     options.CopyFrom(any_of(protocol))
@@ -150,6 +158,7 @@ def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] 
     retry_unsent(retry)
     entry.request_headers_to_remove.append("roost-activator")
     repeat_safely(host)
+    apply_to_host(host, route)
     limit_app(host, route.limits)
     return host
 

@@ -60,7 +60,7 @@ def check_handlers(handlers: tuple[str, ...], where: str) -> None:
     if "pg_tls" in handlers:
         raise BadInput(
             f"{where}: 'pg_tls' is not supported",
-            hint='use ["tls"] and clients that say sslnegotiation=direct (PostgreSQL 17), or no handler and TLS in Postgres',
+            hint='use ["tls"] and sslnegotiation=direct (PostgreSQL 17), or no handler and TLS in Postgres',
         )
     if unknown := [one for one in handlers if one not in HANDLERS]:
         raise BadInput(f"{where}: {unknown[0][:40]!r} is not supported", hint=f"there are {', '.join(HANDLERS)}")

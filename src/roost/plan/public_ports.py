@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from roost.model.errors import BadInput
 from roost.model.machine import Machine
 from roost.model.machine_config import Port, Service
+from roost.model.port_options import NO_TLS_OPTIONS
 
 Key = tuple[str, int]  # protocol and port
 DEFAULT_RANGES = ((1024, 32767),)  # above: where the kernel takes ports for outgoing connections
@@ -66,6 +67,8 @@ def own_ports(services: Iterable[Service]) -> Iterator[tuple[Key, Service, Port]
 
 def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...]:
     """Return the ports that the machine's app needs for itself; raises BadInput for one that it can't have."""
+    services = tuple(services)
+    _check_shared(services)
     found: dict[Key, Service] = {}
     for key, service, port in own_ports(services):
         where = f"port {port.port} ({service.protocol})"
@@ -88,6 +91,19 @@ def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...
             )
         found[key] = service
     return tuple(found)
+
+
+def _check_shared(services: Sequence[Service]) -> None:
+    for service in services:
+        for port in service.ports:
+            where = f"services: port {port.port} ({service.protocol})"
+            shared = is_shared(service, port)
+            if shared and port.tls != NO_TLS_OPTIONS:
+                raise BadInput(
+                    f"{where}: tls_options have no effect on the port that all apps share", hint="take another port"
+                )
+            if port.force_https and "http" not in port.handlers:
+                raise BadInput(f"{where}: force_https needs the handler http", hint="remove it")
 
 
 def http_service(machine: Machine) -> Service | None:

@@ -93,6 +93,12 @@ class Machines:
         with self._db.read() as connection:
             return [_machine(row) for row in connection.execute(query)]
 
+    def apps_with(self, key: str) -> list[str]:
+        """Return the apps with a machine whose configuration may have this key; some may not."""
+        query = select(machines.c.app).where(cast(machines.c.config, Text).contains(f'"{key}"', autoescape=True))
+        with self._db.read() as connection:
+            return list(connection.execute(query.distinct()).scalars())
+
     def on_slot(self, slot: int) -> Machine | None:
         """Return the machine that has a slot of the host, or None."""
         with self._db.read() as connection:

@@ -6,6 +6,7 @@ import pytest
 
 from roost.model.errors import BadInput
 from roost.model.machine_config import Port, Service
+from roost.model.port_options import TlsOptions
 from roost.plan.public_ports import PortRules, check_ports, is_shared, read_ranges
 
 RULES = PortRules(8080, 8443, ((1024, 9999), (25, 25)), (8090,))
@@ -49,3 +50,10 @@ def test_ranges() -> None:
     for wrong in ("0", "70000", "5-2", "a", "1-2-3", 5432, ["25"], "1" * 30, "²"):
         with pytest.raises(BadInput, match=r"edge\.service_ports"):
             read_ranges(wrong, "edge.service_ports")
+
+
+def test_options_without_effect_are_refused() -> None:
+    with pytest.raises(BadInput, match="tls_options have no effect"):
+        check_ports([_service(Port(443, ("tls", "http"), tls=TlsOptions(("h2",))))], RULES)
+    with pytest.raises(BadInput, match="force_https needs"):
+        check_ports([_service(Port(5432, (), force_https=True))], RULES)
