@@ -43,8 +43,7 @@ WORKING = MappingProxyType(
             | {"seed_command", "max_unavailable"}
         ),
         "experimental": frozenset(["cmd", "entrypoint", "exec", "machine_config", "auto_rollback"]),
-        "http_service": _AUTOMATIC
-        | {"internal_port", "force_https", "concurrency", "checks", "http_options", "tls_options"},
+        "http_service": _AUTOMATIC | {"internal_port", "force_https", "concurrency", "checks", "http_options"},
         "services": _AUTOMATIC
         | {"protocol", "internal_port", "concurrency", "ports", "tcp_checks", "http_checks", "force_https"},
         "services.ports": frozenset(
@@ -103,7 +102,7 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "attached": "secrets of other apps are not exported: roost secrets set",
             "lazy_load_images": "layers are on this server already",
         },
-        "http_service": {"max_machines_running": _NO_MAXIMUM},
+        "http_service": {"max_machines_running": _NO_MAXIMUM, "tls_options": "all apps share the port"},
         "services": {
             "max_machines_running": _NO_MAXIMUM,
             "script_checks": "scripts are not run for checks: use http_checks, or machine_checks",
