@@ -65,8 +65,8 @@ class EdgeFiles:
         """The directory with the sockets on which a cell takes the front's connections."""
         return self.directory / "in"
 
-    def door(self, protocol: str, port: int) -> Path:
-        """Socket on which connections to a public port wait for an app that sleeps."""
+    def door(self, protocol: str, port: int | str) -> Path:
+        """Socket on which connections to a public port, or requests of an app, wait for one that sleeps."""
         return self.directory / "doors" / f"{protocol}-{port}.sock"
 
     @property
