@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from roost.edge.cell import Cell
 from roost.plan.edge_rollout import Answers, is_worse
 
-WATCH = 3.0  # seconds that a cell is looked at before the next one follows
+WATCH = 3.0  # seconds that a cell is looked at beforehand, and again before the next one follows
 LOOK = 0.5
 _log = logging.getLogger("roost.edge")
 
@@ -35,23 +35,25 @@ class RollOut:
             if cell.is_up_to_date():
                 continue
             self.state = f"under way in cell {cell.name}"
+            earlier = await cell.answers()
+            await asyncio.sleep(WATCH)
             before = await cell.answers()
             refusal = await cell.change_base()
             if refusal:
                 self._give_up([*changed, cell], f"cell {cell.name} refused it: {refusal[:300]}")
                 return
             changed.append(cell)
-            if before is not None and await self._got_worse(cell, before):
+            if before is not None and await self._got_worse(cell, before, earlier):
                 self._give_up(changed, f"cell {cell.name} answered far more errors with it")
                 return
         if changed:
             self.state = "done"
 
-    async def _got_worse(self, cell: Cell, before: Answers) -> bool:
+    async def _got_worse(self, cell: Cell, before: Answers, earlier: Answers | None) -> bool:
         for _ in range(round(WATCH / LOOK)):
             await asyncio.sleep(LOOK)
             after = await cell.answers()
-            if after is not None and is_worse(before, after):
+            if after is not None and is_worse(before, after, earlier):
                 return True
         return False
 

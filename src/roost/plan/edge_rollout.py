@@ -16,10 +16,16 @@ class Answers:
     errors: int  # 5xx
 
 
-def is_worse(before: Answers, after: Answers) -> bool:
-    """Say whether the part of errors among the answers between two readings is far above what it was before."""
+def is_worse(before: Answers, after: Answers, earlier: Answers | None = None) -> bool:
+    """Say whether the part of errors among the answers between two readings is far above what is usual.
+
+    Usual is what it was from `earlier` to `before`, or ever since the cell's start where that was too few answers: what
+    went wrong while roostd was away says nothing of a configuration.
+    """
     answered, failed = after.total - before.total, after.errors - before.errors
     if answered < ENOUGH:
         return False
-    usual = before.errors / before.total if before.total else 0.0
+    begin = earlier if earlier is not None and before.total - earlier.total >= ENOUGH else Answers(0, 0)
+    seen = before.total - begin.total
+    usual = (before.errors - begin.errors) / seen if seen else 0.0
     return failed / answered > usual + JUMP

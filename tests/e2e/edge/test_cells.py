@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ import pytest
 import pytest_asyncio
 from tests.e2e.edge.edge_harness import Bench, TestWaker, bench, envoys_of, fetch, free_port, spawn, until
 
+from roost.cli.cloud import cloud_status, render_cloud
 from roost.edge import cell as cell_module
 from roost.edge import rollout
 from roost.edge.contract import Route
 from roost.edge.edge import EnvoyEdge
-from roost.edge.listener import EdgePlace, route_configuration
+from roost.edge.listener import EdgePlace, activator_cluster, route_configuration
 from roost.edge.process import wait_for_end
-from roost.edge.protos import RouteConfiguration, resource
+from roost.edge.protos import CLUSTER, RouteConfiguration, resource
 from roost.plan.cells import common_cells, shard
 
 CELLS = 3
@@ -259,6 +260,7 @@ async def test_a_new_base_configuration_comes_to_all_cells(at: Bench, monkeypatc
 async def test_a_base_configuration_that_a_cell_refuses_is_taken_back(
     at: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rollout, "WATCH", 0.5)
     await at.edge.put(route(at, "a", org_in("0", "1")))
     await at.edge.put(route(at, "b", org_in("2", "1")))  # cell 2, too, has what comes first
     # Envoy takes one virtual host for all names, no second one
@@ -272,3 +274,45 @@ async def test_a_base_configuration_that_a_cell_refuses_is_taken_back(
     monkeypatch.undo()
     await _next_roostd(at)
     assert (await at.get(host="a.localhost")).status == 200
+
+
+async def test_a_base_configuration_with_which_the_first_cell_fails_is_taken_back(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Envoy takes it, but what goes by the activator, as paths of challenges do, is answered 503 with it."""
+    monkeypatch.setattr(rollout, "WATCH", 1.0)
+    monkeypatch.setattr(rollout, "LOOK", 0.2)
+    first, last = (
+        replace(route(at, app, org_in(*cells)), hosts=(f"{app}.localhost", f"{app}.example.com"))
+        for app, cells in (("a", ("0", "1")), ("b", ("2", "1")))
+    )
+    for one in (first, last):
+        await at.edge.put(one)
+
+    def broken(place: EdgePlace) -> object:
+        return activator_cluster(replace(place, activator=at.cloud.run / "nowhere.sock"))
+
+    monkeypatch.setattr(cell_module, "activator_cluster", broken)
+    told = {"a": set[int](), "b": set[int]()}
+    done = asyncio.Event()
+
+    async def call(app: str) -> None:
+        while not done.is_set():
+            told[app].add((await at.get("/.well-known/acme-challenge/x", host=f"{app}.localhost")).status)
+
+    callers = [asyncio.create_task(call(app)) for app in told]
+    try:
+        await until(lambda: told == {"a": {200}, "b": {200}}, what="it is called")
+        await _next_roostd(at)
+        await until(lambda: at.edge.status().detail.get("rollout") == "rolled back", timeout=10.0)
+        told["a"].clear()
+        await until(lambda: 200 in told["a"], what="the first cell has what it had")
+    finally:
+        done.set()
+        await asyncio.gather(*callers)
+    status = at.edge.status()
+    shown = render_cloud(cloud_status({"edge": asdict(status)}, ""))
+    assert "its new configuration was taken back: cell 0 answered far more errors with it" in shown
+    for cell in at.edge._cells.values():
+        assert cell.xds.table[CLUSTER]["activator"] == activator_cluster(cell.place), "nobody has it"
+    assert (await at.get("/.well-known/acme-challenge/x", host="b.localhost")).status == 200
