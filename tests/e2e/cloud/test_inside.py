@@ -190,7 +190,8 @@ def test_the_socket_outlives_roostd_and_fails_fast_meanwhile(cloud: RunningCloud
     seen = [line.split() for line in machine.run("cat", "/tmp/seen").splitlines()]
     refused = [float(took) for error, took in seen if int(error)]
     assert refused, "it was never refused"
-    assert {error for error, _ in seen} == {"0", str(errno.ECONNREFUSED)}
+    ending = str(errno.EAGAIN)  # while the kernel takes roostd apart, a full queue may be what a call meets
+    assert {error for error, _ in seen} - {ending} == {"0", str(errno.ECONNREFUSED)}
     assert max(refused) < 0.5, "a refusal took long"
 
 

@@ -179,7 +179,7 @@ async def test_nobody_but_the_front_reaches_a_cell_and_no_process_is_root(at: Be
     if 0 not in users:
         assert len(set(users)) == CELLS
     sock = at.cloud.run / "edge" / "cells" / "0" / "in" / "http.sock"
-    assert sock.is_socket()
+    await until(sock.is_socket, what="the cell listens")
     assert sock.stat().st_mode & 0o007 == 0
     assert sock.parent.stat().st_mode & 0o007 == 0
     spoofed = b"PROXY TCP4 6.6.6.6 127.0.0.1 1 80\r\nGET / HTTP/1.1\r\nHost: hello.localhost\r\n\r\n"
