@@ -18,6 +18,9 @@ XDS = "roostd"
 # When a listener's configuration changes, answers on its old connections say at once that they close; streams and
 # WebSockets may go on for so many seconds.
 DRAIN_TIME = 3600
+RUNTIME = {  # what Envoy decides by runtime keys alone
+    "envoy.reloadable_features.strict_chunk_parsing": True,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ def bootstrap(node: str, files: EdgeFiles, caps: Caps) -> dict[str, Any]:
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _kept_stats()}}},
         "overload_manager": _overload(caps),
+        "layered_runtime": {"layers": [{"name": "roost", "static_layer": RUNTIME}]},
     }
 
 

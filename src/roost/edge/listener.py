@@ -15,6 +15,7 @@ from typing import Any
 
 from roost.edge import flycast, limits, tls
 from roost.edge.accesslog import access_log
+from roost.edge.authority import named_plainly
 from roost.edge.http_options import compressors
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
@@ -230,7 +231,7 @@ def _http_filters() -> list[dict[str, Any]]:
         "suppress_envoy_headers": True,
         "upstream_http_filters": hooks_of_machines(),
     }
-    return [*compressors(), too_large(), {"name": "envoy.filters.http.router", "typed_config": router}]
+    return [named_plainly(), *compressors(), too_large(), {"name": "envoy.filters.http.router", "typed_config": router}]
 
 
 def _connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str, Any]:

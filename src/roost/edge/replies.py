@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from roost.edge.authority import DETAIL
 from roost.edge.pages import Page, html_page, json_page, text_page
 from roost.edge.static_paths import HEADER
 from roost.edge.steering_config import ROUTE
@@ -53,6 +54,7 @@ RULES = (  # the first that fits holds
     Rule("headers_too_large", ("DPE",), (431,)),
     Rule("bad_request", ("DPE", "IH")),
     Rule("edge_failed", ("NFCF", "RFCF", "DF", "DI", "FI", "UAEX", "RLSE")),
+    Rule("bad_request", statuses=(403,), detail=DETAIL),
     Rule("bad_request", statuses=(400,)),
     Rule("upgrade_refused", statuses=(403,)),
     Rule("no_route", statuses=(404,)),

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from tests.e2e.tls.made import self_made
+
 from roost.edge.cell import Cell
-from roost.edge.contract import CertificateSource, Endpoint, Refusal, Route, WakeResult
+from roost.edge.contract import CertificateSource, Endpoint, Material, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.host import process
 from roost.model.cloud import Cloud
@@ -237,6 +239,14 @@ class TestWaker:
         if self.gate is not None:
             await self.gate.wait()
         del self._under_way[app]
+
+
+class AnyName:
+    """Certificates that their owner made, for whatever name is asked for."""
+
+    async def certificate(self, host: str) -> Material:
+        chain, key = self_made(host)
+        return Material(chain.encode(), key.encode())
 
 
 @dataclass
