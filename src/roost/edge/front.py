@@ -137,9 +137,10 @@ def _host_rules(way: str, hosts: Path) -> list[str]:
     else:
         host = "req.hdr(host),field(1,:)"
         rules = [
-            "  tcp-request content accept if HTTP",
-            "  tcp-request content accept if { req.payload(0,3) -m str PRI }",  # HTTP/2 without TLS: hides its host
-            "  tcp-request content accept if { req.len gt 15000 }",  # more headers than are looked at
+            # The headers are here, or more of them than are looked at. Whether they are HTTP is the cell's to say: it
+            # can answer what is none, too. The text ends at a zero for HAProxy, hexadecimal digits do not.
+            r'  tcp-request content accept if { req.payload(0,0) -m sub "\r\n\r\n" "\n\n" }'
+            " || { req.payload(0,0),hex -m sub 0D0A0D0A } || { req.len gt 15000 }",
         ]
     return [
         *rules,
