@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.e2e.edge.edge_harness import Bench, bench
+from tests.e2e.edge.edge_harness import AnyName, Bench, bench
 from tests.e2e.edge.raw_h2 import DATA, END_HEADERS, END_STREAM, HEADERS, block, connected, frame, unverified
 from tests.e2e.edge.recorder import Recorder, recording
 
@@ -110,7 +110,7 @@ async def _http2(port: int, case: dict[str, Any], host: str, name: str) -> list[
 @pytest_asyncio.fixture
 async def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Fleet]:
     cells = getattr(request, "param", 1)
-    async with bench(tmp_path, tls=True, cells=cells) as at, recording() as app, recording() as other:
+    async with bench(tmp_path, certificates=AnyName(), cells=cells) as at, recording() as app, recording() as other:
         here = Endpoint("m", "127.0.0.1", app.port)
         for route in ("awake", "replayed"):
             await at.edge.put(Route(route, (f"*.{route}.localhost",), (here,)))
