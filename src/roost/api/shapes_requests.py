@@ -32,6 +32,7 @@ def request_to_json(entry: RequestEntry) -> Json:
         "tries": request.tries,
         "error": request.error,
         "fault": request.fault,
+        "alike": request.alike,
         "cursor": entry.cursor,
     }
 

@@ -37,6 +37,8 @@ def render(line: Mapping[str, Any]) -> str:
         line.get("id", ""),
     ]
     text = " ".join(output.printable(str(piece)) for piece in pieces if piece != "")
+    if (alike := int(line.get("alike") or 1)) > 1:
+        text += f" (and {alike - 1} like it)"
     if code := str(line.get("error") or ""):
         text += f"\n    {output.printable(str(line.get('fault')))}: {output.printable(code)}"
         if (known := EDGE_ERRORS.get(code)) is not None:

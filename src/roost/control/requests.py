@@ -44,7 +44,7 @@ class Requests:
                 if app:
                     self._book.add(app, request, now)
                 elif request.error:
-                    self._nobodys[request.error] += 1
+                    self._nobodys[request.error] += request.alike
         for app, request in lot:
             if app:
                 by_app[app].append((request.at, request.to_line()))

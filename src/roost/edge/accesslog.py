@@ -27,8 +27,8 @@ FORMAT = {
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
     "cluster": "%UPSTREAM_CLUSTER_RAW%",
-    "at": "%START_TIME(%s.%6f)%",
     "duration": "%DURATION%",  # milliseconds
+    "at": "%START_TIME(%s.%6f)%",
     "total": _after_first_byte("DS_TX_END"),
     "sent": _after_first_byte("US_TX_BEG"),
     "sent_whole": _after_first_byte("US_TX_END"),
@@ -47,10 +47,12 @@ FORMAT = {
     "path": "%REQ(:PATH):4096%",
 }
 (
-    ROUTE, STATUS, FLAGS, DETAILS, CLUSTER, AT, DURATION, TOTAL, SENT, SENT_WHOLE, ANSWERED, CONNECTING, CONNECTED,
+    ROUTE, STATUS, FLAGS, DETAILS, CLUSTER, DURATION, AT, TOTAL, SENT, SENT_WHOLE, ANSWERED, CONNECTING, CONNECTED,
     METHOD, PROTOCOL, CLIENT, MACHINE, BYTES_IN, BYTES_OUT, ID, TRIES, HOST, PATH,
 ) = range(len(FORMAT))  # fmt: skip
 _KEY = "r"  # a line is an object with one list, since Envoy writes no bare list
+
+_ACTIVATOR = b'"activator"'
 
 Entry = list[Any]  # by the places above; None for what there is not
 
@@ -67,23 +69,22 @@ def access_log(path: Path) -> dict[str, Any]:
     }
 
 
-def entries_in(data: bytes) -> tuple[list[Entry], int]:
-    """Return the entries of whole lines, and how many lines are none: an Envoy that was killed leaves a torn one."""
-    try:
-        found = orjson.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")
-        entries = [one[_KEY] for one in found]
-        if all(type(entry) is list and len(entry) == len(FORMAT) for entry in entries):
-            return entries, 0
-    except (ValueError, TypeError, KeyError):
-        pass
-    lines = data.rstrip(b"\n").split(b"\n")
-    each = [entry for line in lines if (entry := _entry_of(line)) is not None]
-    return each, len(lines) - len(each)
-
-
-def _entry_of(line: bytes) -> Entry | None:
+def entry_of(line: bytes) -> Entry | None:
+    """Return the entry of a line, None if it is none: an Envoy that was killed leaves a torn one."""
     try:
         entry = orjson.loads(line)[_KEY]
     except (ValueError, TypeError, KeyError):
         return None
     return entry if type(entry) is list and len(entry) == len(FORMAT) else None
+
+
+def kind_of(line: bytes) -> tuple[bytes, ...] | None:
+    """Return what a line has in common with others that went the same way; None for one that is to be read by itself.
+
+    By itself are read the lines of requests that took a second or more, and of those that went by way of the activator.
+    Nothing of it is a client's choice: route, status, flags, details, cluster. The line is not parsed for that.
+    """
+    head = line.split(b",", 6)
+    if len(head) < 7 or len(head[5]) > 3 or _ACTIVATOR in head[0] or _ACTIVATOR in head[4]:
+        return None
+    return tuple(head[:5])

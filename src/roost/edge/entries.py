@@ -101,8 +101,11 @@ def ended_at(entry: Entry) -> float:
     return float(entry[AT]) + float(entry[DURATION] or 0) / 1000
 
 
-def read_entry(entry: Entry, machine: str, activation: Activation | None) -> Request:
-    """Return the request of an entry. `machine` is where its last connection led. Raises ValueError, TypeError."""
+def read_entry(entry: Entry, machine: str, activation: Activation | None, alike: int = 1) -> Request:
+    """Return the request of an entry, which stands for `alike`. `machine` is where its last connection led.
+
+    Raises ValueError, TypeError.
+    """
     at, status, details = float(entry[AT]), int(entry[STATUS] or 0), entry[DETAILS] or ""
     total = entry[TOTAL] / 1000 if entry[TOTAL] is not None else float(entry[DURATION] or 0)
     flags = () if entry[FLAGS] in ("-", None) else entry[FLAGS].split(",")
@@ -139,6 +142,7 @@ def read_entry(entry: Entry, machine: str, activation: Activation | None) -> Req
         total=round(total, 3),
         tries=int(entry[TRIES] or 0),
         error=error,
+        alike=alike,
     )
 
 

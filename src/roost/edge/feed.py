@@ -3,7 +3,7 @@
 State: what the activator noted of requests whose line has not come yet, and which machine is behind an address; both
 in memory and bounded. One thread reads, joins and hands on in small lots, with pauses, so that it never holds the
 interpreter for long; what waits is in the cells' files (tail.py), also while roostd is away. When they grow faster
-than it can take them, lines are passed over and counted.
+than it can take them, lines are passed over and counted. Of many that are alike only some are read (sampling.py).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
-from roost.edge.accesslog import CLUSTER, ID, MACHINE, ROUTE, Entry, entries_in
+from roost.edge.accesslog import CLUSTER, ID, MACHINE, ROUTE, Entry, entry_of
 from roost.edge.contract import Route
 from roost.edge.entries import Activation, app_asked_for, ended_at, read_entry, through_activator
 from roost.edge.port_config import app_of_port
+from roost.edge.sampling import Lot
 from roost.edge.snapshot import app_of
 from roost.edge.tail import LogTail
 from roost.model.request import Request
@@ -27,8 +28,10 @@ from roost.model.request import Request
 Take = Callable[[Sequence[tuple[str, Request]]], None]  # (app, "" for none that there is; request)
 Seen = Callable[[Mapping[str, float]], None]  # app -> when its latest request ended
 NOTES = 16_384  # requests through the activator whose end is awaited
+LINES = 10_000  # looked at together
 LOT = 500  # requests handed on at once
-PAUSE = 0.0005  # seconds between two pieces of a log
+AT_ONCE = 25  # requests read between two pauses
+PAUSE = 0.0005  # seconds
 GATHER = 0.1  # seconds between two looks when there is little to do
 FIRST_ROUTES = 10.0  # seconds to wait for routes at the start: what was logged meanwhile is about their machines
 MACHINES = 256  # addresses kept per app
@@ -110,55 +113,61 @@ class RequestFeed:
 
     def _read_lot(self, tail: LogTail, seen: Seen) -> bool:
         """Hand on the next requests of a log; False when there are none."""
-        lot: list[tuple[str, Request]] = []
-        latest: dict[str, float] = {}
-        while len(lot) < LOT:
+        lot = Lot()
+        while lot.size < LINES:
             data, lost = tail.read()
             self.dropped += lost
-            if data:
-                self._take_in(data, lot, latest)
-                time.sleep(PAUSE)
-            elif not lost:
+            if not data and not lost:
                 break
-        if not (lot or latest):
+            lot.add(data)
+        if not lot.size:
             return False
-        if lot:
-            self._hand_on(lot)
+        latest: dict[str, float] = {}
+        requests: list[tuple[str, Request]] = []
+        for number, (line, alike) in enumerate(lot.chosen(), 1):
+            self._take_in(line, alike, requests, latest)
+            if number % AT_ONCE == 0:
+                time.sleep(PAUSE)
+            if len(requests) == LOT:
+                self._hand_on(requests)
+                requests = []
+        self._hand_on(requests)
         tail.save()
         if latest and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(seen, latest)
         return True
 
-    def _take_in(self, data: bytes, lot: list[tuple[str, Request]], latest: dict[str, float]) -> None:
-        entries, torn = entries_in(data)
-        self.dropped += torn
-        for entry in entries:
-            try:
-                if app := app_of_port(entry[CLUSTER] or ""):  # a connection, no request
-                    latest[app] = max(latest.get(app, 0.0), ended_at(entry))
-                    continue
-                app, request = self._joined(entry)
-                if app_of(entry[ROUTE] or ""):
-                    latest[app] = max(latest.get(app, 0.0), ended_at(entry))
-            except (ValueError, TypeError, AttributeError):
-                self.dropped += 1
-            else:
-                lot.append((app, request))
+    def _take_in(self, line: bytes, alike: int, lot: list[tuple[str, Request]], latest: dict[str, float]) -> None:
+        entry = entry_of(line)
+        if entry is None:
+            self.dropped += alike
+            return
+        try:
+            if app := app_of_port(entry[CLUSTER] or ""):  # a connection, no request
+                latest[app] = max(latest.get(app, 0.0), ended_at(entry))
+                return
+            app, request = self._joined(entry, alike)
+            if app_of(entry[ROUTE] or ""):
+                latest[app] = max(latest.get(app, 0.0), ended_at(entry))
+        except (ValueError, TypeError, AttributeError):
+            self.dropped += alike
+        else:
+            lot.append((app, request))
 
-    def _joined(self, entry: Entry) -> tuple[str, Request]:
+    def _joined(self, entry: Entry, alike: int) -> tuple[str, Request]:
         """Return an entry's app and request, with what else is known of it."""
         activation = self._notes.pop(entry[ID] or "", None) if through_activator(entry) else None
         app = app_asked_for(entry, activation)
         known = self._machines.get(app)
         machine = known.get(entry[MACHINE] or "", "") if known else ""
-        return app, read_entry(entry, machine, activation)
+        return app, read_entry(entry, machine, activation, alike)
 
     def _hand_on(self, lot: list[tuple[str, Request]]) -> None:
-        if self.take is None:
+        if self.take is None or not lot:
             return
         try:
             self.take(lot)
         except Exception:
-            self.dropped += len(lot)
+            self.dropped += sum(request.alike for _, request in lot)
             _log.exception("requests could not be kept")

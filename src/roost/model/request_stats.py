@@ -38,15 +38,16 @@ class _Slot:
     errors: dict[str, int] = field(default_factory=dict)
 
     def add(self, request: Request) -> None:
-        self.requests += 1
+        count = request.alike
+        self.requests += count
         digit = request.status // 100
-        self.statuses[digit] = self.statuses.get(digit, 0) + 1
+        self.statuses[digit] = self.statuses.get(digit, 0) + count
         if request.error:
-            self.errors[request.error] = self.errors.get(request.error, 0) + 1
+            self.errors[request.error] = self.errors.get(request.error, 0) + count
         durations = (request.queue, request.wake, request.connect, request.app, request.total)
         for part, value in enumerate(durations):
             key = part * _PART + bucket_of(value)
-            self.buckets[key] = self.buckets.get(key, 0) + 1
+            self.buckets[key] = self.buckets.get(key, 0) + count
 
     def merge(self, other: _Slot) -> None:
         self.requests += other.requests
@@ -81,15 +82,15 @@ class AppStats:
         self.errors: Counter[str] = Counter()
 
     def add(self, request: Request, now: float) -> None:
-        """Count a request that ended at `now`."""
+        """Count a request that ended at `now`, and those that it stands for."""
         newest = self._levels[0]
         if not newest or now >= newest[-1].start + _LEVELS[0][0]:
             self._age(now)
             newest.append(_Slot(now // _LEVELS[0][0] * _LEVELS[0][0]))
         newest[-1].add(request)
-        self.statuses[_class(request.status // 100)] += 1
+        self.statuses[_class(request.status // 100)] += request.alike
         if request.error:
-            self.errors[request.error] += 1
+            self.errors[request.error] += request.alike
 
     def windows(self, now: float) -> tuple[Window, ...]:
         """Return the three windows that end at `now`."""

@@ -212,7 +212,10 @@ class LogLine(TypedDict, total=False):
 
 
 class RequestLine(TypedDict, total=False):
-    """A request that the edge served or refused. `cursor` is its place in the app's log."""
+    """A request that the edge served or refused, and the number that went `alike` with it, itself included.
+
+    `cursor` is its place in the app's log.
+    """
 
     timestamp: str
     id: str
@@ -229,6 +232,7 @@ class RequestLine(TypedDict, total=False):
     tries: int
     error: str
     fault: str
+    alike: int
     cursor: int
 
 

@@ -10,28 +10,54 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roost.edge import tail
-from roost.edge.accesslog import FORMAT, PATH, STATUS, entries_in
+from roost.edge.accesslog import CLUSTER, DETAILS, DURATION, FLAGS, FORMAT, PATH, ROUTE, STATUS, entry_of
+from roost.edge.sampling import KEPT, Lot
 from roost.edge.tail import LogTail
 
 
-def line(path: str) -> bytes:
+def line(path: str, status: int = 200, duration: int = 1, route: str = "app/a", cluster: str = "app/a") -> bytes:
     values: list[object] = [None] * len(FORMAT)
-    values[STATUS], values[PATH] = 200, path
+    values[ROUTE], values[CLUSTER], values[STATUS], values[PATH] = route, cluster, status, path
+    values[DURATION], values[DETAILS], values[FLAGS] = duration, "via_upstream", "-"
     return orjson.dumps({"r": values}) + b"\n"
 
 
-def test_torn_and_foreign_lines_are_counted_and_the_others_read() -> None:
-    data = line("/a") + line("/b")[:-40] + line("/c") + b"\n{}\n[]\n1\n" + line("/d")
-    entries, torn = entries_in(data)
-    assert ([entry[PATH] for entry in entries], torn) == (["/a", "/d"], 5)
+def read(*pieces: bytes) -> list[tuple[str, int]]:
+    lot = Lot()
+    for piece in pieces:
+        lot.add(piece)
+    return [(entry[PATH] if (entry := entry_of(found)) else "", alike) for found, alike in lot.chosen()]
 
 
-@given(st.lists(st.text(), min_size=1), st.binary())
-def test_whatever_is_in_a_file_no_whole_line_is_lost_and_nothing_raises(paths: list[str], junk: bytes) -> None:
+def test_torn_and_foreign_lines_are_none_and_the_others_read() -> None:
+    data = line("/a") + line("/b")[:-40] + line("/c") + b"{}\n[]\n1\n\xff,,,,,,,\n" + line("/d")
+    assert read(data) == [("/a", 1), ("", 1), ("", 1), ("", 1), ("", 1), ("", 1), ("/d", 1)]
+
+
+@given(st.lists(st.text()), st.binary())
+def test_whatever_is_in_a_file_each_line_counts_once_and_nothing_raises(paths: list[str], junk: bytes) -> None:
     good = b"".join(map(line, paths))
-    entries, torn = entries_in(good + junk + b"\n" + good)
-    assert [entry[PATH] for entry in entries][: len(paths)] == paths
-    assert len(entries) + torn == 2 * len(paths) + 1 + junk.count(b"\n")
+    found = read(good, junk + b"\n", good)
+    assert sum(alike for _, alike in found) == 2 * len(paths) + sum(1 for piece in junk.split(b"\n") if piece)
+
+
+def test_of_many_that_are_alike_some_stand_for_all_and_what_is_slow_or_rare_is_read() -> None:
+    pieces = [line(f"/{number}") for number in range(1000)]
+    pieces[500] = line("/slow", duration=1000)
+    pieces[700] = line("/failed", status=502)
+    pieces[800] = line("/woken", route="app/b", cluster="activator")
+    pieces[900] = line("/other", route="app/b", cluster="app/b")
+    found = read(b"".join(pieces[:300]), b"".join(pieces[300:]))
+    assert sum(alike for _, alike in found) == 1000
+    assert {path for path, alike in found if alike == 1} == {"/slow", "/failed", "/woken", "/other"}
+    rest = [(int(path[1:]), alike) for path, alike in found if alike > 1]
+    assert len(rest) == KEPT
+    assert rest == sorted(rest)
+    assert {alike for _, alike in rest} == {19, 20}
+
+
+def test_few_are_all_read() -> None:
+    assert read(b"".join(line(f"/{number}") for number in range(KEPT))) == [(f"/{n}", 1) for n in range(KEPT)]
 
 
 def test_a_file_that_grows_is_read_in_whole_lines_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
