@@ -202,8 +202,9 @@ class Readiness:
         service = web_service(machine)
         if service is None:
             return
-        while not await wait_port(machine.private_ipv4, service.internal_port, time.monotonic() + OPEN_SLICE):
-            pass
+        if service.protocol == "tcp":  # nothing tells whether somebody takes datagrams
+            while not await wait_port(machine.private_ipv4, service.internal_port, time.monotonic() + OPEN_SLICE):
+                pass
         watched.listening = True
         self._core.changes.notify(f"machine:{machine.id}")
         self._on_change(machine.app)

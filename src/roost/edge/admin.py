@@ -12,7 +12,13 @@ from roost.edge.snapshot import app_of
 from roost.model.errors import HostFailure
 from roost.plan.edge_rollout import Answers
 
-_ACTIVE = r"^cluster\.(app/{0}\.upstream_rq_(pending_)?active|port/.*/{0}\.upstream_cx_active)$"
+_ACTIVE = "|".join(
+    (
+        r"^cluster\.app/{0}\.upstream_rq_(pending_)?active$",
+        r"^cluster\.port/tcp/.*/{0}\.upstream_cx_active$",
+        r"^udp\.port/udp/.*/{0}\.downstream_sess_active$",
+    )
+)
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; spares loading the host's certificates each time
 
 
@@ -32,7 +38,7 @@ class Admin:
         active: dict[str, int] = {}
         for line in text.splitlines():
             name, _, value = line.rpartition(": ")
-            cluster = name.removeprefix("cluster.").rpartition(".")[0]
+            cluster = name.removeprefix("cluster.").removeprefix("udp.").rpartition(".")[0]
             if value.isdigit() and (found := app_of(cluster) or app_of_port(cluster)):
                 active[found] = active.get(found, 0) + int(value)
         return {found: count for found, count in active.items() if count}

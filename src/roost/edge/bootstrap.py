@@ -167,6 +167,7 @@ def _kept_stats() -> list[dict[str, Any]]:
     return [
         *({"suffix": f".{suffix}"} for suffix in suffixes),
         {"prefix": "http.edge."},
+        {"prefix": "udp."},
         {"prefix": "server."},
         {"prefix": "overload."},
         {"prefix": "control_plane."},

@@ -18,6 +18,7 @@ from roost.edge.protos import CLUSTER, LISTENER, parse, resource
 
 PREFIX = "port/"  # of listeners and clusters
 NO_LIMIT = 1_000_000
+UDP_IDLE = "30s"  # of a client's session; it keeps the app awake
 CONNECT_TIMEOUT = "5s"
 WAKE_TIMEOUT = "90s"  # longer than control's own deadline for a wake
 ATTEMPTS = 8  # to connect: the first may be at the door, and a worker may learn late that the app is awake
@@ -38,6 +39,8 @@ def app_of_port(name: str) -> str:
 
 def port_listener(port: PublicPort, log: Path, domain: str) -> Any:
     """Return the listener of a port. Ends of connections go to `log`, as requests do."""
+    if port.protocol == "udp":
+        return _udp_listener(port)
     name = port_name(port)
     secure = "tls" in port.handlers
     options = [
@@ -53,6 +56,29 @@ def port_listener(port: PublicPort, log: Path, domain: str) -> Any:
             "per_connection_buffer_limit_bytes": 256 * 1024,
             "listener_filters": [tls.inspector()] if secure else [],
             "filter_chains": _chains(port, log, domain),
+        },
+    )
+    return resource(name, message)
+
+
+def _udp_listener(port: PublicPort) -> Any:
+    """Return the listener of a UDP port: what one client address sends goes to one machine, until it is silent."""
+    name = port_name(port)
+    route = {"@type": f"{_EXT}filters.udp.udp_proxy.v3.Route", "cluster": name}
+    proxy = {
+        "@type": f"{_EXT}filters.udp.udp_proxy.v3.UdpProxyConfig",
+        "stat_prefix": name,
+        "idle_timeout": UDP_IDLE,
+        "matcher": {"on_no_match": {"action": {"name": "route", "typed_config": route}}},
+    }
+    address = {"address": "0.0.0.0", "port_value": port.port, "protocol": "UDP"}  # noqa: S104
+    message = parse(
+        LISTENER,
+        {
+            "name": name,
+            "address": {"socket_address": address},
+            "udp_listener_config": {},
+            "listener_filters": [{"name": "envoy.filters.udp_listener.udp_proxy", "typed_config": proxy}],
         },
     )
     return resource(name, message)
@@ -79,8 +105,8 @@ def _tcp_proxy(cluster: str, log: Path) -> dict[str, Any]:
     return {"name": "tcp", "typed_config": proxy}
 
 
-def port_cluster(port: PublicPort, door: Path) -> Any:
-    """Return the cluster of a port: the app's machines or, when none is awake, the door."""
+def port_cluster(port: PublicPort, door: Path | int) -> Any:
+    """Return the cluster of a port: the app's machines or, when none is awake, the door (of UDP: a loopback port)."""
     name = port_name(port)
     keepalive = {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4}
     found: dict[str, Any] = {
@@ -99,6 +125,8 @@ def port_cluster(port: PublicPort, door: Path) -> Any:
         ]
         if "proxy_proto" in port.handlers:
             found["transport_socket"] = _proxy_protocol(port.proxy_version or "v1")
+    elif isinstance(door, int):
+        places = [{"socket_address": {"address": "127.0.0.1", "port_value": door}}]
     else:
         places = [{"pipe": {"path": str(door)}}]
         found["connect_timeout"] = WAKE_TIMEOUT

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from roost.edge.cell import Cell
 from roost.edge.confinement import hand_over
-from roost.edge.contract import PublicPort, Refusal, Waker
+from roost.edge.contract import PublicPort, Refusal, Waker, WakeResult
+from roost.edge.datagram_door import DatagramDoor
 from roost.edge.port_config import port_cluster, port_listener, port_name
 from roost.edge.port_door import PortDoor
 from roost.edge.protos import CLUSTER, LISTENER
@@ -33,7 +34,7 @@ class PortTable:
     def __init__(self, cells: Mapping[str, Cell], cell_of: Callable[[str], Cell], waker: Waker) -> None:
         self._cells, self._cell_of, self._waker = cells, cell_of, waker
         self._ports: dict[Key, PublicPort] = {}
-        self._doors: dict[Key, PortDoor] = {}
+        self._doors: dict[Key, PortDoor | DatagramDoor] = {}
         self._awake: dict[Key, asyncio.Event] = {}
         self._troubles: dict[Key, str] = {}
         self._leaving: dict[str, Cell] = {}  # clusters by name
@@ -112,22 +113,31 @@ class PortTable:
         if key not in self._doors:
             await self._open_door(key, port, cell)
         self._leaving.pop(name, None)
-        cell.xds.set(CLUSTER, port_cluster(port, cell.files.door(port.protocol, port.port)))
+        door = self._doors[key]
+        place = door.port if isinstance(door, DatagramDoor) else cell.files.door(port.protocol, port.port)
+        cell.xds.set(CLUSTER, port_cluster(port, place))
         cell.xds.set(LISTENER, port_listener(port, cell.place.log, cell.place.domain))
 
     async def _open_door(self, key: Key, port: PublicPort, cell: Cell) -> None:
+        def refused(why: Refusal) -> None:
+            _log.warning("port %d of %s could not wake it: %s", port.port, port.app, why.message)
+
+        async def wake() -> WakeResult:
+            return await self._waker.wake_port(port.app, *key)
+
+        if port.protocol == "udp":
+            datagrams = self._doors[key] = DatagramDoor(wake, refused, _report)
+            await datagrams.start()
+            return
         path = cell.files.door(port.protocol, port.port)
         path.parent.mkdir(exist_ok=True)
         path.parent.chmod(0o711)
-
-        def refused(why: Refusal) -> None:
-            _log.warning("a connection to port %d of %s was refused: %s", port.port, port.app, why.message)
 
         async def opened() -> None:
             async with asyncio.timeout(OPENED):
                 await self._awake[key].wait()
 
-        door = PortDoor(path, lambda: self._waker.wake_port(port.app, *key), opened, refused, _report)
+        door = PortDoor(path, wake, opened, refused, _report)
         await door.start()
         hand_over(path, cell.user)
         self._doors[key] = door

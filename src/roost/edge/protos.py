@@ -54,6 +54,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (  # typ
 from envoy.extensions.filters.network.tcp_proxy.v3 import (  # type: ignore[import-untyped]
     tcp_proxy_pb2,  # noqa: F401
 )
+from envoy.extensions.filters.udp.udp_proxy.v3 import route_pb2 as udp_route_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.udp.udp_proxy.v3 import udp_proxy_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.http.custom_response.local_response_policy.v3 import (  # type: ignore[import-untyped]
     local_response_policy_pb2,  # noqa: F401
 )

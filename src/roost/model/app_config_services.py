@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from roost.model.app_config_deploy import GroupedCheck, read_machine_checks
@@ -18,7 +19,7 @@ from roost.model.port_options import (
 )
 from roost.model.rate_limit import rate_limits_to_json, read_rate_limits
 from roost.model.replay_order import MAX_CACHE_TTL, MIN_CACHE_TTL
-from roost.model.service_config import CHECK_KINDS, check_tls, port_to_json
+from roost.model.service_config import CHECK_KINDS, check_protocol, check_tls, port_to_json
 from roost.model.session_rules import check_session_rule, http_options_to_json
 from roost.model.steering import SessionRule
 
@@ -43,7 +44,7 @@ def _read_http_service(table: Table, autostop: str, machine_checks: list[Grouped
 
 
 def _read_service(table: Table, machine_checks: list[GroupedCheck]) -> Grouped:
-    table.text("protocol", "tcp", among=("tcp",))
+    protocol = table.text("protocol", "tcp", among=("tcp", "udp"))
     port = table.number("internal_port", 8080, 1, 65535)
     https = table.flag("force_https", False)
     ports = []
@@ -59,7 +60,11 @@ def _read_service(table: Table, machine_checks: list[GroupedCheck]) -> Grouped:
     checks = tuple(
         _read_check(check, port, kind) for kind in ("tcp", "http") for check in table.tables(f"{kind}_checks", "check")
     )
-    return _finish_service(table, port, tuple(ports), checks, "off", machine_checks)
+    where = table.origin.at(table.path("").removesuffix("."))
+    groups, service = _finish_service(table, port, tuple(ports), checks, "off", machine_checks)
+    service = replace(service, protocol=protocol)
+    check_protocol(service, where)
+    return groups, service
 
 
 def _read_http_options(table: Table) -> tuple[tuple[SessionRule, ...], HttpOptions]:
@@ -212,6 +217,8 @@ def service_to_json(groups: tuple[str, ...], service: Service, *, http: bool) ->
         if service.checks:
             out["checks"] = [_check_to_json(check) for check in service.checks]
         return out
+    if service.protocol != "tcp":
+        out["protocol"] = service.protocol
     out["ports"] = [port_to_json(port) for port in service.ports]
     for kind in ("tcp", "http"):
         if checks := [_check_to_json(check) for check in service.checks if check.type == kind]:

@@ -167,7 +167,7 @@ def read_service(data: object, where: str) -> Service:
     rates = Reader(reader.take("rate_limit") or {}, f"{where}.rate_limit")
     service = Service(
         internal_port=internal_port,
-        protocol=reader.text("protocol", "tcp", among=("tcp",)),
+        protocol=reader.text("protocol", "tcp", among=("tcp", "udp")),
         ports=reader.items("ports", _read_port),
         autostop=read_autostop(reader.take("autostop"), f"{where}.autostop"),
         autostart=reader.flag("autostart", True),
@@ -182,7 +182,14 @@ def read_service(data: object, where: str) -> Service:
     concurrency.done()
     rates.done()
     reader.done()
+    check_protocol(service, where)
     return service
+
+
+def check_protocol(service: Service, where: str) -> None:
+    """Refuse handlers of UDP, which has none; raises BadInput."""
+    if service.protocol == "udp" and any(port.handlers for port in service.ports):
+        raise BadInput(f"{where}.ports: handlers are for tcp", hint="remove them: udp is passed on as it is")
 
 
 def check_to_json(check: Check) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from roost.model.errors import BadInput
 from roost.model.machine import Machine
 from roost.model.machine_config import Port, Service
 from roost.model.port_options import NO_TLS_OPTIONS
+from roost.model.rate_limit import NONE
 
 Key = tuple[str, int]  # protocol and port
 DEFAULT_RANGES = ((1024, 32767),)  # above: where the kernel takes ports for outgoing connections
@@ -102,6 +103,10 @@ def _check_shared(services: Sequence[Service]) -> None:
                 raise BadInput(
                     f"{where}: tls_options have no effect on the port that all apps share", hint="take another port"
                 )
+            if not shared and service.rate_limits != NONE:
+                raise BadInput(
+                    f"{where}: rate_limit counts requests of HTTP, of which there are none", hint="remove it"
+                )
             if port.force_https and "http" not in port.handlers:
                 raise BadInput(f"{where}: force_https needs the handler http", hint="remove it")
 
@@ -112,7 +117,7 @@ def http_service(machine: Machine) -> Service | None:
     One without ports counts, since it says nothing else.
     """
     for service in machine.config.services:
-        if not service.ports or any("http" in port.handlers for port in service.ports):
+        if (service.protocol == "tcp" and not service.ports) or any("http" in port.handlers for port in service.ports):
             return service
     return None
 

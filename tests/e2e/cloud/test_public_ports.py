@@ -21,6 +21,16 @@ socketserver.ThreadingTCPServer(("0.0.0.0", 5000), Echo).serve_forever()
 """
 
 
+DATAGRAMS = """
+import socket
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+here.bind(("0.0.0.0", 5000))
+while True:
+    data, client = here.recvfrom(2000)
+    here.sendto(b"you said " + data, client)
+"""
+
+
 def _unused_port() -> int:
     """A port of the range that apps may have."""
     while True:
@@ -84,3 +94,32 @@ def test_an_app_with_a_port_of_its_own(cloud: RunningCloud, apps: tuple[str, str
     assert cloud.get(app).status_code == 503, "it serves no HTTP"
     assert cloud.api("DELETE", f"/apps/{app}?force=true").status_code < 300
     assert create(other, port).status_code == 200, "the port is free again"
+
+
+def test_an_app_with_a_udp_port(cloud: RunningCloud, apps: tuple[str, str]) -> None:
+    app, _ = apps
+    port = _unused_port()
+    config = _config(port)
+    config["init"]["exec"][2] = DATAGRAMS
+    config["services"][0] |= {"protocol": "udp", "autostop": "off"}
+    made = cloud.api("POST", f"/apps/{app}/machines", json={"config": config})
+    assert made.status_code == 200, made.text
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.5)
+
+        def ask(text: bytes) -> bytes:
+            client.sendto(text, ("127.0.0.1", port))
+            try:
+                return client.recv(2000)
+            except TimeoutError:
+                return b""
+
+        wait_until(lambda: ask(b"hi") == b"you said hi", "datagrams are answered")
+        assert cloud.api("POST", f"/apps/{app}/machines/{made.json()['id']}/suspend").status_code == 200
+        assert cloud.machines(app)[0]["state"] == "suspended"
+        wait_until(lambda: ask(b"wake") == b"you said wake", "a datagram wakes the app")
+        assert cloud.machines(app)[0]["state"] == "started"
+    twice = cloud.api("POST", f"/apps/{app}/machines", json={"config": {**config, "services": [
+        {"internal_port": 5000, "protocol": "udp", "ports": [{"port": port, "handlers": ["tls"]}]}
+    ]}})  # fmt: skip
+    assert (twice.status_code, "handlers are for tcp" in twice.json()["error"]) == (400, True), twice.text
