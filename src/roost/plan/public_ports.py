@@ -104,9 +104,7 @@ def _check_shared(services: Sequence[Service]) -> None:
                     f"{where}: tls_options have no effect on the port that all apps share", hint="take another port"
                 )
             if not shared and service.rate_limits != NONE:
-                raise BadInput(
-                    f"{where}: rate_limit counts requests of HTTP, of which there are none", hint="remove it"
-                )
+                raise BadInput(f"{where}: rate_limit counts requests of HTTP only", hint="remove it")
             if port.force_https and "http" not in port.handlers:
                 raise BadInput(f"{where}: force_https needs the handler http", hint="remove it")
 

@@ -78,7 +78,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "config.checks.a.tls_server_name",
     ),
     ({"services": [{"internal_port": 1, "force_instance_key": "x"}]}, "config.services[0].force_instance_key"),
-    ({"services": [{"internal_port": 1, "protocol": "udp"}]}, "config.services[0].protocol"),
+    ({"services": [{"internal_port": 1, "protocol": "sctp"}]}, "config.services[0].protocol"),
     (
         {"services": [{"internal_port": 1, "ports": [{"port": 80, "tls_options": {"alpn": ["h2"]}}]}]},
         "config.services[0].ports[0].tls_options",
