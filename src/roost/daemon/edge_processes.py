@@ -14,10 +14,11 @@ from roost.daemon.settings import Settings
 from roost.edge.contract import CertificateSource, Waker
 from roost.edge.edge import EnvoyEdge
 from roost.edge.static_paths import FindStatics
+from roost.edge.tls import has_wildcard
 from roost.host.cgroups import Cgroups
 from roost.host.process import spawn
 from roost.model.cloud import Cloud
-from roost.model.errors import RoostError
+from roost.model.errors import BadInput, RoostError
 
 MEMORY = 768 << 20  # bytes of one of several cells: above its heap's cap, so that Envoy refuses before the kernel kills
 PIDS = 256
@@ -34,6 +35,11 @@ def make_edge(
     statics: FindStatics | None = None,
 ) -> EnvoyEdge:
     """Return the edge that the settings ask for; nothing runs yet."""
+    if settings.edge.http3 and not (cloud.https_port and has_wildcard(cloud.domain)):
+        raise BadInput(
+            "edge.http3 needs a port for https and a domain that can have a wildcard certificate",
+            hint=f"{cloud.domain} has none: take a domain with a dot in it, or remove edge.http3",
+        )
     cgroups = Cgroups(f"{cloud.cgroup}-edge")
     several = settings.edge.cells + len(settings.edge.own_cells) > 1
 
@@ -61,4 +67,5 @@ def make_edge(
         private=(str(cloud.edge_ipv4), *([str(cloud.edge_ipv6)] if _HAS_IPV6 else [])),
         limit=limit,
         by_address=settings.edge.by_address,
+        http3=settings.edge.http3,
     )

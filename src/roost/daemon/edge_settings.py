@@ -12,7 +12,7 @@ from roost.model.rate_limit import RateLimit, read_rate
 from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
 from roost.plan.public_ports import DEFAULT_RANGES, read_ranges
 
-KEYS = frozenset({"address", "cells", "own_cells", "service_ports", "address_per_second", "address_burst"})
+KEYS = frozenset({"address", "cells", "own_cells", "service_ports", "http3", "address_per_second", "address_burst"})
 USUAL = RateLimit(1000.0, 5000)  # of one client address: an office or a mobile network behind one is no attack
 
 
@@ -24,6 +24,7 @@ class EdgeSettings:
     cells: int = 1  # how many processes of the edge share the orgs
     own_cells: tuple[str, ...] = ()  # orgs that have one of their own besides
     service_ports: tuple[tuple[int, int], ...] = DEFAULT_RANGES  # ports that apps may have for themselves
+    http3: bool = False  # HTTP/3 on the https port, by UDP
     by_address: RateLimit | None = USUAL  # requests of one client address; None: no limit
 
 
@@ -34,6 +35,7 @@ def read_edge(data: Mapping[str, Any]) -> EdgeSettings:
         cells=_read_cells(data.get("cells", 1)),
         own_cells=_read_own_cells(data.get("own_cells", [])),
         service_ports=_read_service_ports(data.get("service_ports")),
+        http3=_read_http3(data.get("http3", False), data),
         by_address=_read_by_address(data.get("address_per_second"), data.get("address_burst")),
     )
 
@@ -63,6 +65,14 @@ def _read_own_cells(value: object) -> tuple[str, ...]:
 
 def _read_service_ports(value: object) -> tuple[tuple[int, int], ...]:
     return DEFAULT_RANGES if value is None else read_ranges(value, "edge.service_ports")
+
+
+def _read_http3(value: object, data: Mapping[str, Any]) -> bool:
+    if not isinstance(value, bool):
+        raise BadInput(f"edge.http3 must be true or false, not {str(value)[:40]!r}")
+    if value and (data.get("cells", 1) != 1 or data.get("own_cells")):
+        raise BadInput("edge.http3 can't be had with several cells: the front before them leads TCP only")
+    return value
 
 
 def _read_by_address(per_second: object, burst: object) -> RateLimit | None:

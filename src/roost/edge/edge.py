@@ -81,6 +81,7 @@ class EnvoyEdge:
         private: tuple[str, ...] = (),
         limit: Limit = lambda _name, _pid: None,
         by_address: RateLimit | None = None,
+        http3: bool = False,
     ) -> None:
         self._cloud, self._clock = cloud, clock
         self._common, self._own = common_cells(cells), tuple(own)
@@ -94,7 +95,7 @@ class EnvoyEdge:
         self._cells = {
             plan.name: Cell(
                 plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, limit,
-                self._remembered, self._feed, private if plan is plans[0] else (), door, by_address,
+                self._remembered, self._feed, private if plan is plans[0] else (), door, by_address, http3,
             )
             for plan in plans
         }  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.edge import flycast, limits, tls
+from roost.edge import flycast, limits, quic, tls
 from roost.edge.accesslog import access_log
 from roost.edge.authority import named_plainly
 from roost.edge.http_options import compressors
@@ -59,7 +59,13 @@ class EdgePlace:
     )
 
     private: tuple[str, ...] = ()  # the edge's addresses in private networks, IPv4 first; (): it doesn't serve them
+    http3: bool = False  # on the https port, where there is no front
     by_address: RateLimit | None = None  # requests that it takes of one client address; None: no limit
+
+    @property
+    def speaks_http3(self) -> bool:
+        """Whether there is a listener for HTTP/3."""
+        return self.http3 and bool(self.https_port) and self.incoming is None and tls.has_wildcard(self.domain)
 
     @property
     def log(self) -> Path:
@@ -76,8 +82,13 @@ def listeners(place: EdgePlace) -> list[Any]:
     """Return the listener resources: http, and https where it has a port."""
     found = [_listener(place, HTTP, place.port, [{"filters": _filters(place, place.port, secure=False)}], [])]
     if place.https_port:
-        chains = tls.filter_chains(place.domain, _filters(place, place.https_port, secure=True))
+        filters = _filters(place, place.https_port, secure=True)
+        told = [quic.told(place.https_port)] if place.speaks_http3 else []
+        of_cloud = _filters(place, place.https_port, secure=True, told=told)
+        chains = tls.filter_chains(place.domain, filters, of_cloud)
         found.append(_listener(place, HTTPS, place.https_port, chains, [tls.inspector()]))
+        if place.speaks_http3:
+            found.append(quic.listener(place.https_port, place.domain, filters[0]["typed_config"]))
     if place.private:
         found.append(_private_listener(place))
     return found
@@ -104,9 +115,11 @@ def _private_listener(place: EdgePlace) -> Any:
     return resource(flycast.LISTENER_NAME, message)
 
 
-def _filters(place: EdgePlace, port: int, *, secure: bool) -> list[dict[str, Any]]:
-    """Return the network filters of a filter chain."""
-    return [{"name": "http", "typed_config": _connection_manager(place, port, secure=secure)}]
+def _filters(place: EdgePlace, port: int, *, secure: bool, told: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Return the network filters of a filter chain; `told` are further HTTP filters, which see answers last."""
+    manager = _connection_manager(place, port, secure=secure)
+    manager["http_filters"] = [*told, *manager["http_filters"]]
+    return [{"name": "http", "typed_config": manager}]
 
 
 def _listener(

@@ -54,8 +54,10 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (  # typ
 from envoy.extensions.filters.network.tcp_proxy.v3 import (  # type: ignore[import-untyped]
     tcp_proxy_pb2,  # noqa: F401
 )
-from envoy.extensions.filters.udp.udp_proxy.v3 import route_pb2 as udp_route_pb2  # type: ignore[import-untyped]  # noqa: F401
-from envoy.extensions.filters.udp.udp_proxy.v3 import udp_proxy_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.udp.udp_proxy.v3 import (  # type: ignore[import-untyped]
+    route_pb2 as udp_route_pb2,  # noqa: F401
+)
+from envoy.extensions.filters.udp.udp_proxy.v3 import udp_proxy_pb2  # noqa: F401
 from envoy.extensions.http.custom_response.local_response_policy.v3 import (  # type: ignore[import-untyped]
     local_response_policy_pb2,  # noqa: F401
 )
@@ -74,6 +76,7 @@ from envoy.extensions.router.cluster_specifiers.matcher.v3 import (  # type: ign
 from envoy.extensions.transport_sockets.proxy_protocol.v3 import (  # type: ignore[import-untyped]
     upstream_proxy_protocol_pb2,  # noqa: F401
 )
+from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret  # type: ignore[import-untyped]

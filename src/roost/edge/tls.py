@@ -53,9 +53,18 @@ def inspector() -> dict[str, Any]:
     return {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": kind}}
 
 
-def filter_chains(domain: str, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the filter chains of the https listener, each with the same network filters."""
-    return [_challenge_chain(), *chains_by_name(domain, filters)]
+def filter_chains(
+    domain: str, filters: list[dict[str, Any]], of_cloud: list[dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """Return the filter chains of the https listener, with these network filters.
+
+    `of_cloud` are those of the names in the cloud's own domain, if other ones.
+    """
+    chains = [_challenge_chain(), *chains_by_name(domain, filters)]
+    for chain in chains:
+        if of_cloud is not None and chain["name"] == "cloud":
+            chain["filters"] = of_cloud
+    return chains
 
 
 def chains_by_name(
@@ -65,17 +74,18 @@ def chains_by_name(
     chains = []
     common = _common(alpn, versions)
     if has_wildcard(domain):
-        shared = {"tls_certificate_sds_secret_configs": [{"name": CLOUD, "sds_config": _ADS}]}
-        chains.append(
-            _chain(
-                "cloud",
-                {"server_names": [domain, f"*.{domain}"]},
-                _context({**common, **shared}, {"session_timeout": "86400s"}),
-                filters,
-            )
-        )
+        chains.append(chain_of_cloud(domain, filters, alpn, versions))
     chains.append(_chain("on-demand", {}, _context({**common, **_BY_NAME}, _FRESH), filters))
     return chains
+
+
+def chain_of_cloud(
+    domain: str, filters: list[dict[str, Any]], alpn: Sequence[str] = ALPN, versions: Sequence[str] = VERSIONS
+) -> dict[str, Any]:
+    """Return the filter chain for names of the cloud's own domain, which share a certificate."""
+    shared = {"tls_certificate_sds_secret_configs": [{"name": CLOUD, "sds_config": _ADS}]}
+    context = _context({**_common(alpn, versions), **shared}, {"session_timeout": "86400s"})
+    return _chain("cloud", {"server_names": [domain, f"*.{domain}"]}, context, filters)
 
 
 def challenge_cluster(socket: Path) -> Any:

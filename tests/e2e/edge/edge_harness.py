@@ -289,14 +289,18 @@ async def bench(
     cells: int = 1,
     by_address: RateLimit | None = None,
     certificates: CertificateSource | None = None,
+    http3: bool = False,
+    domain: str = "localhost",
 ) -> AsyncIterator[Bench]:
     cloud = make_cloud(home)
     if certificates is not None:
-        cloud = replace(cloud, https_port=free_port())
+        cloud = replace(cloud, https_port=free_port(), domain=domain)
     waker = TestWaker()
     try:
         async with serving(App()) as app:
-            edge = EnvoyEdge(cloud, waker, spawn, cells=cells, by_address=by_address, certificates=certificates)
+            edge = EnvoyEdge(
+                cloud, waker, spawn, cells=cells, by_address=by_address, certificates=certificates, http3=http3
+            )
             waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))
             it = Bench(cloud, waker, edge, app)
             edge.keep_requests(it.ended.extend)

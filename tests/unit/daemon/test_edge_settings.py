@@ -29,6 +29,9 @@ def test_what_a_client_address_may_ask_for() -> None:
         ("cells = 0", "edge.cells"),
         ('address = "x"', "edge.address"),
         ("own_cells = 1", "edge.own_cells"),
+        ("service_ports = 5432", "edge.service_ports"),
+        ("http3 = 1", "edge.http3"),
+        ("http3 = true\ncells = 2", "edge.http3 can't be had with several cells"),
         ("adress_burst = 5", "edge.adress_burst is not a setting"),
     ],
 )

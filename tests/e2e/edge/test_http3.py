@@ -1,0 +1,103 @@
+"""HTTP/3: a client of QUIC gets what others get, by the names that there are certificates for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aioquic.asyncio.client import connect
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+from tests.e2e.edge.edge_harness import bench
+from tests.e2e.tls.made import self_made
+
+from roost.edge.contract import Material, Route
+
+
+class Client(QuicConnectionProtocol):
+    """Asks, and gathers the answers by stream."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._http = H3Connection(self._quic)
+        self._answers: dict[int, tuple[dict[str, str], bytearray, asyncio.Future[None]]] = {}
+
+    def quic_event_received(self, event: Any) -> None:
+        for one in self._http.handle_event(event):
+            if isinstance(one, HeadersReceived | DataReceived):
+                headers, body, done = self._answers[one.stream_id]
+                if isinstance(one, HeadersReceived):
+                    headers.update({key.decode(): value.decode() for key, value in one.headers})
+                else:
+                    body.extend(one.data)
+                if one.stream_ended and not done.done():
+                    done.set_result(None)
+
+    async def ask(self, host: str, path: str, body: bytes = b"") -> tuple[dict[str, str], bytes]:
+        stream = self._quic.get_next_available_stream_id()
+        done = asyncio.get_running_loop().create_future()
+        headers, got, _ = self._answers[stream] = {}, bytearray(), done
+        asked = [(":method", "POST" if body else "GET"), (":scheme", "https"), (":authority", host), (":path", path)]
+        if body:
+            asked.append(("content-length", str(len(body))))
+        self._http.send_headers(stream, [(key.encode(), value.encode()) for key, value in asked], not body)
+        if body:
+            self._http.send_data(stream, body, True)
+        self.transmit()
+        async with asyncio.timeout(10):
+            await done
+        return headers, bytes(got)
+
+
+class Certificates:
+    """A wildcard for the cloud's domain, and one name."""
+
+    def __init__(self) -> None:
+        self.made = {name: self_made(name) for name in ("*.apps.test", "shop.example")}
+
+    async def certificate(self, host: str) -> Material | None:
+        return Material(*(part.encode() for part in self.made[host])) if host in self.made else None
+
+
+@asynccontextmanager
+async def quic(port: int, name: str, authority: str) -> AsyncIterator[Client]:
+    configuration = QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN, server_name=name)
+    configuration.load_verify_locations(cadata=authority.encode())
+    async with connect("127.0.0.1", port, configuration=configuration, create_protocol=Client) as client:
+        yield client  # type: ignore[misc]
+
+
+async def test_http3(tmp_path: Path) -> None:
+    source = Certificates()
+    async with bench(tmp_path, certificates=source, http3=True, domain="apps.test") as it:
+        it.waker.apps["hello.apps.test"] = ("hello", it.endpoint)
+        host, authority = "hello.apps.test", source.made["*.apps.test"][0]
+        async with quic(it.cloud.https_port, host, authority) as client:
+            assert (await client.ask(host, "/asleep"))[0][":status"] == "200"
+            await it.edge.put(Route("hello", ("hello.apps.test", "shop.example"), (it.endpoint,)))
+            headers, body = await client.ask(host, "/x")
+            told = json.loads(body)
+            assert (headers[":status"], told["host"], told["x-forwarded-proto"]) == ("200", host, "https")
+            assert told["fly-client-ip"] == "127.0.0.1"
+            _, body = await client.ask(host, "/upload", b"u" * 300_000)
+            assert json.loads(body)["size"] == "300000"
+            assert (await client.ask("nobody.apps.test", "/"))[0][":status"] == "404"
+        assert (await it.logged("/x")).protocol == "HTTP/3"
+        for host, alternative in (("hello.apps.test", True), ("shop.example", False)):
+            context = ssl.create_default_context(cadata=source.made["*.apps.test" if alternative else host][0])
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", it.cloud.https_port, ssl=context, server_hostname=host
+            )
+            writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            async with asyncio.timeout(10):
+                head = await reader.readuntil(b"\r\n\r\n")
+            told_of = f'alt-svc: h3=":{it.cloud.https_port}"; ma=86400\r\n'.encode()
+            assert (told_of in head) is alternative
+            writer.close()
