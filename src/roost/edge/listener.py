@@ -21,11 +21,13 @@ from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
 from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
 from roost.edge.steering_config import (
-    ANSWERED_BY,
+    AGAIN,
     REPLAYABLE,
     early_mutations,
     hooks,
     hooks_of_machines,
+    lead_wishes,
+    look_at_size,
     retry_policy,
     specifier,
     too_large,
@@ -169,7 +171,8 @@ def route_configuration(place: EdgePlace) -> Any:
 def private_route_configuration(place: EdgePlace, hosts: Sequence[Any]) -> Any:
     """Return the route configuration of private networks, with the virtual hosts of apps that are awake."""
     message = _routes(place, flycast.ROUTES_NAME, {})
-    message.virtual_hosts[0].routes[0].route.host_rewrite_header = flycast.HOST
+    for entry in message.virtual_hosts[0].routes:
+        entry.route.host_rewrite_header = flycast.HOST
     message.virtual_hosts.extend(hosts)
     return resource(flycast.ROUTES_NAME, message)
 
@@ -201,11 +204,14 @@ def _routes(place: EdgePlace, name: str, more: dict[str, Any]) -> Any:
             "ignore_port_in_host_matching": True,
             "request_headers_to_add": _request_headers(place),
             "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
-            "response_headers_to_remove": [ANSWERED_BY],
+            "response_headers_to_remove": [AGAIN],
             "response_headers_to_add": [_header(f"{p}-request-id", "%REQ(X-REQUEST-ID)%") for p in ("fly", "roost")],
         },
     )
-    retry_policy(message.virtual_hosts[0].routes[0].route.retry_policy)
+    (host,) = message.virtual_hosts
+    retry_policy(host.routes[0].route.retry_policy)
+    look_at_size(host.routes[0])
+    lead_wishes(host, before=1)
     return message
 
 

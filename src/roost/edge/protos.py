@@ -122,6 +122,7 @@ __all__ = [
     "VirtualHost",
     "add_AggregatedDiscoveryServiceServicer_to_server",
     "any_of",
+    "any_pb2",
     "grpc",
     "json_format",
     "parse",

@@ -23,10 +23,10 @@ from roost.edge.head import END, PRIVATE, plain_host
 from roost.edge.http_head import BadMessage, Fields, parse_request, parse_response
 from roost.edge.replay_answer import Answer, asks_for_replay, read_body
 from roost.edge.replay_cache import Entry, ReplayCache, path_key, session_key, split_prefix
-from roost.edge.replaying import Ordered, Trip, invalid, order_from_envoy, order_of_answer
+from roost.edge.replaying import Ordered, Trip, answered_by, invalid, order_from_envoy, order_of_answer
 from roost.edge.snapshot import app_of
 from roost.edge.splice import BAD_HEAD, BROKEN, CHUNK, HEAD_TIMEOUT, connect, flush, move, not_listening, refuse
-from roost.edge.steering_config import ORDER, ROUTE, STEER
+from roost.edge.steering_config import ATTEMPTED, ORDER, ROUTE, STEER
 from roost.model.errors import BadInput
 from roost.model.steering import SessionRule
 
@@ -104,7 +104,8 @@ class ReplayServer(ConnectionServer):
         kept = trip.request.get(ORDER)
         if kept.startswith("s:"):
             try:
-                address, ordered = order_from_envoy(kept)
+                ordered = order_from_envoy(kept)
+                address = answered_by(trip.request.get(ATTEMPTED))
             except BadInput as error:
                 return invalid(error)
             return self._take(trip, ordered, asker=trip.app, machine=self._waker.machine_at(trip.app, address))

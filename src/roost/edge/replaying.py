@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from roost.edge.contract import Refusal
 from roost.edge.http_head import Fields, request_line, with_target
 from roost.edge.replies import MARK
-from roost.edge.steering_config import ORDER, REPLAYABLE, ROUTE, STEER
+from roost.edge.steering_config import AGAIN, ATTEMPTED, ORDER, REPLAYABLE, ROUTE, STEER
 from roost.model.edge_errors import edge_error
 from roost.model.errors import BadInput
 from roost.model.replay_order import (
@@ -31,7 +31,7 @@ FAILED_HEADERS = ("fly-replay-failed", "roost-replay-failed")
 UNAVAILABLE_HEADERS = ("fly-preferred-instance-unavailable", "roost-preferred-instance-unavailable")
 _CACHE_HEADERS = ("fly-replay-cache", "fly-replay-cache-ttl-secs", "fly-replay-cache-allow-bypass")
 OF_REPLAYS = ("fly-replay", "roost-replay", *_CACHE_HEADERS, "fly-replay-cache-status")  # of answers, not for clients
-OF_THE_EDGE = ("roost-error", "roost-fault", "fly-error", "roost-answered-by")
+OF_THE_EDGE = ("roost-error", "roost-fault", "fly-error", AGAIN)
 
 
 def _refusal(code: str) -> Refusal:
@@ -79,19 +79,25 @@ def order_of_answer(answer: Fields, body: bytes | None) -> Ordered:
     return read_order("json", body or b"", cache)
 
 
-def order_from_envoy(text: str) -> tuple[str, Ordered]:
-    """Read what the hook in Envoy kept: the address of the machine that answered, and its order. Raises BadInput."""
+def order_from_envoy(text: str) -> Ordered:
+    """Read the order of a machine that the hook in Envoy kept. Raises BadInput."""
     pieces = text.split(":")
-    if len(pieces) < 5 or pieces[0] != "s":
+    if len(pieces) != 4 or pieces[0] != "s":
         raise BadInput("it was lost on the way")
-    kind, address = pieces[1], ":".join(pieces[2:-2])
     try:
-        cache = base64.b64decode(pieces[-2], validate=True).decode("latin-1").split("\n")
-        order = base64.b64decode(pieces[-1], validate=True)
+        cache = base64.b64decode(pieces[2], validate=True).decode("latin-1").split("\n")
+        order = base64.b64decode(pieces[3], validate=True)
     except (binascii.Error, ValueError):
         raise BadInput("it was lost on the way") from None
     prefix, ttl, bypass = (*cache, "", "", "")[:3]
-    return address.rpartition(":")[0], read_order(kind, order, (prefix, ttl, bypass))
+    return read_order(pieces[1], order, (prefix, ttl, bypass))
+
+
+def answered_by(attempted: str) -> str:
+    """Return the address of the machine that answered, the last one that Envoy tried; "" when there is none."""
+    places = [place.strip() for place in attempted.split(",")]
+    machines = [place for place in places if place and not place.startswith("/")]  # sockets are our own servers'
+    return machines[-1].rpartition(":")[0] if machines else ""
 
 
 @dataclass(slots=True)
@@ -170,7 +176,7 @@ class Trip:
         if order is not None and order.transform.path and not self.failed:
             request = with_target(request, order.transform.path)
         head = request.copy()
-        head.remove((ORDER, ROUTE, MARK, *SOURCE_HEADERS, *FAILED_HEADERS, *UNAVAILABLE_HEADERS))
+        head.remove((ORDER, ROUTE, ATTEMPTED, MARK, *SOURCE_HEADERS, *FAILED_HEADERS, *UNAVAILABLE_HEADERS))
         head.lines = [(name, value) for name, value in head.lines if not name.startswith(STEER)]
         if order is not None and not self.failed:
             head.remove(order.transform.delete_headers)

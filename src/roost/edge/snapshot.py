@@ -24,7 +24,7 @@ from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of,
 from roost.edge.replies import MARK
 from roost.edge.resilience import eject_outliers, repeat_safely, retry_unsent
 from roost.edge.statics import static_routes
-from roost.edge.steering_config import REPLAYABLE, retry_policy, specifier
+from roost.edge.steering_config import REPLAYABLE, lead_wishes, look_at_size, retry_policy, specifier
 from roost.model.errors import BadInput
 
 ROUTES_NAME = "edge"  # the one route configuration
@@ -158,6 +158,8 @@ def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] 
     retry_unsent(retry)
     entry.request_headers_to_remove.append("roost-activator")
     repeat_safely(host)
+    look_at_size(host.routes[-1])
+    lead_wishes(host, before=2)
     apply_to_host(host, route)
     limit_app(host, route.limits)
     return host

@@ -5,7 +5,8 @@ the order in the stream's filter state; the answer is then no answer but a reaso
 cluster is chosen anew for each try (`specifier`): with an order kept, it is the replay server's. So Envoy sends what it
 has of the request's body, up to `REPLAYABLE` bytes, and the rest as it comes; WebSockets work too, before they are
 accepted. An answer that asks for a replay and still gets past had too large a request: `too_large` says so.
-For answers that ask for none, the hook is a look at two headers.
+For answers that ask for none, the hook is a look at a few headers; it also drops what an app may not say. `too_large`
+looks only at answers to requests of methods that have a body.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from roost.edge.pages import Page, text_page
-from roost.edge.protos import CLUSTER, parse, resource
+from roost.edge.protos import CLUSTER, FilterConfig, any_of, any_pb2, parse, resource
 from roost.model.edge_errors import edge_error
 from roost.model.replay_order import JSON_TYPE
 from roost.model.steering import SessionRule
@@ -31,7 +32,11 @@ STEER = (
 )
 RETRIES = 5
 _ORDER_HEADERS = ("fly-replay", "roost-replay")
-ANSWERED_BY = "roost-answered-by"  # response header for the hook, which goes no further
+AGAIN = "roost-again"  # response header from the hook, the reason to try again; goes no further
+ATTEMPTED = "roost-attempted"  # request header to the replay server: where Envoy has sent the request so far
+_OWN = ("roost-error", "roost-fault", "fly-error")  # response headers that are the edge's own word
+WISH = STEER + "wish"  # request header that is there when the client named a machine or a region
+_TOO_LARGE = "envoy.filters.http.custom_response"
 _STATE = "roost.replay"
 _EXT = "type.googleapis.com/envoy.extensions."
 # RetryPolicy.refresh_cluster_on_retry (field 14, bool) is in Envoy 1.40 but not yet in xds-protos 1.85.
@@ -40,11 +45,14 @@ REFRESH_CLUSTER_ON_RETRY = b"\x70\x01"
 _HOOK = """
 function envoy_on_response(handle)
   local headers = handle:headers()
-  local by = headers:get("roost-answered-by") or "-"
+  for _, name in ipairs({FORBIDDEN}) do headers:remove(name) end
+  local order = headers:get("fly-replay") or headers:get("roost-replay")
+  local kind = headers:get("content-type") or ""
+  if order == nil and string.lower(string.sub(kind, 1, {LENGTH})) ~= "{JSON}" then return end
   local cache = (headers:get("fly-replay-cache") or "") .. "\\n" .. (headers:get("fly-replay-cache-ttl-secs") or "")
     .. "\\n" .. (headers:get("fly-replay-cache-allow-bypass") or "")
-  local kind = "header"
-  local order = headers:get("fly-replay") or headers:get("roost-replay")
+  headers:replace("{AGAIN}", "1")
+  kind = "header"
   if order == nil then
     kind = "json"
     local body = handle:body()
@@ -52,14 +60,16 @@ function envoy_on_response(handle)
   end
   if #order > 16384 or #cache > 4096 then kind, order, cache = "large", "", "" end
   handle:streamInfo():filterState():set("roost.replay", "envoy.string",
-    "s:" .. kind .. ":" .. by .. ":" .. handle:base64Escape(cache) .. ":" .. handle:base64Escape(order))
+    "s:" .. kind .. ":" .. handle:base64Escape(cache) .. ":" .. handle:base64Escape(order))
 end
 """
 
 
 def replay_cluster(socket: Path) -> Any:
     """Return the replay server's cluster. As with the activator, a connection carries one request."""
-    told = {ORDER: f"%FILTER_STATE({_STATE}:PLAIN)%", ROUTE: "%ROUTE_NAME%"}
+    told = {
+        ORDER: f"%FILTER_STATE({_STATE}:PLAIN)%", ROUTE: "%ROUTE_NAME%", ATTEMPTED: "%UPSTREAM_HOSTS_ATTEMPTED%",
+    }  # fmt: skip
     protocol = {
         "@type": f"{_EXT}upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
@@ -85,18 +95,24 @@ def replay_cluster(socket: Path) -> Any:
 
 def hooks() -> list[dict[str, Any]]:
     """Return the filters between Envoy and the activator; the last one is the first to see an answer."""
-    lua = {
-        "name": "envoy.filters.http.lua",
-        "typed_config": {"@type": f"{_EXT}filters.http.lua.v3.Lua", "default_source_code": {"inline_string": _HOOK}},
-    }
-    return [_for_orders(lua), codec()]
+    return [_hook((AGAIN,)), codec()]
 
 
 def hooks_of_machines() -> list[dict[str, Any]]:
-    """Return `hooks` for machines: who answered is told, and the headers that are the edge's own word are dropped."""
-    hook, last = hooks()
-    own = [{"remove": name} for name in ("roost-error", "roost-fault", "fly-error")]
-    return [hook, _mutation({"response_mutations": [*own, _set(ANSWERED_BY, "%UPSTREAM_REMOTE_ADDRESS%")]}), last]
+    """Return `hooks` for machines: the headers that are the edge's own word are dropped."""
+    return [_hook((AGAIN, *_OWN)), codec()]
+
+
+def _hook(forbidden: Sequence[str]) -> dict[str, Any]:
+    script = (
+        _HOOK.replace("{FORBIDDEN}", "{" + ", ".join(f'"{name}"' for name in forbidden) + "}")
+        .replace("{JSON}", JSON_TYPE).replace("{LENGTH}", str(len(JSON_TYPE))).replace("{AGAIN}", AGAIN)
+    )  # fmt: skip
+    lua = {
+        "name": "envoy.filters.http.lua",
+        "typed_config": {"@type": f"{_EXT}filters.http.lua.v3.Lua", "default_source_code": {"inline_string": script}},
+    }
+    return _only_if(lua, _asks_for_replay([*_ORDER_HEADERS, *forbidden]))
 
 
 def retry_policy(message: Any) -> None:
@@ -105,14 +121,12 @@ def retry_policy(message: Any) -> None:
     message.num_retries.value = RETRIES
     message.retry_back_off.base_interval.FromMilliseconds(4)
     message.retry_back_off.max_interval.FromMilliseconds(250)
-    for name in _ORDER_HEADERS:
-        message.retriable_headers.add(name=name, present_match=True)
-    message.retriable_headers.add(name="content-type").string_match.prefix = JSON_TYPE
+    message.retriable_headers.add(name=AGAIN, present_match=True)
     message.MergeFromString(REFRESH_CLUSTER_ON_RETRY)
 
 
 def specifier(cluster: str, sessions: Sequence[SessionRule] = (), remembered: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what chooses a request's cluster: the replay server's for orders and wishes, otherwise `cluster`.
+    """Return what chooses a request's cluster: the replay server's for orders, otherwise `cluster`.
 
     Also the replay server's are requests of `sessions`, and those whose path begins as one of `remembered` does.
     """
@@ -123,21 +137,17 @@ def specifier(cluster: str, sessions: Sequence[SessionRule] = (), remembered: Se
         },
         "value_match": {"prefix": "s:"},
     }
-    wishes = [_request_header(STEER + name) for name in STEERING[:3]]
     paths = [_request_header(":path", {"prefix": path}) for path in remembered]
-    predicates = [{"single_predicate": found} for found in (kept, *wishes, *paths)]
+    predicates = [{"single_predicate": found} for found in (kept, *paths)]
     predicates += [_of_session(rule) for rule in sessions]
+    predicate = {"or_matcher": {"predicate": predicates}} if len(predicates) > 1 else predicates[0]
     return {
         "extension": {
             "name": "envoy.router.cluster_specifier_plugin.matcher",
             "typed_config": {
                 "@type": f"{_EXT}router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier",
                 "cluster_matcher": {
-                    "matcher_list": {
-                        "matchers": [
-                            {"predicate": {"or_matcher": {"predicate": predicates}}, "on_match": _choose(REPLAY)}
-                        ]
-                    },
+                    "matcher_list": {"matchers": [{"predicate": predicate, "on_match": _choose(REPLAY)}]},
                     "on_no_match": _choose(cluster),
                 },
             },
@@ -145,9 +155,21 @@ def specifier(cluster: str, sessions: Sequence[SessionRule] = (), remembered: Se
     }
 
 
+def lead_wishes(host: Any, before: int) -> None:
+    """Put a route to the replay server before the last ones of a virtual host, for clients that name their machine."""
+    last = [host.routes.pop() for _ in range(before)]
+    wished = host.routes.add()
+    wished.CopyFrom(last[0])
+    wished.match.headers.add(name=WISH, present_match=True)
+    wished.route.cluster = REPLAY
+    host.routes.extend(reversed(last))
+
+
 def early_mutations() -> list[dict[str, Any]]:
     """Return what is done to a client's headers first: wishes are kept under names of our own, the rest dropped."""
     kept = [_set(STEER + name, f"%REQ(fly-{name}?roost-{name})%", "OVERWRITE_IF_EXISTS_OR_ADD") for name in STEERING]
+    wishes = "".join(f"%REQ(fly-{name}?roost-{name})%" for name in STEERING[:3])
+    kept.append(_set(WISH, wishes, "OVERWRITE_IF_EXISTS_OR_ADD"))
     dropped = [
         {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
         for prefix in ("fly-", "roost-", "x-envoy-")
@@ -156,7 +178,7 @@ def early_mutations() -> list[dict[str, Any]]:
 
 
 def too_large() -> dict[str, Any]:
-    """Return the filter that tells the client why a request with a large body was not replayed."""
+    """Return the filter that tells the client why a request with a large body was not replayed; see `looks_at_size`."""
     error = edge_error("replay_too_large")
     page = Page(error.status, error.fault, error.code, error.message, error.hint)
     headers = {
@@ -169,14 +191,15 @@ def too_large() -> dict[str, Any]:
         "response_headers_to_add": [_header(key, value) for key, value in headers.items()],
     }
     return {
-        "name": "envoy.filters.http.custom_response",
+        "name": _TOO_LARGE,
+        "disabled": True,
         "typed_config": {
             "@type": f"{_EXT}filters.http.custom_response.v3.CustomResponse",
             "custom_response_matcher": {
                 "matcher_list": {
                     "matchers": [
                         {
-                            "predicate": _asks_for_replay(),
+                            "predicate": _asks_for_replay(_ORDER_HEADERS),
                             "on_match": {"action": {"name": "pa01", "typed_config": policy}},
                         }
                     ]
@@ -186,8 +209,13 @@ def too_large() -> dict[str, Any]:
     }
 
 
-def _for_orders(extension: dict[str, Any]) -> dict[str, Any]:
-    """Let a filter see only the answers that ask for a replay."""
+def look_at_size(entry: Any) -> None:
+    """Switch on `too_large` for a route."""
+    entry.typed_per_filter_config[_TOO_LARGE].CopyFrom(any_of(FilterConfig(config=any_pb2.Any())))
+
+
+def _only_if(extension: dict[str, Any], predicate: dict[str, Any]) -> dict[str, Any]:
+    """Let a filter see only the answers for which a predicate holds."""
     skip = {"@type": f"{_EXT}filters.common.matcher.action.v3.SkipFilter"}
     return {
         "name": extension["name"],
@@ -198,7 +226,7 @@ def _for_orders(extension: dict[str, Any]) -> dict[str, Any]:
                 "matcher_list": {
                     "matchers": [
                         {
-                            "predicate": {"not_matcher": _asks_for_replay()},
+                            "predicate": {"not_matcher": predicate},
                             "on_match": {"action": {"name": "skip", "typed_config": skip}},
                         }
                     ]
@@ -208,8 +236,8 @@ def _for_orders(extension: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _asks_for_replay() -> dict[str, Any]:
-    headers = [_response_header(name, _ANYTHING) for name in _ORDER_HEADERS]
+def _asks_for_replay(names: Sequence[str]) -> dict[str, Any]:
+    headers = [_response_header(name, _ANYTHING) for name in names]
     found = [*headers, _response_header("content-type", {"prefix": JSON_TYPE})]
     return {"or_matcher": {"predicate": [{"single_predicate": one} for one in found]}}
 

@@ -8,7 +8,7 @@ import pytest
 
 from roost.edge.http_head import BadMessage, Fields, parse_request, parse_response
 from roost.edge.replay_cache import MAX_PATHS, Entry, ReplayCache, path_key, session_key
-from roost.edge.replaying import MAX_REPLAYS, TOO_LARGE, TOO_MANY, Trip, order_from_envoy
+from roost.edge.replaying import MAX_REPLAYS, TOO_LARGE, TOO_MANY, Trip, answered_by, order_from_envoy
 from roost.model.errors import BadInput
 from roost.model.replay_order import ReplayOrder, Transform, cache_order
 from roost.model.steering import SessionRule, Wish
@@ -79,18 +79,21 @@ def test_falling_back() -> None:
 
 def test_what_the_hook_keeps() -> None:
     def kept(kind: str, cache: str, order: str) -> str:
-        return f"s:{kind}:10.0.0.1:8080:{base64.b64encode(cache.encode()).decode()}:" + (
-            base64.b64encode(order.encode()).decode()
-        )
+        return f"s:{kind}:{base64.b64encode(cache.encode()).decode()}:{base64.b64encode(order.encode()).decode()}"
 
-    address, ordered = order_from_envoy(kept("header", "a.b/*\n60\nyes", "app=x"))
-    assert (address, ordered.order, ordered.cache) == (
-        "10.0.0.1", ReplayOrder(app="x"), cache_order("a.b/*", 60, allow_bypass=True),
-    )  # fmt: skip
-    assert order_from_envoy(kept("json", "\n\n", '{"app":"x"}'))[1].order == ReplayOrder(app="x")
-    for bad in (kept("large", "", ""), kept("header", "a.b/*\nten\n", "app=x"), "s:x", "", "s:header:a:!:!"):
+    ordered = order_from_envoy(kept("header", "a.b/*\n60\nyes", "app=x"))
+    assert (ordered.order, ordered.cache) == (ReplayOrder(app="x"), cache_order("a.b/*", 60, allow_bypass=True))
+    assert order_from_envoy(kept("json", "\n\n", '{"app":"x"}')).order == ReplayOrder(app="x")
+    for bad in (kept("large", "", ""), kept("header", "a.b/*\nten\n", "app=x"), "s:x", "", "s:header:!:!"):
         with pytest.raises(BadInput):
             order_from_envoy(bad)
+
+
+def test_who_answered_is_the_last_machine_that_was_tried() -> None:
+    assert answered_by("10.0.0.1:8080") == "10.0.0.1"
+    assert answered_by("10.0.0.1:8080, 10.0.0.2:8080, /run/roost/x/replay.sock") == "10.0.0.2"
+    assert answered_by("/run/roost/x/activator.sock,/run/roost/x/replay.sock") == ""
+    assert answered_by("") == ""
 
 
 def entry(prefix: str, until: float = 100.0) -> Entry:
