@@ -31,6 +31,7 @@ from roost.model.build_plan import BuildPlan
 from roost.model.errors import BadInput, NotFound, Unprocessable
 from roost.model.image import parse_image_ref
 from roost.model.operation import Operation
+from roost.plan.public_ports import own_ports, serves_http
 
 STEPS = ("detect", "build", "release", "release_command", "rollout", "complete")
 
@@ -239,8 +240,11 @@ class Deploys:
         self._core.store.autoscale.deployed(job.app, autoscale_policies(release))
         url = self._core.cloud.app_url(job.app)
         job.keep(url=url)
-        if _config(job).services:
-            job.report(f"v{version} serves {url}")
+        services = [service for _, service in _config(job).services]
+        own = sorted({f"{port}/{protocol}" for (protocol, port), _, _ in own_ports(services)})
+        if services:
+            places = [*([url] if any(map(serves_http, services)) else []), *(f"port {place}" for place in own)]
+            job.report(f"v{version} serves {', '.join(places)}")
         else:
             job.report(f"v{version} runs; no request reaches it, as its roost.toml has no [http_service]")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from roost.control.container_health import ContainerHealth
@@ -21,7 +21,6 @@ from roost.host.sockets import connections_to
 from roost.model.containers import parts_of
 from roost.model.errors import RoostError
 from roost.model.machine import Machine, MachineState
-from roost.plan.idle import web_service
 
 SWEEP = 5.0  # seconds between two looks at all running machines
 DRAIN = 30.0  # seconds that connections of a machine that goes may last
@@ -149,15 +148,15 @@ class Followers:
 
     def going_down(self, machine: Machine) -> None:
         """Take it out of the edge and wait until the host has no connection to it any more, or DRAIN seconds."""
-        service = web_service(machine)
-        if service is None:
+        ports = {service.internal_port for service in machine.config.services if service.protocol == "tcp"}
+        if not machine.config.services:
             return
         self._core.on_loop(self.routing.sync(machine.app))
         deadline = self._core.now() + DRAIN
-        self._core.on_loop(self._drained(machine.private_ipv4, service.internal_port, deadline), DRAIN + 10)
+        self._core.on_loop(self._drained(machine.private_ipv4, ports, deadline), DRAIN + 10)
 
-    async def _drained(self, address: str, port: int, deadline: float) -> None:
-        while connections_to(address, port) and self._core.now() < deadline:
+    async def _drained(self, address: str, ports: Iterable[int], deadline: float) -> None:
+        while any(connections_to(address, port) for port in ports) and self._core.now() < deadline:
             await asyncio.sleep(DRAIN_LOOK)
 
     def went_down(self, machine: Machine) -> None:

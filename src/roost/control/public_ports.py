@@ -50,7 +50,7 @@ def release_ports(core: Core) -> list[str]:
 
 
 def ports_of(
-    app: str, org: str, claims: Sequence[Key], machines: Sequence[Machine], awake: Mapping[str, Machine]
+    app: str, org: str, region: str, claims: Sequence[Key], machines: Sequence[Machine], awake: Mapping[str, Machine]
 ) -> tuple[PublicPort, ...]:
     """Return what the edge should serve for an app on its own ports. `awake` are the machines that get requests."""
     found = []
@@ -72,6 +72,9 @@ def ports_of(
                 org=org,
                 endpoints=tuple(endpoints),
                 hard_limit=service.hard_limit,
+                region=region,
+                http=port.http,
+                limits=service.rate_limits,
                 handlers=port.handlers,
                 tls=port.tls,
                 proxy_version=port.proxy_version,

@@ -58,7 +58,10 @@ class PublicPort:
     org: str = ""
     endpoints: tuple[Endpoint, ...] = ()
     hard_limit: int = 0  # connections at once per machine; 0: no limit
-    handlers: tuple[str, ...] = ()  # of tls and proxy_proto; (): bytes as they are
+    region: str = "local"
+    http: HttpOptions = NO_HTTP_OPTIONS
+    limits: RateLimits = NONE  # of requests
+    handlers: tuple[str, ...] = ()  # of http, tls, proxy_proto; (): bytes as they are
     tls: TlsOptions = NO_TLS_OPTIONS
     proxy_version: str = ""  # of the PROXY protocol to the app: "" or v1, v2
 

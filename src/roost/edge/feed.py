@@ -144,7 +144,7 @@ class RequestFeed:
             self.dropped += alike
             return
         try:
-            if app := app_of_port(entry[CLUSTER] or ""):  # a connection, no request
+            if not entry[ROUTE] and (app := app_of_port(entry[CLUSTER] or "")):  # a connection, no request
                 latest[app] = max(latest.get(app, 0.0), ended_at(entry))
                 return
             app, request = self._joined(entry, alike)

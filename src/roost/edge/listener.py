@@ -41,7 +41,7 @@ LOG = Path("envoy/requests.log")  # below an Envoy's files, in the one directory
 MAX_HEADERS_KIB = 64
 MAX_ACTIVATED = 8192  # requests at once through the activator
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
-_ADS = {"ads": {}, "resource_api_version": "V3"}
+ADS = {"ads": {}, "resource_api_version": "V3"}
 # SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT: a client that vanished is noticed after two minutes,
 # also on a stream that may be silent for ever.
 _KEEPALIVE = ((1, 9, 1), (6, 4, 60), (6, 5, 15), (6, 6, 4))
@@ -98,8 +98,8 @@ def listeners(place: EdgePlace) -> list[Any]:
 
 def _private_listener(place: EdgePlace) -> Any:
     """Return the listener for private networks: plain HTTP, by the address that was called."""
-    manager = _connection_manager(place, 80, secure=False)
-    manager["rds"] = {"route_config_name": flycast.ROUTES_NAME, "config_source": _ADS}
+    manager = connection_manager(place, 80, secure=False)
+    manager["rds"] = {"route_config_name": flycast.ROUTES_NAME, "config_source": ADS}
     manager["http_filters"] = [flycast.by_address(), *_http_filters()]
     first, *others = [{"socket_address": {"address": address, "port_value": FLYCAST_PORT}} for address in place.private]
     message = parse(
@@ -119,7 +119,7 @@ def _private_listener(place: EdgePlace) -> Any:
 
 def _filters(place: EdgePlace, port: int, *, secure: bool, told: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
     """Return the network filters of a filter chain; `told` are further HTTP filters, which see answers last."""
-    manager = _connection_manager(place, port, secure=secure)
+    manager = connection_manager(place, port, secure=secure)
     manager["http_filters"] = [*told, *manager["http_filters"]]
     return [{"name": "http", "typed_config": manager}]
 
@@ -165,19 +165,20 @@ def _client_address() -> dict[str, Any]:
 
 def route_configuration(place: EdgePlace) -> Any:
     """Return the route configuration: apps come by VHDS, everything else goes to the activator."""
-    return resource(ROUTES_NAME, _routes(place, ROUTES_NAME, {"vhds": {"config_source": _ADS}}))
+    return resource(ROUTES_NAME, routes(place, ROUTES_NAME, {"vhds": {"config_source": ADS}}))
 
 
 def private_route_configuration(place: EdgePlace, hosts: Sequence[Any]) -> Any:
     """Return the route configuration of private networks, with the virtual hosts of apps that are awake."""
-    message = _routes(place, flycast.ROUTES_NAME, {})
+    message = routes(place, flycast.ROUTES_NAME, {})
     for entry in message.virtual_hosts[0].routes:
         entry.route.host_rewrite_header = flycast.HOST
     message.virtual_hosts.extend(hosts)
     return resource(flycast.ROUTES_NAME, message)
 
 
-def _routes(place: EdgePlace, name: str, more: dict[str, Any]) -> Any:
+def routes(place: EdgePlace, name: str, more: dict[str, Any]) -> Any:
+    """Return a route configuration in which every host leads to the activator."""
     default = {
         "name": ACTIVATOR,
         "domains": ["*"],
@@ -253,12 +254,13 @@ def _http_filters() -> list[dict[str, Any]]:
     return [named_plainly(), *compressors(), too_large(), {"name": "envoy.filters.http.router", "typed_config": router}]
 
 
-def _connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str, Any]:
+def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str, Any]:
+    """Return the filter that speaks HTTP with clients of a port."""
     return {
         "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
         "codec_type": "AUTO",
-        "rds": {"route_config_name": ROUTES_NAME, "config_source": _ADS},
+        "rds": {"route_config_name": ROUTES_NAME, "config_source": ADS},
         "http_filters": [*limits.filters(place.by_address), *_http_filters()],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "server_name": "roost",

@@ -41,6 +41,11 @@ def port_listener(port: PublicPort, log: Path, domain: str) -> Any:
     """Return the listener of a port. Ends of connections go to `log`, as requests do."""
     if port.protocol == "udp":
         return _udp_listener(port)
+    return listener_message(port, _chains(port, log, domain))
+
+
+def listener_message(port: PublicPort, chains: list[dict[str, Any]]) -> Any:
+    """Return the listener of a TCP port with these filter chains."""
     name = port_name(port)
     secure = "tls" in port.handlers
     options = [
@@ -55,7 +60,7 @@ def port_listener(port: PublicPort, log: Path, domain: str) -> Any:
             "socket_options": options,
             "per_connection_buffer_limit_bytes": 256 * 1024,
             "listener_filters": [tls.inspector()] if secure else [],
-            "filter_chains": _chains(port, log, domain),
+            "filter_chains": chains,
         },
     )
     return resource(name, message)

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from roost.edge.cell import Cell
 from roost.edge.confinement import hand_over
@@ -19,7 +20,8 @@ from roost.edge.contract import PublicPort, Refusal, Waker, WakeResult
 from roost.edge.datagram_door import DatagramDoor
 from roost.edge.port_config import port_cluster, port_listener, port_name
 from roost.edge.port_door import PortDoor
-from roost.edge.protos import CLUSTER, LISTENER
+from roost.edge.port_http import http_cluster, http_listener, http_routes
+from roost.edge.protos import CLUSTER, LISTENER, ROUTES
 
 Key = tuple[str, int]  # protocol and port
 RETRY = 10.0
@@ -115,6 +117,11 @@ class PortTable:
         self._leaving.pop(name, None)
         door = self._doors[key]
         place = door.port if isinstance(door, DatagramDoor) else cell.files.door(port.protocol, port.port)
+        if "http" in port.handlers and isinstance(place, Path):
+            cell.xds.set(CLUSTER, http_cluster(port, place))
+            cell.xds.set(ROUTES, http_routes(port, cell.place))
+            cell.xds.set(LISTENER, http_listener(port, cell.place))
+            return
         cell.xds.set(CLUSTER, port_cluster(port, place))
         cell.xds.set(LISTENER, port_listener(port, cell.place.log, cell.place.domain))
 
@@ -151,6 +158,8 @@ class PortTable:
             if (door := self._doors.pop(key, None)) is not None:
                 await door.stop()
             cell.xds.delete(LISTENER, name)
+            if name in cell.xds.table[ROUTES]:
+                cell.xds.delete(ROUTES, name)
             self._leaving[name] = cell
             await cell.settle(LISTENER, [name], ACKNOWLEDGED, needed=False)
 

@@ -94,12 +94,12 @@ def check_route(route: Route) -> None:
             raise BadInput(f"{endpoint.port} is not a port")
 
 
-def app_cluster(route: Route, door: Path = NO_DOOR) -> Any:
+def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "") -> Any:
     """Return the cluster resource of an app: HTTP to its machines, least requests first.
 
-    Without machines it leads to the door where requests wait for them.
+    It is called `name`, if not after the app. Without machines it leads to the door where requests wait for them.
     """
-    cluster = Cluster(name=cluster_name(route.app), type=Cluster.STATIC, lb_policy=Cluster.LEAST_REQUEST)
+    cluster = Cluster(name=name or cluster_name(route.app), type=Cluster.STATIC, lb_policy=Cluster.LEAST_REQUEST)
     cluster.connect_timeout.FromMilliseconds(int(CONNECT_TIMEOUT * 1000))
     cluster.per_connection_buffer_limit_bytes.value = 256 * 1024
     cluster.track_cluster_stats.per_endpoint_stats = True  # read by loads.py; costs Envoy nothing but to tell
@@ -130,7 +130,7 @@ def app_virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[s
     return resource(host.name, host)
 
 
-def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = ()) -> Any:
+def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = (), *, cluster: str = "") -> Any:
     """Return the virtual host resource of an app; requests below the paths `remembered` may be for others to answer.
 
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
@@ -148,8 +148,10 @@ def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] 
     entry.match.prefix = "/"
     entry.request_body_buffer_limit.value = REPLAYABLE
     action = entry.route
+    cluster = cluster or cluster_name(route.app)
     json_format.ParseDict(
-        specifier(cluster_name(route.app), route.sessions, remembered), action.inline_cluster_specifier_plugin
+        specifier(cluster, route.sessions, remembered),
+        action.inline_cluster_specifier_plugin,
     )
     action.timeout.SetInParent()  # 0: none
     action.idle_timeout.FromMilliseconds(int(route.idle_timeout * 1000))  # 0: none

@@ -80,8 +80,6 @@ def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...
                 f"services: {where} is shared by all apps by host name",
                 hint='give 80 the handlers ["http"] and 443 ["tls", "http"], or take another port',
             )
-        if "http" in port.handlers:
-            raise BadInput(f"services: {where} can't have the handler http", hint="HTTP is served on 80 and 443")
         if port.port in (rules.http, rules.https, *rules.reserved):
             raise BadInput(f"services: {where} is used by Roost itself", hint="take another port")
         if not any(low <= port.port <= high for low, high in rules.ranges):
@@ -103,21 +101,26 @@ def _check_shared(services: Sequence[Service]) -> None:
                 raise BadInput(
                     f"{where}: tls_options have no effect on the port that all apps share", hint="take another port"
                 )
-            if not shared and service.rate_limits != NONE:
+            if "http" not in port.handlers and service.rate_limits != NONE:
                 raise BadInput(f"{where}: rate_limit counts requests of HTTP only", hint="remove it")
-            if port.force_https and "http" not in port.handlers:
-                raise BadInput(f"{where}: force_https needs the handler http", hint="remove it")
+            if (port.force_https or port.sessions) and not shared:
+                key = "force_https" if port.force_https else "replay_cache"
+                raise BadInput(f"{where}: {key} works on the ports that all apps share", hint="remove it")
 
 
 def http_service(machine: Machine) -> Service | None:
-    """Return the service to which requests for the app's host names go: the first that speaks HTTP.
+    """Return the service to which requests for the app's host names go: the first with a port that all apps share.
 
     One without ports counts, since it says nothing else.
     """
-    for service in machine.config.services:
-        if (service.protocol == "tcp" and not service.ports) or any("http" in port.handlers for port in service.ports):
-            return service
-    return None
+    return next(filter(serves_http, machine.config.services), None)
+
+
+def serves_http(service: Service) -> bool:
+    """Say whether requests for the app's host names may go to it."""
+    if service.protocol != "tcp":
+        return False
+    return not service.ports or any(is_shared(service, port) for port in service.ports)
 
 
 def newest_asking(machines: Iterable[Machine], key: Key) -> tuple[Service, Port] | None:

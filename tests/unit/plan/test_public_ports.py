@@ -55,5 +55,5 @@ def test_ranges() -> None:
 def test_options_without_effect_are_refused() -> None:
     with pytest.raises(BadInput, match="tls_options have no effect"):
         check_ports([_service(Port(443, ("tls", "http"), tls=TlsOptions(("h2",))))], RULES)
-    with pytest.raises(BadInput, match="force_https needs"):
+    with pytest.raises(BadInput, match="force_https works on"):
         check_ports([_service(Port(5432, (), force_https=True))], RULES)
