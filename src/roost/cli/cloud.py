@@ -138,6 +138,8 @@ def render_cloud(found: Mapping[str, Any]) -> str:
     detail: Mapping[str, Any] = envoy.get("detail") or {}
     if detail.get("rolled_back"):
         edge += f"; its new configuration was taken back: {detail['rolled_back']}"
+    for port, why in sorted((detail.get("ports") or {}).items()):
+        edge += f"; port {port} is not served: {why}"
     return output.fields(
         (
             ("cloud", found.get("id")),
