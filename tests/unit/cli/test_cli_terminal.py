@@ -124,9 +124,15 @@ def test_resizes_reach_the_other_side(terminal_pair: tuple[int, int], monkeypatc
 def test_sigterm_ends_it_and_restores_the_terminal(terminal_pair: tuple[int, int]) -> None:
     master, slave = terminal_pair
     before = termios.tcgetattr(slave)
-    drive(master, [(b"ready", b"x")], lambda: os.kill(os.getpid(), signal.SIGTERM))
-    assert terminal.attach(Echo(), stdin=slave, stdout=slave) == 129
+    remote = Echo()
+    thread = drive(master, [(b"ready", b"x")], lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert terminal.attach(remote, stdin=slave, stdout=slave) == 129
     assert termios.tcgetattr(slave) == before
+    thread.join(10)
+    remote.write(b"q")  # as its caller closes it
+    for receiver in (other for other in threading.enumerate() if other.name == "console"):
+        receiver.join(10)
+        assert not receiver.is_alive()
 
 
 def test_input_from_a_pipe_ends_with_end_of_file() -> None:
