@@ -26,8 +26,10 @@ import harness
 from cells_parts import ask
 from harness import PYTHON, ROOT, Report, free_port, say
 
+from roost.daemon.edge_processes import limiter
 from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.host.cgroups import Cgroups
 from roost.model.cloud import Cloud
 from roost.plan.cells import common_cells, shard
 
@@ -57,12 +59,13 @@ async def _edge(cells: int) -> AsyncIterator[tuple[EnvoyEdge, int]]:
         port = free_port()
         network = IPv4Network("10.79.0.0/16")
         cloud = Cloud(secrets.token_hex(4), Path(directory), port, free_port(), "localhost", network)
-        edge = EnvoyEdge(cloud, Nobody(), _spawn, cells=cells)
+        edge = EnvoyEdge(cloud, Nobody(), _spawn, cells=cells, limit=limiter(cloud))
         try:
             await edge.start()
             yield edge, port
         finally:
             await edge.stop(envoy_too=True)
+            Cgroups(f"{cloud.cgroup}-edge").remove_parent()
             subprocess.run(["rm", "-rf", str(cloud.run)], check=False)
 
 
@@ -110,49 +113,62 @@ async def _probe(port: int, host: str, seconds: float) -> list[tuple[float, floa
     return [tuple(row) for row in json.loads(out)]
 
 
-async def _harm(edge: EnvoyEdge, port: int, what: str) -> contextlib.ExitStack:
-    """Do something to cell 1; what has to be undone is in the stack that is returned."""
-    stack = contextlib.ExitStack()
+async def _harm(edge: EnvoyEdge, port: int, what: str, seconds: float) -> float:
+    """Do something to cell 1; returns when it was over: at once, but for an overload, which lasts `seconds`."""
     if what in ("kill -9", "SIGSTOP"):
         os.kill(_pid(edge, "1"), signal.SIGKILL if what == "kill -9" else signal.SIGSTOP)
     elif what == "overload":
         argv = [PYTHON, PARTS, "hold", str(port), "victim.localhost", "3000", "60"]
-        holder = subprocess.Popen(argv)
-        stack.callback(lambda: (holder.kill(), holder.wait()))
-    return stack
+        holder = await asyncio.create_subprocess_exec(*argv, stderr=subprocess.DEVNULL)
+        await asyncio.sleep(seconds)
+        holder.kill()
+        await holder.wait()
+    return time.time()
+
+
+async def _round(edge: EnvoyEdge, port: int, what: str, seconds: float) -> tuple[float, float, Any, Any]:
+    """Ask for two orgs while something happens to the cell of one; returns when that began and ended, and the answers."""
+    say(f"cells: {what}")
+    probes = asyncio.gather(_probe(port, "other.localhost", seconds), _probe(port, "victim.localhost", seconds))
+    await asyncio.sleep(1.0)
+    struck = time.time()
+    over = await _harm(edge, port, what, (seconds - 1) * 0.6)
+    others, own = await probes
+    await asyncio.sleep(2.0)
+    return struck, over, others, own
 
 
 async def _blast(report: Report, seconds: float) -> None:
-    """One org's cell suffers; another org, in other cells, is asked all the while."""
+    """One org's cell suffers; another org, in other cells, is asked all the while. Quiet rounds are in between."""
     with _backends("hi") as (backend,):
         async with _edge(CELLS) as (edge, port):
             await edge.put(_route("victim", _org("1", "2"), backend))
             await edge.put(_route("other", _org("0", "2"), backend))
+            await _round(edge, port, "warm-up", seconds / 4)
             quiet: list[float] = []
-            for what in ("nothing", "kill -9", "SIGSTOP", "overload"):
-                say(f"cells: {what}")
-                probes = asyncio.gather(
-                    _probe(port, "other.localhost", seconds), _probe(port, "victim.localhost", seconds)
-                )
-                await asyncio.sleep(1.0)
-                struck = time.time()
-                with await _harm(edge, port, what):
-                    others, own = await probes
-                times = [took for at, took, _ in others if at >= struck]
-                failed = sum(1 for _, _, well in others if not well)
-                report.series(f"{what}: another org, new connections", times)
-                report.detail[what] = {"p99": _p99(times), "others_failed": failed, "n": len(times)}
-                if what == "nothing":
-                    quiet = times
-                    continue
-                bad = [at + took / 1000 - struck for at, took, well in own if at >= struck - 1 and not well]
-                slow = [at + took / 1000 - struck for at, took, well in own if well and took > 500]
-                outage = max([*bad, *slow], default=0.0)
-                report.detail[what] |= {"own_failed": len(bad), "own_back_after_s": outage}
-                report.goal(f"{what}: others' p99 beside quiet", _p99(times) / _p99(quiet), 1.2)
-                report.goal(f"{what}: others' failed requests", failed, 0)
-                report.goal(f"{what}: the org itself is back after", outage, 1.0, "s")
-                await asyncio.sleep(2.0)
+            harmed: dict[str, tuple[float, float, Any, Any]] = {}
+            for what in ("kill -9", "SIGSTOP", "overload"):
+                struck, _, others, _ = await _round(edge, port, "nothing", seconds)
+                quiet += [took for at, took, _ in others if at >= struck]
+                harmed[what] = await _round(edge, port, what, seconds)
+            report.series("nothing: another org, new connections", quiet)
+            report.detail["nothing"] = {"p99": _p99(quiet), "n": len(quiet)}
+            for what, found in harmed.items():
+                _tell(report, what, _p99(quiet), *found)
+
+
+def _tell(report: Report, what: str, quiet: float, struck: float, over: float, others: Any, own: Any) -> None:
+    times = [took for at, took, _ in others if at >= struck]
+    failed = sum(1 for _, _, well in others if not well)
+    report.series(f"{what}: another org, new connections", times)
+    bad = [at + took / 1000 - over for at, took, well in own if at >= struck - 1 and not well]
+    slow = [at + took / 1000 - over for at, took, well in own if well and took > 500]
+    outage = max([*bad, *slow, 0.0])
+    report.detail[what] = {"p99": _p99(times), "others_failed": failed, "n": len(times)}
+    report.detail[what] |= {"own_failed": len(bad), "own_back_after_s": outage}
+    report.goal(f"{what}: others' p99 beside quiet", _p99(times) / quiet, 1.2)
+    report.goal(f"{what}: others' failed requests", failed, 0)
+    report.goal(f"{what}: the org itself is back after", outage, 1.0, "s")
 
 
 def _memory(edge: EnvoyEdge) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from roost.daemon.settings import Settings
 from roost.edge.contract import CertificateSource, Waker
 from roost.edge.edge import EnvoyEdge
+from roost.edge.process import Limit
 from roost.edge.static_paths import FindStatics
 from roost.edge.tls import has_wildcard
 from roost.host.cgroups import Cgroups
@@ -23,6 +24,8 @@ from roost.model.errors import BadInput, RoostError
 MEMORY = 768 << 20  # bytes of one of several cells: above its heap's cap, so that Envoy refuses before the kernel kills
 PIDS = 256
 SHARES = 1024  # of processor time when all want it: each cell's, whatever its orgs ask for
+FRONT_SHARES = 4096  # all requests pass it
+EDGE_SHARES = 8192  # of all of them together, beside the rest of the host: the edge goes first
 _HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 _log = logging.getLogger("roost.edge")
 
@@ -40,21 +43,10 @@ def make_edge(
             "edge.http3 needs a port for https and a domain that can have a wildcard certificate",
             hint=f"{cloud.domain} has none: take a domain with a dot in it, or remove edge.http3",
         )
-    cgroups = Cgroups(f"{cloud.cgroup}-edge")
     several = settings.edge.cells + len(settings.edge.own_cells) > 1
 
     def start(argv: Sequence[str], log_file: Path) -> int:
         return spawn(argv, log=log_file).pid
-
-    def limit(name: str, pid: int) -> None:
-        if not several:
-            return
-        group = name.replace(" ", "-")
-        try:
-            cgroups.make(group, {"memory": {"limit": MEMORY}, "pids": {"limit": PIDS}, "cpu": {"shares": SHARES}})
-            cgroups.enter(group, pid)
-        except (RoostError, OSError) as error:
-            _log.warning("the edge's %s has no limits: %s", name, error)
 
     return EnvoyEdge(
         cloud,
@@ -65,7 +57,23 @@ def make_edge(
         certificates=certificates,
         statics=statics,
         private=(str(cloud.edge_ipv4), *([str(cloud.edge_ipv6)] if _HAS_IPV6 else [])),
-        limit=limit,
+        limit=limiter(cloud) if several else lambda _name, _pid: None,
         by_address=settings.edge.by_address,
         http3=settings.edge.http3,
     )
+
+
+def limiter(cloud: Cloud) -> Limit:
+    """Return what puts a process of an edge with several cells into its cgroup."""
+    cgroups = Cgroups(f"{cloud.cgroup}-edge")
+
+    def limit(name: str, pid: int) -> None:
+        group, shares = name.replace(" ", "-"), FRONT_SHARES if name == "front" else SHARES
+        try:
+            cgroups.make(group, {"memory": {"limit": MEMORY}, "pids": {"limit": PIDS}, "cpu": {"shares": shares}})
+            cgroups.enter(group, pid)
+            cgroups.weigh(EDGE_SHARES)
+        except (RoostError, OSError) as error:
+            _log.warning("the edge's %s has no limits: %s", name, error)
+
+    return limit

@@ -30,10 +30,11 @@ FIRST_PAUSE = 0.02  # seconds before a process that ended is started again; doub
 LONGEST_PAUSE = 10.0
 STEADY = 30.0  # seconds of life after which the pauses begin anew
 READY_TIMEOUT = 10.0
+LOOK = 0.1  # seconds between two looks whether a process was stopped
+LOOKS = 2  # at a stopped process, after which it is killed
 PROBE_PERIOD = 0.25
 PROBE_TIMEOUT = 0.25
-MISSES_WHEN_STOPPED = 2  # probes without an answer after which a stopped process is killed
-MISSES = 20  # of one that is not stopped: the server may just be busy
+MISSES = 20  # probes without an answer after which one that runs is killed: the server may just be busy
 _BIGGEST_ANSWER = 64 * 1024
 
 
@@ -140,14 +141,15 @@ class Keeper:
         """Return when the process has ended, or was killed because it stood still."""
         ended = asyncio.create_task(wait_for_end(pid))
         try:
-            misses = 0
+            misses = looks = 0
+            due = time.monotonic() + PROBE_PERIOD
             while not ended.done():
-                await asyncio.wait({ended}, timeout=PROBE_PERIOD)
-                if ended.done() or await answers(self.unit, PROBE_TIMEOUT):
-                    misses = 0
-                    continue
-                misses += 1
-                if misses >= (MISSES_WHEN_STOPPED if is_stopped(pid) else MISSES):
+                await asyncio.wait({ended}, timeout=LOOK)
+                looks = looks + 1 if is_stopped(pid) else 0
+                if not looks and time.monotonic() >= due and not ended.done():
+                    misses = 0 if await answers(self.unit, PROBE_TIMEOUT) else misses + 1
+                    due = time.monotonic() + PROBE_PERIOD
+                if looks >= LOOKS or misses >= MISSES:
                     self.trouble = f"the edge's {self.unit.name} stood still and was killed"
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)  # not reaped yet, or still the process that was waited for

@@ -70,6 +70,11 @@ class Cgroups:
             group.mkdir(exist_ok=True)
             _write(group / "cgroup.procs", str(pid))
 
+    def weigh(self, shares: int) -> None:
+        """Set the weight of processor time of all the groups together, beside the rest of the host; raises OSError."""
+        name, value = ("cpu.weight", 1 + (shares - 2) * 9999 // 262142) if self.unified else ("cpu.shares", shares)
+        _write(self._group("cpu", "") / name, str(value))
+
     def machines(self) -> list[str]:
         """Return the machines that have a group."""
         parent = self._group("freezer", "").parent / self._parent
