@@ -127,7 +127,7 @@ async def _harm(edge: EnvoyEdge, port: int, what: str, seconds: float) -> float:
 
 
 async def _round(edge: EnvoyEdge, port: int, what: str, seconds: float) -> tuple[float, float, Any, Any]:
-    """Ask for two orgs while something happens to the cell of one; returns when that began and ended, and the answers."""
+    """Ask for two orgs while something happens to the cell of one; returns when it began and ended, and the answers."""
     say(f"cells: {what}")
     probes = asyncio.gather(_probe(port, "other.localhost", seconds), _probe(port, "victim.localhost", seconds))
     await asyncio.sleep(1.0)

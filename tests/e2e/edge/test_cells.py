@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import time
@@ -317,3 +318,33 @@ async def test_a_base_configuration_with_which_the_first_cell_fails_is_taken_bac
     for cell in at.edge._cells.values():
         assert cell.xds.table[CLUSTER]["activator"] == activator_cluster(cell.place), "nobody has it"
     assert (await at.get("/.well-known/acme-challenge/x", host="b.localhost")).status == 200
+
+
+async def test_after_a_reboot_the_edge_starts_without_roostd_and_says_what_is_missing(at: Bench) -> None:
+    """No machine outlives a reboot, so no route would lead anywhere: the edge says so until roostd has come."""
+    await at.edge.put(route(at, "a", org_in("0", "1")))
+    detail = at.edge.status().detail
+    pids = [cell["pid"] for cell in detail["cells"]] + [detail["front"]["pid"]]  # type: ignore[attr-defined,index]
+    await at.edge.stop(envoy_too=False)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.wait_for(wait_for_end(pid), 5.0)
+    shutil.rmtree(at.cloud.run)
+    told = EnvoyEdge(at.cloud, TestWaker(), spawn, cells=CELLS)
+    await told.stand_in()
+    try:
+
+        async def says_so() -> bool:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                answer = await at.get(host="a.localhost")
+                assert answer.headers["roost-error"] == "control_plane_restarting"
+                return (answer.status, answer.headers["retry-after"]) == (503, "2")
+            return False
+
+        await until(says_so, what="the edge answers")
+    finally:
+        await told.stop(envoy_too=False)
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=CELLS)
+    await at.edge.start()
+    await at.edge.replace_all([route(at, "a", org_in("0", "1"))])
+    assert (await at.get(host="a.localhost")).status == 200
