@@ -47,7 +47,8 @@ WORKING = MappingProxyType(
         "services": _AUTOMATIC
         | {"protocol", "internal_port", "concurrency", "ports", "tcp_checks", "http_checks", "force_https"},
         "services.ports": frozenset(
-            ["port", "handlers", "force_https", "http_options", "tls_options", "proxy_proto_options"]
+            {"port", "start_port", "end_port", "handlers", "force_https"}
+            | {"http_options", "tls_options", "proxy_proto_options"}
         ),
         "http_options": frozenset(["replay_cache", "compress", "idle_timeout", "h2_backend", "response"]),
         "replay_cache": frozenset(["path_prefix", "ttl_seconds", "type", "name", "allow_bypass"]),
@@ -74,7 +75,6 @@ WORKING = MappingProxyType(
     }
 )
 
-_EDGE = "the edge does not support it yet"
 _GPU = "machines have no GPU"
 _OWN = "the server is yours"
 _NO_BUILDER = "buildpacks and their builders come from other companies; the stack is detected, or use a Dockerfile"
@@ -107,10 +107,7 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "max_machines_running": _NO_MAXIMUM,
             "script_checks": "scripts are not run for checks: use http_checks, or machine_checks",
         },
-        "services.ports": {
-            "start_port": _EDGE,
-            "end_port": _EDGE,
-        },
+        "services.ports": {},
         "http_options": {"headers_read_timeout": "clients have 10 s for a request's headers, at all apps"},
         "replay_cache": {},
         "concurrency": {},

@@ -13,6 +13,7 @@ from roost.model.machine_config import Check, Port, Service, read_autostop
 from roost.model.port_options import (
     HttpOptions,
     check_port_options,
+    ports_in,
     read_http_behaviour,
     read_proxy_version,
     read_tls_options,
@@ -54,8 +55,11 @@ def _read_service(table: Table, machine_checks: list[GroupedCheck]) -> Grouped:
         tls = read_tls_options(item.take("tls_options"), item.origin.at(item.path("tls_options")))
         proxy = read_proxy_version(item.take("proxy_proto_options"), item.origin.at(item.path("proxy_proto_options")))
         check_port_options(handlers, tls, proxy, http, item.origin.at(item.path("").removesuffix(".")))
-        number = item.number("port", 80, 1, 65535)
-        ports.append(Port(number, handlers, item.flag("force_https", https), sessions, http, tls, proxy))
+        place = item.origin.at(item.path("").removesuffix("."))
+        first, last = (item.number(key, 0, 1, 65535) for key in ("start_port", "end_port"))
+        numbers = ports_in(item.number("port", 0 if first or last else 80, 1, 65535), first, last, place)
+        forced = item.flag("force_https", https)
+        ports += [Port(number, handlers, forced, sessions, http, tls, proxy) for number in numbers]
         item.done()
     checks = tuple(
         _read_check(check, port, kind) for kind in ("tcp", "http") for check in table.tables(f"{kind}_checks", "check")

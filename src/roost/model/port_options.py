@@ -16,6 +16,7 @@ from roost.model.errors import BadInput
 
 HANDLERS = ("http", "tls", "proxy_proto")
 VERSIONS = ("TLSv1.2", "TLSv1.3")
+MAX_RANGE = 100  # ports
 MAX_HEADERS = 30
 MAX_IDLE = 86_400.0
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,128}")
@@ -53,6 +54,19 @@ class HttpOptions:
 
 
 NO_TLS_OPTIONS, NO_HTTP_OPTIONS = TlsOptions(), HttpOptions()
+
+
+def ports_in(port: int, first: int, last: int, where: str) -> range:
+    """Return the ports that `port`, or `start_port` and `end_port`, name (0: not said); raises BadInput."""
+    if port and not (first or last):
+        return range(port, port + 1)
+    if port:
+        raise BadInput(f"{where} has port and start_port or end_port", hint="one port, or a range")
+    if not (first and last):
+        raise BadInput(f"{where}.port is missing", hint="a port, or start_port and end_port")
+    if not first <= last < first + MAX_RANGE:
+        raise BadInput(f"{where}.end_port must be from start_port to {MAX_RANGE - 1} above it")
+    return range(first, last + 1)
 
 
 def check_handlers(handlers: tuple[str, ...], where: str) -> None:

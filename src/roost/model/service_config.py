@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from roost.model.config_reading import Reader, duration_text, read_headers
@@ -14,6 +14,7 @@ from roost.model.port_options import (
     TlsOptions,
     check_port_options,
     other_options_to_json,
+    ports_in,
     read_proxy_version,
     read_tls_options,
 )
@@ -118,11 +119,14 @@ def check_tls(check: Check, where: str) -> None:
         raise BadInput(f"{where}.tls_server_name is not a host name: {name[:40]!r}")
 
 
-def _read_port(data: object, where: str) -> Port:
+def _read_ports(data: object, where: str) -> tuple[Port, ...]:
+    """Read one of `ports`, which may be a range of them."""
     reader = Reader(data, where)
+    bounds = [reader.number(key, 0, 1, 65535) for key in ("port", "start_port", "end_port")]
+    numbers = ports_in(bounds[0], bounds[1], bounds[2], where)
     sessions, http = read_http_options(reader.take("http_options"), reader.path("http_options"))
     port = Port(
-        port=reader.number("port", 0, 1, 65535),
+        port=numbers[0],
         handlers=reader.words("handlers"),
         force_https=reader.flag("force_https", False),
         sessions=sessions,
@@ -131,10 +135,8 @@ def _read_port(data: object, where: str) -> Port:
         proxy_version=read_proxy_version(reader.take("proxy_proto_options"), reader.path("proxy_proto_options")),
     )
     reader.done()
-    if port.port == 0:
-        raise BadInput(f"{where}.port is missing")
     check_port_options(port.handlers, port.tls, port.proxy_version, port.http, where)
-    return port
+    return tuple(replace(port, port=number) for number in numbers)
 
 
 def port_to_json(port: Port) -> dict[str, Any]:
@@ -168,7 +170,7 @@ def read_service(data: object, where: str) -> Service:
     service = Service(
         internal_port=internal_port,
         protocol=reader.text("protocol", "tcp", among=("tcp", "udp")),
-        ports=reader.items("ports", _read_port),
+        ports=tuple(port for some in reader.items("ports", _read_ports) for port in some),
         autostop=read_autostop(reader.take("autostop"), f"{where}.autostop"),
         autostart=reader.flag("autostart", True),
         min_machines_running=reader.number("min_machines_running", 0, 0, 1000),

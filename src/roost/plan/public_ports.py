@@ -18,6 +18,7 @@ from roost.model.rate_limit import NONE
 Key = tuple[str, int]  # protocol and port
 DEFAULT_RANGES = ((1024, 32767),)  # above: where the kernel takes ports for outgoing connections
 MOST_RANGES = 32
+MOST = 100  # ports of one app
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...
                 hint="take another, or ask the operator: `[edge] service_ports` in config.toml",
             )
         found[key] = service
+    if len(found) > MOST:
+        raise BadInput(f"services: an app can have {MOST} ports of its own, not {len(found)}")
     return tuple(found)
 
 

@@ -46,6 +46,16 @@ def test_of_a_file() -> None:
     assert app_config_from_json(app_config_to_json(config)).services == config.services
 
 
+def test_a_range_is_its_ports() -> None:
+    given = {"internal_port": 1, "ports": [{"start_port": 5000, "end_port": 5002, "handlers": ["tls"]}, {"port": 6000}]}
+    read = read_service(given, "services[0]")
+    assert [(port.port, port.handlers) for port in read.ports] == [
+        (5000, ("tls",)), (5001, ("tls",)), (5002, ("tls",)), (6000, ()),
+    ]  # fmt: skip
+    config = app_config_from_json({"app": "a", "services": [given]})
+    assert config.services[0][1].ports == read.ports
+
+
 def test_what_either_port_asks_for_holds_for_both() -> None:
     one = HttpOptions(compress=True, headers=(("a", ("1",)),))
     assert merged([HttpOptions(idle_timeout=5.0), one]) == HttpOptions(True, False, 5.0, (("a", ("1",)),))
@@ -54,6 +64,10 @@ def test_what_either_port_asks_for_holds_for_both() -> None:
 @pytest.mark.parametrize(
     ("port", "words"),
     [
+        ({"start_port": 1}, "has port and start_port"),
+        ({"port": None, "start_port": 1}, r"ports\[0\]\.port is missing"),
+        ({"port": None, "start_port": 1, "end_port": 101}, "end_port must be from"),
+        ({"port": None, "start_port": 2, "end_port": 1}, "end_port must be from"),
         ({"handlers": ["smtp"]}, r"ports\[0\]\.handlers: 'smtp' is not supported"),
         ({"handlers": ["pg_tls"]}, r"'pg_tls' is not supported"),
         ({"handlers": ["http", "proxy_proto"]}, "can't be had together"),
