@@ -27,6 +27,7 @@ from roost.control.images import Images
 from roost.control.ip_assignments import IpAssignments
 from roost.control.issuing import Issuing
 from roost.control.leases import Leases
+from roost.control.leveling import Leveling
 from roost.control.lifecycle import Lifecycle
 from roost.control.local_authority import LocalAuthority
 from roost.control.logs import Logs
@@ -158,6 +159,7 @@ class Control:
             loop.create_task(self.metrics.run()),
             loop.create_task(self._issuing.run()),
             loop.create_task(self.schedules.run(self._recovered)),
+            loop.create_task(Leveling(self._core, self._lifecycle, self._followers.routing).run(self._recovered)),
             loop.create_task(self.autoscaling.run(self._recovered)),
             loop.create_task(self._standing_in.run(self._recovered)),
             loop.create_task(self._housekeeping.look_after_host()),

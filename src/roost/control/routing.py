@@ -65,6 +65,8 @@ class Routing:
             region=self._core.region,
             force_https=any(port.force_https for port in first.ports),
             hard_limit=first.hard_limit,
+            soft_limit=first.soft_limit,
+            by_connection=first.concurrency_type == "connections",
             private=self.private.get(app, ()),
             sessions=tuple(dict.fromkeys(rule for port in first.ports for rule in port.sessions)),
             idle_timeout=http.idle_timeout,

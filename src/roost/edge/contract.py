@@ -39,6 +39,8 @@ class Route:
     region: str = "local"
     force_https: bool = False
     hard_limit: int = 0  # requests at once per machine; 0: no limit
+    soft_limit: int = 0  # requests above which other machines are preferred; 0: none
+    by_connection: bool = False  # the limits count connections, of which each carries one request
     idle_timeout: float = 0.0  # seconds a stream may be silent; 0: no limit
     http: HttpOptions = NO_HTTP_OPTIONS
     org: str = ""  # whose app it is; decides which of the edge's cells serve it

@@ -20,6 +20,7 @@ from roost.edge.challenges import PATH
 from roost.edge.contract import Route
 from roost.edge.http_options import apply_to_host, lead_to_door, speak
 from roost.edge.limits import limit_app
+from roost.edge.machine_limits import limit_cluster, skip_seen
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
 from roost.edge.replies import MARK
 from roost.edge.resilience import eject_outliers, repeat_safely, retry_unsent
@@ -33,8 +34,6 @@ ACTIVATOR = "activator"  # its cluster
 FIRST_HOST = f"{ROUTES_NAME}/-"  # no app's name begins with a hyphen
 
 CONNECT_TIMEOUT = 5.0  # seconds until a machine that does not answer at all is given up
-POOL_IDLE = 1.5  # seconds; below the keep-alive of common servers (gunicorn 2, Node 5): they must not close first
-NO_LIMIT = 1_000_000  # circuit breakers can't be switched off, only set high
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +108,11 @@ def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "") -> Any:
         at = locality.lb_endpoints.add().endpoint.address.socket_address
         at.address, at.port_value = endpoint.address, endpoint.port
     eject_outliers(cluster, len(route.endpoints))
-    # Envoy bounds requests per cluster; balanced by least requests that is the limit per machine.
-    limits = cluster.circuit_breakers.thresholds.add()
     if not route.endpoints:
         lead_to_door(cluster, door)
-    limits.max_requests.value = route.hard_limit * len(route.endpoints) or NO_LIMIT
-    limits.max_connections.value = limits.max_pending_requests.value = NO_LIMIT
-    limits.max_retries.value = 100
     protocol = HttpProtocolOptions()
     speak(protocol, route)
-    protocol.common_http_protocol_options.idle_timeout.FromMilliseconds(int(POOL_IDLE * 1000))
+    limit_cluster(cluster, protocol, route)
     options = cluster.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
     options.CopyFrom(any_of(protocol))
     return resource(cluster.name, cluster)
@@ -158,6 +152,7 @@ def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] 
     retry = action.retry_policy
     retry_policy(retry)
     retry_unsent(retry)
+    skip_seen(retry, route)
     entry.request_headers_to_remove.append("roost-activator")
     repeat_safely(host)
     look_at_size(host.routes[-1])

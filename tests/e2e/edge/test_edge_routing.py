@@ -8,7 +8,8 @@ import os
 import pytest
 from tests.e2e.edge.edge_harness import App, Bench, fetch, serving, until
 
-from roost.edge.contract import Endpoint, Route
+from roost.edge.contract import Endpoint, Load, Route
+from roost.edge.machine_limits import queue_length
 from roost.edge.protos import CLUSTER
 from roost.model.errors import BadInput, Conflict
 
@@ -112,16 +113,48 @@ async def test_a_silent_app_runs_into_its_idle_timeout_only_if_it_has_one(at: Be
     assert (await held).status == 200
 
 
-async def test_the_hard_limit_holds(at: Bench) -> None:
-    await at.edge.put(at.route(hard_limit=2))
-    held = [asyncio.create_task(at.get("/hold")) for _ in range(2)]
-    await until(lambda: at.app.active == 2)
-    refused = await at.get()
-    assert (refused.status, refused.headers["roost-error"]) == (503, "app_at_hard_limit")
-    assert refused.headers["retry-after"] == "1"
+@pytest.mark.parametrize("by_connection", [False, True])
+async def test_above_the_hard_limit_some_wait_and_the_rest_is_refused(at: Bench, by_connection: bool) -> None:
+    route = at.route(hard_limit=4, by_connection=by_connection)
+    await at.edge.put(route)
+    held = [asyncio.create_task(at.get("/hold")) for _ in range(4 + queue_length(route) + 3)]
+    await until(lambda: sum(task.done() for task in held) >= 2, what="those too many are refused")
+    refused = [task.result() for task in held if task.done()]
+    assert {(answer.status, answer.headers["roost-error"]) for answer in refused} == {(503, "app_at_hard_limit")}
+    assert refused[0].headers["retry-after"] == "1"
+    waiting = [task for task in held if not task.done()]
+    load = (await at.edge.loads() or {}).get("hello", Load())
+    assert load.requests == len(waiting) and load.waiting >= queue_length(route) - 2 > 0
+    assert 4 <= at.app.active <= 5, "one more at most, of Envoy's second thread"
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while not all(task.done() for task in waiting):
+            most = max(most, at.app.active)
+            await asyncio.sleep(0)
+
     at.app.release.set()
-    assert [answer.status for answer in await asyncio.gather(*held)] == [200, 200]
+    await asyncio.gather(watch(), *waiting)
+    assert {task.result().status for task in waiting} == {200} and most <= 5
     assert (await at.get()).status == 200
+
+
+async def test_a_machine_above_its_soft_limit_is_spared(at: Bench) -> None:
+    async with serving(App(name="second")) as second:
+        both = (at.endpoint, Endpoint("00000000000002", "127.0.0.1", second.port))
+        await at.edge.put(Route("hello", ("hello.localhost",), both, soft_limit=8))
+        held = []
+        for number in range(1, 21):
+            held.append(asyncio.create_task(at.get("/hold")))
+            await until(lambda n=number: at.app.active + second.active == n)
+        load = (await at.edge.loads() or {})["hello"]
+        assert load.machines == {"00000000000001": at.app.active, "00000000000002": second.active}
+        assert max(at.app.active, second.active) <= 12, "chosen by chance it would be more than that one time in four"
+        at.app.release.set()
+        second.release.set()
+        assert {answer.status for answer in await asyncio.gather(*held)} == {200}
+    assert [(await at.get()).status for _ in range(10)] == [200] * 10, "one that is gone is gone around"
 
 
 async def test_two_machines_share_the_load_and_one_that_is_gone_is_gone_around(at: Bench) -> None:

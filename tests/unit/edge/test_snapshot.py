@@ -39,12 +39,14 @@ def test_the_version_is_the_content() -> None:
 
 def test_limits_and_timeouts_arrive() -> None:
     route = Route("a", ("a.localhost",), (ONE, TWO), hard_limit=25, idle_timeout=1.5)
-    assert cluster(route).circuit_breakers.thresholds[0].max_requests.value == 50
+    limits = cluster(route).circuit_breakers.thresholds[0]
+    assert (limits.max_connections.value, limits.max_pending_requests.value) == (50, 100)
     action = virtual_host(route).routes[0].route
     assert action.HasField("timeout") and action.timeout.ToMilliseconds() == 0
     assert action.idle_timeout.ToMilliseconds() == 1500
     free = Route("a", ("a.localhost",), (ONE,))
-    assert cluster(free).circuit_breakers.thresholds[0].max_requests.value >= 1_000_000
+    limits = cluster(free).circuit_breakers.thresholds[0]
+    assert min(limits.max_requests.value, limits.max_connections.value, limits.max_pending_requests.value) >= 1_000_000
     assert virtual_host(free).routes[0].route.HasField("idle_timeout")
 
 
