@@ -21,6 +21,7 @@ from roost.control.autoscale_acts import AutoscaleActs
 from roost.control.contract_autoscale import GroupState
 from roost.control.core import Core, log
 from roost.control.deploys import Deploys
+from roost.control.loads import current_loads
 from roost.control.metrics_book import AppMetrics
 from roost.edge.contract import Load
 from roost.model.app_config_read import machine_configs
@@ -88,7 +89,7 @@ class Autoscaling:
                     self._watched[key] = _Watched(policy, work=before.work if before else None)
         if not wanted:
             return
-        loads = await self._core.edge.loads()
+        loads = await current_loads(self._core)
         by_app: dict[str, list[str]] = defaultdict(list)
         for app, group in wanted:
             by_app[app].append(group)

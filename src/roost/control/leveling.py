@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
+from roost.control.loads import current_loads
 from roost.control.routing import Routing
 from roost.edge.contract import Load
 from roost.host.sockets import connections_to
@@ -52,7 +53,7 @@ class Leveling:
         if not apps:
             self._excess.clear()
             return
-        loads = await self._core.edge.loads()
+        loads = await current_loads(self._core)
         if loads is None:
             return
         still: dict[str, float] = {}

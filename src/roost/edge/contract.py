@@ -92,6 +92,8 @@ class Load:
     """What an awake app has under way at this moment, WebSockets and streams included."""
 
     machines: Mapping[str, int] = field(default_factory=dict)  # requests by machine id, of those in its route
+    connections: Mapping[str, int] = field(default_factory=dict)  # those that Envoy has to them, idle ones too
+    endpoints: tuple[Endpoint, ...] = ()  # of these machines
     waiting: int = 0  # requests that wait for a machine below its hard_limit, or a connection
 
     @property

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from roost.edge.cell import Cell
 from roost.edge.contract import Load, Route
 from roost.model.errors import HostFailure
 
-_WANTED = r"^cluster\.app/.*\.(endpoint\..*\.rq_active|upstream_rq_pending_active)$"
-_ENDPOINT = re.compile(r"cluster\.app/(?P<app>[^.:]+)\.endpoint\.(?P<at>[0-9.]+_[0-9]+)\.rq_active")
+_WANTED = r"^cluster\.app/.*\.(endpoint\..*\.(rq|cx)_active|upstream_rq_pending_active)$"
+_ENDPOINT = re.compile(r"cluster\.app/(?P<app>[^.:]+)\.endpoint\.(?P<at>[0-9.]+_[0-9]+)\.(?P<what>rq|cx)_active")
 _PENDING = re.compile(r"cluster\.app/(?P<app>[^.:]+)\.upstream_rq_pending_active")
 
 
@@ -26,6 +26,7 @@ class Gauges:
     """One reading: requests by app and "ADDRESS_PORT", and those that wait for a connection by app."""
 
     active: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    connections: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     pending: dict[str, int] = field(default_factory=dict)
 
 
@@ -37,7 +38,7 @@ def parse_gauges(text: str) -> Gauges:
         if not value.isdigit():
             continue
         if one := _ENDPOINT.fullmatch(name):
-            found.active[one["app"]][one["at"]] = int(value)
+            (found.active if one["what"] == "rq" else found.connections)[one["app"]][one["at"]] = int(value)
         elif one := _PENDING.fullmatch(name):
             found.pending[one["app"]] = int(value)
     return found
@@ -54,18 +55,23 @@ async def loads_of(routes: Collection[Route], cells: Iterable[Cell]) -> Mapping[
     except HostFailure:
         return None
     readings = [parse_gauges(text) for text in texts]
-    return {
-        route.app: load_of(route, readings, waiting=sum(cell.book.spliced(route.app) for cell in asked))
-        for route in routes
-    }
+    return {route.app: load_of(route, readings) for route in routes}
 
 
-def load_of(route: Route, readings: Sequence[Gauges], *, waiting: int = 0) -> Load:
-    """Return the load of one app; `waiting` are requests that Envoy does not know."""
-    machines = {
-        endpoint.machine_id: sum(
-            reading.active.get(route.app, {}).get(f"{endpoint.address}_{endpoint.port}", 0) for reading in readings
-        )
-        for endpoint in route.endpoints
-    }
-    return Load(machines, waiting + sum(reading.pending.get(route.app, 0) for reading in readings))
+def load_of(route: Route, readings: Sequence[Gauges]) -> Load:
+    """Return the load of one app. An Envoy whose cluster of the app was changed knows nothing of older requests."""
+
+    def total(of: Callable[[Gauges], Mapping[str, Mapping[str, int]]]) -> dict[str, int]:
+        return {
+            endpoint.machine_id: sum(
+                of(reading).get(route.app, {}).get(f"{endpoint.address}_{endpoint.port}", 0) for reading in readings
+            )
+            for endpoint in route.endpoints
+        }
+
+    return Load(
+        machines=total(lambda reading: reading.active),
+        connections=total(lambda reading: reading.connections),
+        endpoints=route.endpoints,
+        waiting=sum(reading.pending.get(route.app, 0) for reading in readings),
+    )

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import Counter
 from pathlib import Path
 
 _ESTABLISHED = "01"  # include/net/tcp_states.h
+
+
+def established(*, table: Path = Path("/proc/net/tcp")) -> Counter[tuple[str, int]]:
+    """Count the established TCP connections of this host by the IPv4 address and port at their other end."""
+    found: Counter[tuple[str, int]] = Counter()
+    with table.open() as lines:
+        next(lines)
+        for line in lines:
+            fields = line.split(maxsplit=4)
+            if fields[3] == _ESTABLISHED:
+                address, _, port = fields[2].partition(":")
+                found[socket.inet_ntoa(struct.pack("<I", int(address, 16))), int(port, 16)] += 1
+    return found
 
 
 def connections_to(address: str, port: int, *, table: Path = Path("/proc/net/tcp")) -> int:
