@@ -106,14 +106,15 @@ class Leveling:
     async def _drained(self, machine: Machine) -> bool:
         """Wait until nobody has a connection to it; False when it is wanted again, or at the deadline."""
         service = web_service(machine)
+        port = service.internal_port if service is not None else 0
         deadline = self._core.now() + DRAIN
-        while service is not None and await asyncio.to_thread(
-            connections_to, machine.private_ipv4, service.internal_port
-        ):
+        while True:
+            left = await asyncio.to_thread(connections_to, machine.private_ipv4, port)
+            if left == 0:
+                return True
             if self._core.now() > deadline or machine.id not in self._routing.drowsy:
                 return False
             await asyncio.sleep(DRAIN_LOOK)
-        return True
 
 
 def _spread(load: Load) -> Mapping[str, int]:
