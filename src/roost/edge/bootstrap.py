@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from roost.edge.accesslog import FLUSH_MS
+from roost.edge.bounds import RUNTIME
 from roost.edge.listener import LOG
 
 XDS = "roostd"
 # When a listener's configuration changes, answers on its old connections say at once that they close; streams and
 # WebSockets may go on for so many seconds.
 DRAIN_TIME = 3600
-RUNTIME = {  # what Envoy decides by runtime keys alone
-    "envoy.reloadable_features.strict_chunk_parsing": True,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +196,18 @@ def _overload(caps: Caps) -> dict[str, Any]:
                 },
             },
         ],
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 16},  # streams that hold 64 KB or more
         "actions": [
             {
                 "name": f"envoy.overload_actions.{action}",
                 "triggers": [{"name": heap, "threshold": {"value": value}}],
             }
             for action, value in (("shrink_heap", 0.9), ("stop_accepting_requests", 0.98))
+        ]
+        + [
+            {
+                "name": "envoy.overload_actions.reset_high_memory_stream",  # the largest first
+                "triggers": [{"name": heap, "scaled": {"scaling_threshold": 0.8, "saturation_threshold": 0.95}}],
+            }
         ],
     }

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from roost.edge.bounds import UNREAD
 from roost.edge.confinement import FRONT_USER, confined, hand_over, open_files
 from roost.edge.listener import HTTP, HTTPS, incoming_socket
 from roost.edge.process import Keeper, Limit, Spawn, alive
@@ -116,7 +117,11 @@ def configuration(
     for way, port in ports.items():
         if not port:
             continue
-        lines += [f"frontend {way}", f"  bind 0.0.0.0:{port}", f"  tcp-request inspect-delay {FIRST_BYTES}"]
+        lines += [
+            f"frontend {way}",
+            f"  bind 0.0.0.0:{port} tcp-ut {UNREAD}ms",
+            f"  tcp-request inspect-delay {FIRST_BYTES}",
+        ]
         lines += [*_host_rules(way, files.map), f"backend {way}-any", "  balance source", "  hash-type consistent"]
         lines += _servers(way, list(sockets), sockets)
         for shard in shards:

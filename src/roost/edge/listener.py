@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.edge import flycast, limits, quic, tls
+from roost.edge import bounds, flycast, limits, quic, tls
 from roost.edge.accesslog import access_log
 from roost.edge.authority import named_plainly
 from roost.edge.http_options import compressors
@@ -38,13 +38,9 @@ from roost.model.rate_limit import RateLimit
 HTTP = "http"  # the listeners' names
 HTTPS = "https"
 LOG = Path("envoy/requests.log")  # below an Envoy's files, in the one directory that it may write
-MAX_HEADERS_KIB = 64
 MAX_ACTIVATED = 8192  # requests at once through the activator
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
 ADS = {"ads": {}, "resource_api_version": "V3"}
-# SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT: a client that vanished is noticed after two minutes,
-# also on a stream that may be silent for ever.
-_KEEPALIVE = ((1, 9, 1), (6, 4, 60), (6, 5, 15), (6, 6, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +123,9 @@ def _filters(place: EdgePlace, port: int, *, secure: bool, told: Sequence[dict[s
 def _listener(
     place: EdgePlace, name: str, port: int, chains: list[dict[str, Any]], inspectors: list[dict[str, Any]]
 ) -> Any:
-    options = [
-        {"level": level, "name": name, "int_value": value, "state": "STATE_PREBIND"}
-        for level, name, value in _KEEPALIVE
-    ]
     where: dict[str, Any] = {
         "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},  # noqa: S104
-        "socket_options": options,
+        "socket_options": bounds.of_socket(),
     }
     first: list[dict[str, Any]] = []
     if place.incoming is not None:
@@ -274,22 +266,10 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str
         "merge_slashes": False,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "strip_trailing_host_dot": True,
-        "max_request_headers_kb": MAX_HEADERS_KIB,
-        "request_headers_timeout": "10s",
-        "stream_idle_timeout": "300s",  # until a route is known; then the route's own holds
+        **bounds.of_connection(),
         "delayed_close_timeout": "1s",
         "drain_timeout": "5s",
-        "common_http_protocol_options": {
-            "idle_timeout": "300s",
-            "max_headers_count": 100,
-            "headers_with_underscores_action": "REJECT_REQUEST",
-        },
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "unknown.invalid"},
-        "http2_protocol_options": {
-            "max_concurrent_streams": 100,
-            "initial_stream_window_size": 256 * 1024,
-            "initial_connection_window_size": 1024 * 1024,
-        },
         "early_header_mutation_extensions": [_early_headers(port, secure=secure)],
         "local_reply_config": local_reply_config(),
         "access_log": [access_log(place.log)],

@@ -73,6 +73,11 @@ class Connection:
     def ask(self, stream: int, headers: Headers, *, end: bool = True) -> None:
         self.send(frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, block(headers)))
 
+    def pause(self) -> None:
+        """Read no more."""
+        self._task.cancel()
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
     def is_over(self, stream: int) -> bool:
         return self.closed or stream in self.ended or stream in self.resets
 

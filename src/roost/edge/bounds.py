@@ -1,0 +1,61 @@
+"""What the edge takes of one connection and how long it waits for a client, so that none can hold it up. Pure.
+
+A client may be silent on a stream for as long as its app likes, but it must send headers at once, send its request in
+some hours, take what it is sent (else the kernel gives it up, and the streams that hold the most memory go first when
+memory gets short), and not have Envoy do work for nothing: frames without content, settings and pings whose answers it
+does not read, streams that it resets as soon as they are open.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+HEADERS = 10.0  # seconds for a request's headers, from its first byte
+REQUEST = 6 * 3600.0  # seconds until a request has come in full or its answer has begun: 5 GB at 2 Mbit/s
+FLUSH = 60.0  # seconds without progress in which a complete answer is given up
+UNREAD = 120_000  # milliseconds after which the kernel gives up a client that takes nothing of what was sent
+IDLE = "300s"
+MAX_HEADERS_KIB = 64
+MAX_HEADERS = 100
+STREAMS = 100  # at once on a connection
+RESETS = 200  # streams of a connection that the client reset soon after it opened them, and half of all: it is closed
+REQUESTS_PER_READ = 32  # that are begun before others have their turn
+# SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT: a client that vanished is noticed after two
+# minutes, also on a stream that may be silent for ever, and so is one whose window stays shut.
+_SOCKET = ((1, 9, 1), (6, 4, 60), (6, 5, 15), (6, 6, 4), (6, 18, UNREAD))
+
+RUNTIME = {  # what Envoy decides by runtime keys alone
+    "envoy.reloadable_features.strict_chunk_parsing": True,
+    "overload.premature_reset_total_stream_count": RESETS,
+    "http.max_requests_per_io_cycle": REQUESTS_PER_READ,
+}
+
+
+def of_connection() -> dict[str, Any]:
+    """Return this part of an HTTP connection manager."""
+    return {
+        "max_request_headers_kb": MAX_HEADERS_KIB,
+        "request_headers_timeout": f"{HEADERS:g}s",
+        "request_timeout": f"{REQUEST:g}s",
+        "stream_idle_timeout": IDLE,  # until a route is known; then the route's own holds
+        "stream_flush_timeout": f"{FLUSH:g}s",
+        "common_http_protocol_options": {
+            "idle_timeout": IDLE,
+            "max_headers_count": MAX_HEADERS,
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": STREAMS,
+            "initial_stream_window_size": 256 * 1024,
+            "initial_connection_window_size": 1024 * 1024,
+            "max_outbound_frames": 2000,  # that the client has not read yet
+            "max_outbound_control_frames": 200,
+        },
+    }
+
+
+def of_socket() -> list[dict[str, Any]]:
+    """Return the options of a listener's sockets, which connections inherit."""
+    return [
+        {"level": level, "name": name, "int_value": value, "state": "STATE_PREBIND"} for level, name, value in _SOCKET
+    ]

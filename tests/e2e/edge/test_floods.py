@@ -1,0 +1,278 @@
+"""Clients that mean harm: each is stopped in time, other clients hardly notice, and Envoy does not grow.
+
+The waits of the edge are shortened for these tests (`bounds`), everything else is as in service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.e2e.edge.edge_harness import Bench, bench, envoys_of, fetch
+from tests.e2e.edge.raw_h2 import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    Connection,
+    block,
+    connected,
+    frame,
+    get,
+)  # fmt: skip
+from websockets.asyncio.client import connect
+
+from roost.edge import bounds
+
+SLOWEST = 2.0  # seconds, of another client's requests meanwhile; with two busy processors and the attacker beside it
+GROWTH = 64 << 20  # bytes by which Envoy may grow
+HOST = "hello.localhost"
+SMALL_WINDOW = struct.pack(">HI", 4, 1)  # a setting: the other side may send one byte of a body
+
+
+def resident(at: Bench) -> int:
+    status = Path(f"/proc/{envoys_of(at.cloud)[0]}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+class Victim:
+    """Another client, which asks one after the other, each time on a new connection."""
+
+    def __init__(self, at: Bench) -> None:
+        self._at, self.times, self._before = at, [0.0], resident(at)
+        self._task = asyncio.create_task(self._ask())
+
+    async def _ask(self) -> None:
+        while True:
+            began = time.monotonic()
+            answer = await fetch(self._at.cloud.http_port, HOST, "/victim")
+            assert answer.status == 200
+            self.times.append(time.monotonic() - began)
+            await asyncio.sleep(0.01)
+
+    async def judge(self) -> None:
+        """Fail if a request of this client failed or took long, or if Envoy grew."""
+        await self._at.get("/last")
+        assert not self._task.done(), "the other client's request failed"
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        assert len(self.times) > 1
+        assert max(self.times) < SLOWEST
+        assert resident(self._at) - self._before < GROWTH
+
+
+@pytest_asyncio.fixture
+async def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr(bounds, "HEADERS", 0.5)
+    monkeypatch.setattr(bounds, "REQUEST", 1.0)
+    monkeypatch.setattr(bounds, "FLUSH", 0.5)
+    async with bench(tmp_path) as made:
+        await made.edge.put(made.route())
+        yield made
+
+
+async def _drip(port: int, first: bytes, drop: bytes) -> tuple[float, bytes]:
+    """Send `first`, then a drop every 50 ms; return how long that went well, and what was answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    began = time.monotonic()
+    writer.write(first)
+    answer = asyncio.create_task(reader.read(-1))
+    try:
+        async with asyncio.timeout(8):
+            while not answer.done():
+                with contextlib.suppress(ConnectionError):
+                    writer.write(drop)
+                await asyncio.wait([answer], timeout=0.05)
+        with contextlib.suppress(ConnectionError):
+            return time.monotonic() - began, answer.result()
+        return time.monotonic() - began, b""
+    finally:
+        answer.cancel()
+        writer.transport.abort()
+
+
+async def test_slow_headers_and_slow_bodies_end_in_time(at: Bench) -> None:
+    victim = Victim(at)
+    port = at.cloud.http_port
+    head = f"POST /upload HTTP/1.1\r\nHost: {HOST}\r\n".encode()
+    heads = [_drip(port, head, b"x: y\r\n") for _ in range(100)]
+    bodies = [_drip(port, head + b"Content-Length: 100000\r\n\r\n", b"z") for _ in range(100)]
+    ends = await asyncio.gather(*heads, *bodies)
+    assert max(seconds for seconds, _ in ends) < 5.0
+    assert {answer[9:12] for _, answer in ends} <= {b"408", b""}
+    assert ends[0][1][9:12] == b"408"
+    await victim.judge()
+
+
+async def test_a_web_socket_and_a_stream_outlive_what_bounds_a_request(at: Bench) -> None:
+    async def accept(ws: object) -> None:
+        await asyncio.sleep(1.5)
+        await ws.send("late")  # type: ignore[attr-defined]
+
+    from websockets.asyncio.server import serve
+
+    async with serve(accept, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        from dataclasses import replace
+
+        route = at.route()
+        await at.edge.put(replace(route, endpoints=(replace(route.endpoints[0], port=port),)))
+        async with connect(f"ws://{HOST}/", host="127.0.0.1", port=at.cloud.http_port) as ws:
+            assert await asyncio.wait_for(ws.recv(), 5) == "late"
+
+
+async def test_a_complete_answer_that_is_not_read_is_given_up(at: Bench) -> None:
+    victim = Victim(at)
+    async with connected(at.cloud.http_port, settings=SMALL_WINDOW) as link:
+        for stream in range(1, 81, 2):
+            link.ask(stream, get(HOST, "/slow"))
+        for stream in range(1, 81, 2):
+            await link.over(stream, 5.0)
+        assert all(stream in link.resets for stream in range(1, 81, 2)) or link.closed
+    await victim.judge()
+
+
+async def test_what_is_sent_and_never_taken_is_given_up_by_the_kernel(at: Bench) -> None:
+    """The bound itself takes minutes: here, that accepted connections have it."""
+    with socket.create_connection(("127.0.0.1", at.cloud.http_port)) as link:
+        inode = _accepted(at, link.getsockname()[1])
+        assert inode, "Envoy holds the other end"
+    options = {(o["level"], o["name"]): o["int_value"] for o in bounds.of_socket()}
+    assert options[(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)] == bounds.UNREAD
+
+
+def _accepted(at: Bench, port: int) -> str:
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    wanted = f":{at.cloud.http_port:04X}", f":{port:04X}"
+    return next((l[9] for l in lines if l[1].endswith(wanted[0]) and l[2].endswith(wanted[1])), "")
+
+
+async def _rapid_reset(link: Connection) -> None:
+    for stream in range(1, 40_001, 2):
+        link.send(
+            frame(HEADERS, END_HEADERS | END_STREAM, stream, block(get(HOST))),
+            frame(RST_STREAM, 0, stream, b"\0\0\0\x08"),
+        )
+        if stream % 200 == 1:
+            await _flush(link)
+
+
+async def _continuations(link: Connection) -> None:
+    link.send(frame(HEADERS, END_STREAM, 1, block(get(HOST))))
+    for _ in range(4000):
+        link.send(frame(CONTINUATION, 0, 1, block([(b"x", b"y" * 1000)])))
+        await _flush(link)
+
+
+async def _empty_continuations(link: Connection) -> None:
+    link.send(frame(HEADERS, END_STREAM, 1, block(get(HOST))))
+    for _ in range(2000):
+        link.send(frame(CONTINUATION, 0, 1) * 50)
+        await _flush(link)
+
+
+async def _hpack_bomb(link: Connection) -> None:
+    """One large entry of the table, named thousands of times by a byte each."""
+    entry = b"\x40\x01x\x7f\x81\x1e" + b"y" * 4000
+    for stream in range(1, 4001, 2):
+        link.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, block(get(HOST)) + entry + b"\xbe" * 4000))
+        entry = b""
+        await _flush(link)
+
+
+async def _header_count(link: Connection) -> None:
+    many = [(b"x%d" % n, b"y") for n in range(2000)]
+    for stream in range(1, 2001, 2):
+        link.send(*_split(stream, block([*get(HOST), *many])))
+        await _flush(link)
+
+
+def _split(stream: int, data: bytes) -> list[bytes]:
+    pieces = [data[at : at + 16000] for at in range(0, len(data), 16000)]
+    first = frame(HEADERS, END_STREAM | (END_HEADERS if len(pieces) == 1 else 0), stream, pieces[0])
+    rest = [
+        frame(CONTINUATION, END_HEADERS if n == len(pieces) - 1 else 0, stream, p) for n, p in enumerate(pieces) if n
+    ]
+    return [first, *rest]
+
+
+async def _pings_unread(link: Connection) -> None:
+    await _unread(link, frame(PING, 0, 0, b"01234567"))
+
+
+async def _settings_unread(link: Connection) -> None:
+    await _unread(link, frame(SETTINGS, 0, 0, struct.pack(">HI", 3, 100)))
+
+
+async def _unread(link: Connection, one: bytes) -> None:
+    link.pause()
+    for _ in range(3000):
+        link.send(one * 200)
+        await _flush(link)
+
+
+async def _empty_data(link: Connection) -> None:
+    link.ask(1, get(HOST, "/upload", "POST"), end=False)
+    for _ in range(1000):
+        link.send(frame(DATA, 0, 1) * 10)
+        await _flush(link)
+
+
+async def _priorities(link: Connection) -> None:
+    for _ in range(1000):
+        link.send(frame(PRIORITY, 0, 1, b"\0\0\0\0\x10") * 50)
+        await _flush(link)
+
+
+async def _windows(link: Connection) -> None:
+    link.ask(1, get(HOST, "/hold"))
+    for _ in range(1000):
+        link.send(frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\x01") * 50)
+        await _flush(link)
+
+
+async def _streams(link: Connection) -> None:
+    """More streams at once than are allowed, each open."""
+    for stream in range(1, 100_001, 2):
+        link.ask(stream, get(HOST, "/hold"))
+        if stream % 100 == 1:
+            await _flush(link)
+
+
+async def _flush(link: Connection) -> None:
+    """Let what was written go, and the others run."""
+    if link.closed or link.goaway is not None:
+        raise ConnectionResetError
+    async with asyncio.timeout(10):
+        await link.writer.drain()
+    await asyncio.sleep(0)
+
+
+FLOODS: list[Callable[[Connection], Awaitable[None]]] = [
+    _rapid_reset, _continuations, _empty_continuations, _hpack_bomb, _header_count, _pings_unread, _settings_unread,
+    _empty_data, _priorities, _windows, _streams,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.__name__.strip("_"))
+async def test_a_flood_of_frames_ends_its_connection(at: Bench, flood: Callable[[Connection], Awaitable[None]]) -> None:
+    victim = Victim(at)
+    async with connected(at.cloud.http_port) as link:
+        with pytest.raises(OSError):
+            async with asyncio.timeout(10):
+                await flood(link)
+                await link.end(0.0)
+    await victim.judge()
