@@ -22,7 +22,7 @@ RESETS = 200  # streams of a connection that the client reset soon after it open
 REQUESTS_PER_READ = 32  # that are begun before others have their turn
 # SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT: a client that vanished is noticed after two
 # minutes, also on a stream that may be silent for ever, and so is one whose window stays shut.
-_SOCKET = ((1, 9, 1), (6, 4, 60), (6, 5, 15), (6, 6, 4), (6, 18, UNREAD))
+_KEEPALIVE = ((1, 9, 1), (6, 4, 60), (6, 5, 15), (6, 6, 4))
 
 RUNTIME = {  # what Envoy decides by runtime keys alone
     "envoy.reloadable_features.strict_chunk_parsing": True,
@@ -57,5 +57,6 @@ def of_connection() -> dict[str, Any]:
 def of_socket() -> list[dict[str, Any]]:
     """Return the options of a listener's sockets, which connections inherit."""
     return [
-        {"level": level, "name": name, "int_value": value, "state": "STATE_PREBIND"} for level, name, value in _SOCKET
+        {"level": level, "name": name, "int_value": value, "state": "STATE_PREBIND"}
+        for level, name, value in (*_KEEPALIVE, (6, 18, UNREAD))
     ]

@@ -154,7 +154,10 @@ class App:
             for _ in iter(int, 1):
                 if size >= int(headers["content-length"]):
                     break
-                size += len(await reader.read(1 << 18))
+                data = await reader.read(1 << 18)
+                if not data:
+                    return False
+                size += len(data)
         body = json.dumps({"request": lines[0], "app": self.name, "size": str(size), **headers}).encode()
         writer.write(b"HTTP/1.1 200 OK\r\nRoost-Fault: app\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         await writer.drain()
