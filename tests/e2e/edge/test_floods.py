@@ -284,11 +284,13 @@ async def test_floods_of_frames_end_their_connections(at: Bench) -> None:
     async def ended(flood: Callable[[Connection], Awaitable[None]]) -> str:
         async with connected(at.cloud.http_port) as link:
             try:
-                async with asyncio.timeout(10):
-                    await flood(link)
-            except OSError as error:
-                return "" if not isinstance(error, TimeoutError) else flood.__name__
-            return "" if link.closed or link.goaway is not None else flood.__name__
+                await flood(link)
+                await link.end(5.0)
+            except TimeoutError:
+                return flood.__name__
+            except OSError:
+                pass  # it was hung up on in the middle
+            return ""
 
     assert "".join(await asyncio.gather(*map(ended, FLOODS))) == ""
     await victim.judge()
