@@ -100,11 +100,12 @@ class Apps:
         for machine_id in known:
             self._core.host.forget_log(machine_id)
         hosts = (self._core.cloud.app_host(name), *self._core.store.certificates.hosts(name))
+        if self._core.store.public_ports.of_app(name):  # closed before they are anybody's again
+            self._core.on_loop(self._core.edge.put_ports(name, ()))
         with self._core.locks.holding(keys_of(name)):  # its key goes too
             self._core.store.apps.remove(name)
         self._requests.forget(name)
         self._core.begin_on_loop(self._take_certificates(hosts))
-        self._core.begin_on_loop(self._core.edge.put_ports(name, ()))
         self._gone()
 
     async def _take_certificates(self, hosts: Sequence[str]) -> None:

@@ -166,3 +166,19 @@ async def test_ports_come_back_with_their_cell(tmp_path: Path) -> None:
 
         await until(back, what="the port is served again")
         assert len(envoys_of(it.cloud)) == 2
+
+        # without roostd, with the last good configuration
+        await it.edge.stop(envoy_too=False)
+        told = EnvoyEdge(it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, cells=2)
+        await told.stand_in()
+        try:
+            cell = told._public._cell_of("acme")
+            before = cell.keeper.restarts
+            os.kill(cell.pid, signal.SIGKILL)
+            await until(back, what="the port is served without roostd")
+        finally:
+            await told.stop(envoy_too=False)
+        it.edge = EnvoyEdge(it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, cells=2)
+        await it.edge.start()
+        await it.edge.replace_all([], {})
+        await until(lambda: _refused(port), what="a port that is not the app's any more is closed")
