@@ -15,7 +15,7 @@ from roost.host.port_probe import port_is_free
 from roost.model.errors import Conflict
 from roost.model.machine import Machine
 from roost.model.machine_config import Service
-from roost.plan.public_ports import Key, check_ports, newest_asking, service_of, unused
+from roost.plan.public_ports import BY_NAME, Key, check_ports, newest_asking, service_of, unused
 
 KEPT = 30.0  # seconds that a claim holds without a machine: it is made before the machine
 
@@ -25,13 +25,13 @@ def claim_ports(core: Core, app: str, services: Sequence[Service]) -> None:
 
     Raises BadInput for one that no app may have, Conflict that names who has it.
     """
-    wanted = check_ports(services, core.port_rules)
+    wanted = [_stored(app, key) for key in check_ports(services, core.port_rules)]
     if not wanted:
         return
     new = set(wanted) - set(core.store.public_ports.of_app(app))
     core.store.public_ports.claim(app, wanted, core.now())
     for protocol, port in sorted(new):
-        if not port_is_free(protocol, port):
+        if protocol in ("tcp", "udp") and not port_is_free(protocol, port):
             core.store.public_ports.release(app, new, claimed_before=core.now() + 1)
             raise Conflict(
                 f"services: port {port} ({protocol}) is taken by another program of the server",
@@ -39,22 +39,42 @@ def claim_ports(core: Core, app: str, services: Sequence[Service]) -> None:
             )
 
 
+def _stored(app: str, key: Key) -> Key:
+    """Return how a row names a port: the one by host name is each app's."""
+    return (f"{key[0]}:{app}", key[1]) if key == BY_NAME else key
+
+
+def key_of(stored: Key) -> Key:
+    """Return the port that a row names."""
+    return stored[0].partition(":")[0], stored[1]
+
+
 def release_ports(core: Core) -> list[str]:
     """Take back the ports that apps don't ask for any more; returns these apps, whose ports the edge must be told."""
     changed = []
     for app, claims in core.store.public_ports.all().items():
-        gone = unused(claims, core.store.machines.list(app))
+        asked = unused(map(key_of, claims), core.store.machines.list(app))
+        gone = [_stored(app, key) for key in asked]
         if gone and core.store.public_ports.release(app, gone, claimed_before=core.now() - KEPT):
             changed.append(app)
     return changed
 
 
 def ports_of(
-    app: str, org: str, region: str, claims: Sequence[Key], machines: Sequence[Machine], awake: Mapping[str, Machine]
+    app: str,
+    org: str,
+    region: str,
+    hosts: tuple[str, ...],
+    claims: Sequence[Key],
+    machines: Sequence[Machine],
+    awake: Mapping[str, Machine],
 ) -> tuple[PublicPort, ...]:
-    """Return what the edge should serve for an app on its own ports. `awake` are the machines that get requests."""
+    """Return what the edge should serve for an app on ports of its own; `awake` are the machines that get requests.
+
+    `hosts` are its names, for the one that goes by name.
+    """
     found = []
-    for key in sorted(claims):
+    for key in sorted(map(key_of, claims)):
         asking = newest_asking(machines, key)
         if asking is None:
             continue
@@ -68,7 +88,8 @@ def ports_of(
             PublicPort(
                 app=app,
                 port=port.port,
-                protocol=service.protocol,
+                protocol=key[0],
+                hosts=hosts if key == BY_NAME else (),
                 org=org,
                 endpoints=tuple(endpoints),
                 hard_limit=service.hard_limit,

@@ -93,7 +93,9 @@ class Routing:
         if not claims:
             return ()
         row = self._core.store.apps.find(app)
-        return ports_of(app, row.org if row else "", self._core.region, claims, machines, self._awake(machines))
+        hosts = (self._core.cloud.app_host(app), *self._core.store.certificates.hosts(app))
+        org = row.org if row else ""
+        return ports_of(app, org, self._core.region, hosts, claims, machines, self._awake(machines))
 
     async def _sync_ports(self, app: str, machines: Sequence[Machine]) -> None:
         ports = self.ports_of(app, machines, self._core.store.public_ports.of_app(app))

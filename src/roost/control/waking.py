@@ -58,7 +58,7 @@ class Waking:
             return _refuse(503, "app", "no_service", f"The machine of {app} that is up does not serve port {port}.", "")
         endpoint = replace(result.endpoint, port=service.internal_port)
         deadline = asyncio.get_running_loop().time() + CHECK_PATIENCE
-        if protocol == "tcp" and not await wait_port(endpoint.address, endpoint.port, deadline):
+        if protocol != "udp" and not await wait_port(endpoint.address, endpoint.port, deadline):
             return _refuse(
                 502,
                 "app",

@@ -128,6 +128,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
 
     waker = _LateWaker()
     store = Store(cloud.database_url)
+    by_name = bool(cloud.https_port) and settings.edge.cells == 1 and not settings.edge.own_cells
     core = Core(
         cloud=cloud,
         store=store,
@@ -141,7 +142,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         acme=settings.acme,
         public_ipv4=settings.edge.address or outgoing_ipv4(),
         port_rules=PortRules(
-            cloud.http_port, cloud.https_port, settings.edge.service_ports, (cloud.api_port, FLYCAST_PORT)
+            cloud.http_port, cloud.https_port, settings.edge.service_ports, (cloud.api_port, FLYCAST_PORT), by_name
         ),
         metrics_period=settings.metrics_period,
         fault=fault,

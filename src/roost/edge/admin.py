@@ -15,7 +15,7 @@ from roost.plan.edge_rollout import Answers
 _ACTIVE = "|".join(
     (
         r"^cluster\.app/{0}\.upstream_rq_(pending_)?active$",
-        r"^cluster\.port/tcp/.*/{0}\.upstream_cx_active$",
+        r"^cluster\.port/(tcp|sni)/.*/{0}\.upstream_cx_active$",
         r"^udp\.port/udp/.*/{0}\.downstream_sess_active$",
     )
 )

@@ -104,6 +104,7 @@ class Cell:
         )  # fmt: skip
         self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
         self._old_base: Base = []
+        self._by_name: dict[str, dict[str, Any]] = {}
         self._answerer: asyncio.Task[None] | None = None
         self.replays = ReplayServer(self.place.replay, waker, self._spliced, _report, remembered)
         self._statics = statics_socket(cloud.run)
@@ -183,10 +184,21 @@ class Cell:
             (CLUSTER, statics_cluster(self._statics)),
             (CLUSTER, challenge_cluster(self.files.challenges)),
             (CLUSTER, replay_cluster(self.place.replay)),
-            *((LISTENER, listener) for listener in listeners(self.place)),
+            *((LISTENER, listener) for listener in self._listeners()),
             (ROUTES, route_configuration(self.place)),
             (VIRTUAL_HOST, first_virtual_host()),
         ]
+
+    def _listeners(self) -> list[Any]:
+        return listeners(self.place, [self._by_name[app] for app in sorted(self._by_name)])
+
+    def pass_on(self, app: str, chain: dict[str, Any] | None) -> None:
+        """Have the https listener pass on an app's names by this chain; None: no more. Others' connections go on."""
+        if chain is None:
+            self._by_name.pop(app, None)
+        else:
+            self._by_name[app] = chain
+        self.xds.set(LISTENER, next(one for one in self._listeners() if one.name == HTTPS))
 
     def _set_base(self, base: Base) -> None:
         for kind, resource in base:

@@ -59,6 +59,7 @@ class PublicPort:
     protocol: str = "tcp"
     org: str = ""
     endpoints: tuple[Endpoint, ...] = ()
+    hosts: tuple[str, ...] = ()  # with the protocol "sni": the names by which TLS is passed on from the https port
     hard_limit: int = 0  # connections at once per machine; 0: no limit
     region: str = "local"
     http: HttpOptions = NO_HTTP_OPTIONS

@@ -66,6 +66,13 @@ def listener_message(port: PublicPort, chains: list[dict[str, Any]]) -> Any:
     return resource(name, message)
 
 
+def chain_by_name(port: PublicPort, log: Path) -> dict[str, Any]:
+    """Return the filter chain of the https listener by which an app's names are passed on unopened."""
+    name = port_name(port)
+    match = {"server_names": sorted(port.hosts), "transport_protocol": "tls"}
+    return {"name": name, "filter_chain_match": match, "filters": [_tcp_proxy(name, log)]}
+
+
 def _udp_listener(port: PublicPort) -> Any:
     """Return the listener of a UDP port: what one client address sends goes to one machine, until it is silent."""
     name = port_name(port)

@@ -9,6 +9,7 @@ same twice does nothing; what Envoy refused is tried again every `RETRY` seconds
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,8 @@ from roost.edge.cell import Cell
 from roost.edge.confinement import hand_over
 from roost.edge.contract import PublicPort, Refusal, Waker, WakeResult
 from roost.edge.datagram_door import DatagramDoor
-from roost.edge.port_config import port_cluster, port_listener, port_name
+from roost.edge.listener import HTTPS
+from roost.edge.port_config import chain_by_name, port_cluster, port_listener, port_name
 from roost.edge.port_door import PortDoor
 from roost.edge.port_http import http_cluster, http_listener, http_routes
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES
@@ -94,7 +96,7 @@ class PortTable:
             cell.xds.try_again(LISTENER, name)
         needed = len(self._cells) == 1
         refusal = await cell.settle(CLUSTER, [name], ACKNOWLEDGED, needed=needed)
-        refusal = refusal or await cell.settle(LISTENER, [name], ACKNOWLEDGED, needed=needed)
+        refusal = refusal or await cell.settle(LISTENER, [_listener_of(port)], ACKNOWLEDGED, needed=needed)
         if self._ports.get(key) is not port:
             return
         if refusal:
@@ -116,7 +118,11 @@ class PortTable:
             await self._open_door(key, port, cell)
         self._leaving.pop(name, None)
         door = self._doors[key]
-        place = door.port if isinstance(door, DatagramDoor) else cell.files.door(port.protocol, port.port)
+        place = door.port if isinstance(door, DatagramDoor) else _door_path(cell, port)
+        if port.protocol == "sni":
+            cell.xds.set(CLUSTER, port_cluster(port, place))
+            cell.pass_on(port.app, chain_by_name(port, cell.place.log))
+            return
         if "http" in port.handlers and isinstance(place, Path):
             cell.xds.set(CLUSTER, http_cluster(port, place))
             cell.xds.set(ROUTES, http_routes(port, cell.place))
@@ -130,13 +136,13 @@ class PortTable:
             _log.warning("port %d of %s could not wake it: %s", port.port, port.app, why.message)
 
         async def wake() -> WakeResult:
-            return await self._waker.wake_port(port.app, *key)
+            return await self._waker.wake_port(port.app, port.protocol, port.port)
 
         if port.protocol == "udp":
             datagrams = self._doors[key] = DatagramDoor(wake, refused, _report)
             await datagrams.start()
             return
-        path = cell.files.door(port.protocol, port.port)
+        path = _door_path(cell, port)
         path.parent.mkdir(exist_ok=True)
         path.parent.chmod(0o711)
 
@@ -157,15 +163,28 @@ class PortTable:
             self._awake.pop(key, None)
             if (door := self._doors.pop(key, None)) is not None:
                 await door.stop()
-            cell.xds.delete(LISTENER, name)
+            if port.protocol == "sni":
+                cell.pass_on(port.app, None)
+            else:
+                cell.xds.delete(LISTENER, name)
             if name in cell.xds.table[ROUTES]:
                 cell.xds.delete(ROUTES, name)
             self._leaving[name] = cell
-            await cell.settle(LISTENER, [name], ACKNOWLEDGED, needed=False)
+            await cell.settle(LISTENER, [_listener_of(port)], ACKNOWLEDGED, needed=False)
 
 
 def _key(port: PublicPort) -> Key:
-    return port.protocol, port.port
+    return (f"sni:{port.app}", port.port) if port.protocol == "sni" else (port.protocol, port.port)
+
+
+def _listener_of(port: PublicPort) -> str:
+    return HTTPS if port.protocol == "sni" else port_name(port)
+
+
+def _door_path(cell: Cell, port: PublicPort) -> Path:
+    if port.protocol == "sni":  # one port, many apps; and names of sockets are short
+        return cell.files.door("sni", hashlib.blake2b(port.app.encode(), digest_size=8).hexdigest())
+    return cell.files.door(port.protocol, port.port)
 
 
 def _plain(port: PublicPort, words: str) -> str:

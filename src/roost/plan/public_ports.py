@@ -16,6 +16,7 @@ from roost.model.port_options import NO_TLS_OPTIONS
 from roost.model.rate_limit import NONE
 
 Key = tuple[str, int]  # protocol and port
+BY_NAME: Key = ("sni", 443)  # the https port for an app that speaks TLS itself: it is everybody's, by host name
 DEFAULT_RANGES = ((1024, 32767),)  # above: where the kernel takes ports for outgoing connections
 MOST_RANGES = 32
 MOST = 100  # ports of one app
@@ -29,6 +30,7 @@ class PortRules:
     https: int
     ranges: tuple[tuple[int, int], ...] = DEFAULT_RANGES
     reserved: tuple[int, ...] = ()
+    by_name: bool = False  # whether apps may speak TLS themselves on the https port
 
 
 def read_ranges(value: object, where: str) -> tuple[tuple[int, int], ...]:
@@ -59,12 +61,17 @@ def is_shared(service: Service, port: Port) -> bool:
     return port.port == (443 if "tls" in port.handlers else 80)
 
 
+def is_by_name(service: Service, port: Port) -> bool:
+    """Say whether it is the https port, on which the app speaks TLS itself."""
+    return service.protocol == "tcp" and port.port == BY_NAME[1] and set(port.handlers) <= {"proxy_proto"}
+
+
 def own_ports(services: Iterable[Service]) -> Iterator[tuple[Key, Service, Port]]:
     """Yield the ports that services want for their app alone."""
     for service in services:
         for port in service.ports:
             if not is_shared(service, port):
-                yield (service.protocol, port.port), service, port
+                yield BY_NAME if is_by_name(service, port) else (service.protocol, port.port), service, port
 
 
 def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...]:
@@ -76,6 +83,14 @@ def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...
         where = f"port {port.port} ({service.protocol})"
         if key in found:
             raise BadInput(f"services: {where} is there twice", hint="one port leads to one service")
+        if key == BY_NAME and rules.by_name:
+            found[key] = service
+            continue
+        if key == BY_NAME:
+            raise BadInput(
+                f"services: {where} without the handler tls needs an edge with a port for https, and one cell",
+                hint="take another port",
+            )
         if port.port in (80, 443):
             raise BadInput(
                 f"services: {where} is shared by all apps by host name",

@@ -7,13 +7,14 @@ import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.e2e.edge.edge_harness import bench, free_port
 from tests.e2e.tls.made import self_made
 
-from roost.edge.contract import Endpoint, Material, PublicPort
+from roost.edge.contract import Endpoint, Material, PublicPort, WakeResult
 from roost.model.port_options import TlsOptions
 
 
@@ -103,3 +104,49 @@ async def test_handlers(tmp_path: Path) -> None:
         assert head[:12] == b"\r\n\r\n\0\r\nQUIT\n"
         assert struct.unpack("!H", head[24:26]) == (writer.get_extra_info("sockname")[1],)
         assert head[28:] == b"z"
+
+
+async def test_tls_is_passed_on_by_name(tmp_path: Path) -> None:
+    edges, apps = OneName("hello.localhost"), OneName("own.localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pem = tmp_path / "own.pem"
+    pem.write_text(apps.key + apps.chain)
+    context.load_cert_chain(pem)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(b"own TLS: " + line)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    app = Endpoint("m", "127.0.0.1", server.sockets[0].getsockname()[1])
+    async with bench(tmp_path, certificates=edges) as it:
+        await it.edge.put(it.route())
+        asleep = PublicPort("own", 443, "sni", hosts=("own.localhost",))
+
+        async def secure(source: OneName) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            context = source.context()
+            return await asyncio.open_connection(
+                "127.0.0.1", it.cloud.https_port, ssl=context, server_hostname=source.name
+            )
+
+        async def wake(_app: str) -> WakeResult:
+            await it.edge.put_ports("own", [replace(asleep, endpoints=(app,))])
+            return WakeResult(endpoint=app, app="own")
+
+        it.waker.on_port = wake
+        other = await secure(edges)
+        await it.edge.put_ports("own", [asleep])
+        reader, writer = await secure(apps)
+        assert await said(reader, writer, b"hi\n", 12) == b"own TLS: hi\n"
+        assert it.waker.port_wakes == [("own", "sni", 443)]
+        await it.edge.put_ports("own", [asleep])
+        assert await said(reader, writer, b"on\n", 12) == b"own TLS: on\n"
+        await it.edge.put_ports("own", [])
+        request = b"GET / HTTP/1.1\r\nHost: hello.localhost\r\n\r\n"
+        assert (await said(*other, request, 15)) == b"HTTP/1.1 200 OK", "connections of others go on"
+        reader, writer = await secure(edges)
+        assert (await said(reader, writer, request, 15)) == b"HTTP/1.1 200 OK"
+        with pytest.raises((ssl.SSLError, OSError)):
+            await secure(apps)
+        writer.close()
+    server.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from roost.model.errors import BadInput
 from roost.model.machine_config import Port, Service
 from roost.model.port_options import TlsOptions
-from roost.plan.public_ports import PortRules, check_ports, is_shared, read_ranges
+from roost.plan.public_ports import BY_NAME, PortRules, check_ports, is_shared, read_ranges
 
 RULES = PortRules(8080, 8443, ((1024, 9999), (25, 25)), (8090,))
 
@@ -57,3 +59,13 @@ def test_options_without_effect_are_refused() -> None:
         check_ports([_service(Port(443, ("tls", "http"), tls=TlsOptions(("h2",))))], RULES)
     with pytest.raises(BadInput, match="force_https works on"):
         check_ports([_service(Port(5432, (), force_https=True))], RULES)
+
+
+def test_tls_that_an_app_speaks_itself_goes_by_name() -> None:
+    service = _service(Port(80, ("http",)), Port(443))
+    with pytest.raises(BadInput, match="needs an edge with a port for https, and one cell"):
+        check_ports([service], RULES)
+    assert check_ports([service], replace(RULES, by_name=True)) == (BY_NAME,)
+    assert check_ports([_service(Port(443, ("proxy_proto",)))], replace(RULES, by_name=True)) == (BY_NAME,)
+    with pytest.raises(BadInput, match="shared by all apps"):
+        check_ports([_service(Port(443, ("tls",)))], replace(RULES, by_name=True))
