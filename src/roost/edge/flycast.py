@@ -51,7 +51,7 @@ def private_virtual_host(public: Any, addresses: Iterable[str]) -> Any:
     host.CopyFrom(public)
     host.domains[:] = [domain(address) for address in addresses]
     host.name = f"{ROUTES_NAME}/{public.name.rpartition('/')[2]}"
-    kept = [entry for entry in host.routes if not entry.HasField("redirect")]
+    kept = [entry for entry in host.routes if entry.HasField("route")]
     del host.routes[:]
     host.routes.extend(kept)
     for entry in host.routes:

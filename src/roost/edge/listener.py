@@ -15,7 +15,7 @@ from typing import Any
 
 from roost.edge import bounds, flycast, limits, quic, tls
 from roost.edge.accesslog import access_log
-from roost.edge.authority import named_plainly
+from roost.edge.authority import named_plainly, refuse_odd_names
 from roost.edge.http_options import compressors
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
@@ -163,7 +163,7 @@ def route_configuration(place: EdgePlace) -> Any:
 def private_route_configuration(place: EdgePlace, hosts: Sequence[Any]) -> Any:
     """Return the route configuration of private networks, with the virtual hosts of apps that are awake."""
     message = routes(place, flycast.ROUTES_NAME, {})
-    for entry in message.virtual_hosts[0].routes:
+    for entry in message.virtual_hosts[0].routes[1:]:
         entry.route.host_rewrite_header = flycast.HOST
     message.virtual_hosts.extend(hosts)
     return resource(flycast.ROUTES_NAME, message)
@@ -205,6 +205,7 @@ def routes(place: EdgePlace, name: str, more: dict[str, Any]) -> Any:
     retry_policy(host.routes[0].route.retry_policy)
     look_at_size(host.routes[0])
     lead_wishes(host, before=1)
+    refuse_odd_names(host)
     return message
 
 

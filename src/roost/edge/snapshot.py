@@ -16,6 +16,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from roost.edge.authority import refuse_odd_names
 from roost.edge.challenges import PATH
 from roost.edge.contract import Route
 from roost.edge.http_options import apply_to_host, lead_to_door, speak
@@ -157,6 +158,7 @@ def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] 
     repeat_safely(host)
     look_at_size(host.routes[-1])
     lead_wishes(host, before=2)
+    refuse_odd_names(host)
     apply_to_host(host, route)
     limit_app(host, route.limits)
     return host

@@ -41,19 +41,19 @@ def test_limits_and_timeouts_arrive() -> None:
     route = Route("a", ("a.localhost",), (ONE, TWO), hard_limit=25, idle_timeout=1.5)
     limits = cluster(route).circuit_breakers.thresholds[0]
     assert (limits.max_connections.value, limits.max_pending_requests.value) == (50, 100)
-    action = virtual_host(route).routes[0].route
+    action = virtual_host(route).routes[-1].route
     assert action.HasField("timeout") and action.timeout.ToMilliseconds() == 0
     assert action.idle_timeout.ToMilliseconds() == 1500
     free = Route("a", ("a.localhost",), (ONE,))
     limits = cluster(free).circuit_breakers.thresholds[0]
     assert min(limits.max_requests.value, limits.max_connections.value, limits.max_pending_requests.value) >= 1_000_000
-    assert virtual_host(free).routes[0].route.HasField("idle_timeout")
+    assert virtual_host(free).routes[-1].route.HasField("idle_timeout")
 
 
 def test_names() -> None:
     assert app_of(cluster_name("shop")) == "shop"
     assert app_of("activator") == ""
-    assert virtual_host(Route("a", ("a.localhost",), (ONE,))).routes[0].name == "app/a"
+    assert virtual_host(Route("a", ("a.localhost",), (ONE,))).routes[-1].name == "app/a"
 
 
 @pytest.mark.parametrize(
