@@ -12,7 +12,18 @@ from roost.model.rate_limit import RateLimit, read_rate
 from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
 from roost.plan.public_ports import DEFAULT_RANGES, read_ranges
 
-KEYS = frozenset({"address", "cells", "own_cells", "service_ports", "http3", "address_per_second", "address_burst"})
+KEYS = frozenset(
+    {
+        "address",
+        "cells",
+        "own_cells",
+        "service_ports",
+        "http3",
+        "address_per_second",
+        "address_burst",
+        "address_connections",
+    }
+)
 USUAL = RateLimit(1000.0, 5000)  # of one client address: an office or a mobile network behind one is no attack
 
 
@@ -25,6 +36,7 @@ class EdgeSettings:
     own_cells: tuple[str, ...] = ()  # orgs that have one of their own besides
     service_ports: tuple[tuple[int, int], ...] = DEFAULT_RANGES  # ports that apps may have for themselves
     http3: bool = False  # HTTP/3 on the https port, by UDP
+    connections: int = 2000  # open at once from one client address; 0: no limit
     by_address: RateLimit | None = USUAL  # requests of one client address; None: no limit
 
 
@@ -36,6 +48,7 @@ def read_edge(data: Mapping[str, Any]) -> EdgeSettings:
         own_cells=_read_own_cells(data.get("own_cells", [])),
         service_ports=_read_service_ports(data.get("service_ports")),
         http3=_read_http3(data.get("http3", False), data),
+        connections=_read_connections(data.get("address_connections", 2000)),
         by_address=_read_by_address(data.get("address_per_second"), data.get("address_burst")),
     )
 
@@ -72,6 +85,12 @@ def _read_http3(value: object, data: Mapping[str, Any]) -> bool:
         raise BadInput(f"edge.http3 must be true or false, not {str(value)[:40]!r}")
     if value and (data.get("cells", 1) != 1 or data.get("own_cells")):
         raise BadInput("edge.http3 can't be had with several cells: the front before them leads TCP only")
+    return value
+
+
+def _read_connections(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
+        raise BadInput("edge.address_connections must be a whole number from 0 to 1000000", hint="0: no limit")
     return value
 
 

@@ -58,6 +58,7 @@ class LocalHost:
     """The agent of the server it runs on; implements `roost.host.contract.Host`.
 
     `faults` is called with the name of each step before it begins: chaos tests end the process there.
+    `connections` is how many one client address may have open to the edge, 0: no limit.
     `spares` is how many sets of namespaces, and disks, are kept ready once `ensure` was called.
     """
 
@@ -69,8 +70,9 @@ class LocalHost:
         pool_bytes: int | None = None,
         doors: Doors | None = None,
         spares: int = _SPARES,
+        connections: int = 0,
     ) -> None:
-        self._parts = parts = Parts(cloud, faults, doors, pool_bytes=pool_bytes, spares=spares)
+        self._parts = parts = Parts(cloud, faults, doors, pool_bytes=pool_bytes, spares=spares, connections=connections)
         self._cloud, self._faults, self._doors = cloud, faults, doors
         self._disks, self._volumes, self._network = parts.disks, parts.volumes, parts.network
         self._starting = Starting(parts)

@@ -61,8 +61,9 @@ def link_name(cloud: Cloud, name: str) -> str:
 class Network:
     """The private networks of one cloud on this host. Safe to use from several threads."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, *, connections: int = 0) -> None:
         self._cloud = cloud
+        self._connections = connections  # of one client address to the edge; 0: no limit
         self._groups = NetworkGroups(cloud.run, self._living_groups)
         self._gateway = str(next(cloud.ipv4_network.hosts()))
         self._gateway_ipv6 = str(cloud.ipv6_network.network_address + 1)
@@ -219,6 +220,8 @@ class Network:
                 limited=tuple(self._filters.all().values()),
                 private=tuple(private),
                 edge=(self._cloud.edge_ipv4, self._cloud.edge_ipv6, FLYCAST_PORT),
+                public=(self._cloud.http_port, self._cloud.https_port),
+                connections=self._connections,
             )
         )
         self._ruled = set(numbers)

@@ -44,6 +44,8 @@ class Rules:
     limited: tuple[Limited, ...] = ()  # machines that network policies select
     private: tuple[tuple[int, PrivateAddress], ...] = ()  # private addresses of apps, with their networks' numbers
     edge: tuple[IPv4Address, IPv6Address, int] | None = None  # where the edge serves them
+    public: tuple[int, ...] = ()  # the edge's TCP ports on the host's own addresses
+    connections: int = 0  # open at once to them from one client address; 0: no limit
 
 
 def render(rules: Rules) -> str:
@@ -69,6 +71,11 @@ table inet {rules.table} {{
     size 65535
     flags dynamic
   }}
+  set clients4 {{
+    type ipv4_addr
+    size 65535
+    flags dynamic
+  }}
 {render_sets(rules.limited)}{network_flycast.render_sets(rules.private)}\
 {network_flycast.render_chain(machine, rules.edge)}  chain own_address_only {{
     type filter hook prerouting priority raw; policy accept;
@@ -77,7 +84,7 @@ table inet {rules.table} {{
   chain into_host {{
     type filter hook input priority filter - 5; policy accept;
     iifname {machine} jump machine_to_host
-  }}
+{_client_rules(rules)}  }}
   chain machine_to_host {{
     ct state established,related accept
     icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
@@ -116,6 +123,17 @@ table inet {rules.table} {{
   }}
 }}
 """
+
+
+def _client_rules(rules: Rules) -> str:
+    """Let a client address have so many connections to the edge. Loopback may: a tunnel brings those of many."""
+    ports = ", ".join(str(port) for port in rules.public if port)
+    if not ports or not rules.connections:
+        return ""
+    return (
+        f'    iifname != "lo" tcp dport {{ {ports} }} ct state new '
+        f"add @clients4 {{ ip saddr ct count over {rules.connections} }} reject with tcp reset\n"
+    )
 
 
 def _dns_rules(addresses: tuple[IPv4Address, IPv6Address] | None) -> str:

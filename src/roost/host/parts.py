@@ -29,7 +29,14 @@ class Parts:
     """The parts of one cloud's agent. `faults` is called with the name of each step before it begins."""
 
     def __init__(
-        self, cloud: Cloud, faults: Callable[[str], None], doors: Doors | None, *, pool_bytes: int | None, spares: int
+        self,
+        cloud: Cloud,
+        faults: Callable[[str], None],
+        doors: Doors | None,
+        *,
+        pool_bytes: int | None,
+        spares: int,
+        connections: int = 0,
     ) -> None:
         self.cloud = cloud
         self.faults = faults
@@ -37,7 +44,7 @@ class Parts:
         self.disks = Disks(cloud, pool_bytes=pool_bytes)
         self.spare_disks = SpareDisks(self.disks, cloud.pool / "spares", size_gb=COMMON_DISK_GB, number=spares)
         self.volumes = Volumes(cloud, faults)
-        self.network = Network(cloud)
+        self.network = Network(cloud, connections=connections)
         self.namespaces = Namespaces(spare=spares, on_pair=self.network.prepare, on_discard=self.network.release)
         self.beside = ThreadPoolExecutor(_BESIDE, thread_name_prefix="beside")
 
