@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import PYTHON, ROOT, say
 
-NAMES = ("start", "wake", "deploy", "density", "fork", "machines", "edge", "cells", "zero_lost")
+NAMES = ("start", "wake", "deploy", "density", "fork", "machines", "edge", "cells", "routes", "zero_lost")
 RESULTS = ROOT / "bench" / "results"
 DOCS = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"

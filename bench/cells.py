@@ -1,8 +1,7 @@
-"""The edge's cells: what one that is killed, frozen or overloaded costs its org and the others, and what cells cost.
+"""The edge's cells: what one that is killed, frozen or overloaded costs its org and others, and what the front costs.
 
 The edge runs here without the rest of Roost, in front of small backends: what is measured is the edge. The others' p99
-is of new connections at a fixed rate, beside the same with nothing happening, in the same run. With many awake apps a
-change counts as effective when a request is answered by the new machine.
+is of new connections at a fixed rate, beside the same with nothing happening, in the same run.
 """
 
 from __future__ import annotations
@@ -171,43 +170,6 @@ def _tell(report: Report, what: str, quiet: float, struck: float, over: float, o
     report.goal(f"{what}: the org itself is back after", outage, 1.0, "s")
 
 
-def _memory(edge: EnvoyEdge) -> int:
-    """Return the bytes that the cells have for themselves."""
-    detail = edge.status().detail
-    cells: Any = detail.get("cells") or [{"name": "0", "pid": edge.status().pid}]
-    total = 0
-    for cell in cells:
-        text = Path(f"/proc/{cell['pid']}/smaps_rollup").read_text()
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_Dirty")) << 10
-    return total
-
-
-async def _awake(report: Report, cells: int, apps: int, changes: int) -> None:
-    """Many awake apps: how long a change takes until it counts, and what an app costs in memory."""
-    say(f"cells: {apps} awake apps in {cells}")
-    with _backends("one", "two") as (one, two):
-        async with _edge(cells) as (edge, port):
-            empty = _memory(edge)
-            orgs = max(10, apps // 10)
-            await edge.replace_all([_route(f"app{n}", f"org{n % orgs}", one) for n in range(apps)])
-            await asyncio.sleep(2.0)
-            per_app = (_memory(edge) - empty) / apps
-            times = []
-            for number in range(changes):
-                app, org = f"app{number}", f"org{number % orgs}"
-                began = time.perf_counter()
-                await edge.put(_route(app, org, two))
-                while await ask(port, f"{app}.localhost") != b"two":
-                    await asyncio.sleep(0.001)
-                times.append((time.perf_counter() - began) * 1000)
-            report.series(f"{apps} awake apps, {cells} cells: change to effective", times)
-            report.detail[f"{cells} cells"] = {"p99_ms": _p99(times), "bytes_per_awake_app": per_app, "empty": empty}
-            report.goal(f"{cells} cells: p99 of change to effective", _p99(times), 300.0, "ms")
-            report.detail.setdefault("notes", []).append(
-                f"{cells} cells: {per_app / 1024:.1f} KB per awake app, in all"
-            )
-
-
 async def _front(report: Report, rounds: int) -> None:
     """A connection of its own for each request, through the front and a cell, beside Envoy alone: in turns."""
     say("cells: what the front costs")
@@ -249,8 +211,6 @@ async def _kept(port: int, rounds: int) -> list[float]:
 def measure(report: Report, quick: bool) -> None:
     asyncio.run(_blast(report, 5.0 if quick else 20.0))
     asyncio.run(_front(report, 100 if quick else 2000))
-    for cells in (1, 3):
-        asyncio.run(_awake(report, cells, 500 if quick else 10_000, 10 if quick else 100))
 
 
 if __name__ == "__main__":
