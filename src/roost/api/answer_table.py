@@ -26,7 +26,9 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ("GET", _A): ref("App"),
     ("GET", f"{_A}/status"): ref("AppStatus"),
     ("GET", f"{_A}/releases"): many(ref("Release")),
-    ("GET", f"{_A}/requests/summary"): obj(app=TEXT, windows=many(ref("RequestWindow")), dropped=WHOLE),
+    ("GET", f"{_A}/requests/summary"): obj(
+        app=TEXT, windows=many(ref("RequestWindow")), dropped=WHOLE, left_out=many(TEXT)
+    ),
     ("POST", f"{_A}/deploys"): _OPERATION,
     ("POST", f"{_A}/rollback"): _OPERATION,
     ("POST", f"{_A}/scale"): _OPERATION,

@@ -43,6 +43,7 @@ def summary_to_json(summary: RequestSummary) -> Json:
         "app": summary.app,
         "windows": [_window(window) for window in summary.windows],
         "dropped": summary.dropped,
+        "left_out": list(summary.left_out),
     }
 
 

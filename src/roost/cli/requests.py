@@ -48,6 +48,8 @@ def render(line: Mapping[str, Any]) -> str:
 
 def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     """Return an app's traffic as lines: rates and percentiles of each window, then what went wrong. Pure."""
+    for machine in summary.get("left_out", ()):
+        yield f"machine {machine} gets no requests for a while: it failed several in a row (5xx, or broken connections)"
     windows = [window for window in summary.get("windows", ()) if window.get("requests")]
     if not windows:
         return

@@ -25,6 +25,7 @@ class RequestSummary:
     app: str
     windows: tuple[Window, ...]
     dropped: int
+    left_out: tuple[str, ...] = ()  # machines that get no requests for a while, since they failed again and again
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,9 @@ class Requests:
     def summary(self, app: str) -> RequestSummary:
         """Return an app's counts and percentiles. Raises NotFound."""
         self._core.store.apps.get(app)
+        left_out = tuple(self._core.on_loop(self._core.edge.ejected(app)))
         with self._guard:
-            return RequestSummary(app, self._book.windows(app, self._core.now()), self.dropped)
+            return RequestSummary(app, self._book.windows(app, self._core.now()), self.dropped, left_out)
 
     def counts(self) -> EdgeCounts:
         """Return what a scraper reads: of each app with traffic in the last hour, and of requests for no app."""

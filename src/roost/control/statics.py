@@ -30,7 +30,9 @@ def statics_of(app: str, machines: Iterable[Machine]) -> AppStatics | None:
     newest = max(serving, key=lambda machine: (machine.release, machine.updated_at, machine.id), default=None)
     if newest is None or not newest.config.statics:
         return None
-    return AppStatics(app, newest.image_digest, newest.config.statics)
+    service = web_service(newest)
+    secure = service is not None and any(port.force_https for port in service.ports)
+    return AppStatics(app, newest.image_digest, newest.config.statics, secure)
 
 
 class Statics:

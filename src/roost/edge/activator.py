@@ -41,12 +41,10 @@ class StaticDoor:
         self.socket = socket
         self._find = find
 
-    async def asked_for(self, head: Head, host: str) -> str:
-        """Return what the server must be told of the request, "" when it is for the app."""
-        if head.method not in METHODS:
-            return ""
-        found = await self._find(host)
-        return found.asked_for(head.method, head.target) if found else ""
+    async def asked_for(self, head: Head, host: str) -> tuple[str, bool]:
+        """Return what the server must be told of the request, "" when it is for the app; and if TLS is asked for."""
+        found = await self._find(host) if head.method in METHODS else None
+        return (found.asked_for(head.method, head.target), found.force_https) if found else ("", False)
 
 
 class Activator(ConnectionServer):
@@ -96,8 +94,11 @@ class Activator(ConnectionServer):
             seen.refused("", _CROWDED.code)
             await refuse(head.method, head.accept, _CROWDED, reader, writer)
             return
-        if self._statics is not None and (value := await self._statics.asked_for(head, host)):
-            await self._pass_on(self._statics, head, value, reader, writer)
+        if self._statics is not None and (static := await self._statics.asked_for(head, host))[0]:
+            if self._must_be_secure(head, static[1]):
+                await _send(head, _moved(head, self._https_port), reader, writer)
+            else:
+                await self._pass_on(self._statics, head, static[0], reader, writer)
             return
         body = bytearray()
         result = await self._wake(host, reader, body)
@@ -108,7 +109,7 @@ class Activator(ConnectionServer):
             seen.refused(result.app, (result.refusal or BROKEN).code)
             await refuse(head.method, head.accept, result.refusal or BROKEN, reader, writer)
             return
-        if result.force_https and self._https_port and not head.secure and not head.private:
+        if self._must_be_secure(head, result.force_https):
             await _send(head, _moved(head, self._https_port), reader, writer)
             return
         self._count(result.app, 1)
@@ -119,6 +120,9 @@ class Activator(ConnectionServer):
                 await refuse(head.method, head.accept, refusal, reader, writer)
         finally:
             self._count(result.app, -1)
+
+    def _must_be_secure(self, head: Head, force: bool) -> bool:
+        return force and bool(self._https_port) and not head.secure and not head.private
 
     async def _pass_on(
         self, door: StaticDoor, head: Head, value: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from pathlib import Path
 
 import httpx2
 
 from roost.edge.port_config import app_of_port
-from roost.edge.snapshot import app_of
+from roost.edge.snapshot import app_of, cluster_name
 from roost.model.errors import HostFailure
 from roost.plan.edge_rollout import Answers
 
@@ -55,6 +56,21 @@ class Admin:
             name.rpartition("_")[2]: int(value) for name, _, value in (x.partition(": ") for x in text.splitlines())
         }
         return Answers(found.get("completed", 0), found.get("5xx", 0))
+
+    async def ejected(self, app: str, timeout: float = 2.0) -> list[tuple[str, int]]:
+        """Return address and port of the machines of an app that get no requests since they failed again and again.
+
+        Raises HostFailure when Envoy does not answer.
+        """
+        name = cluster_name(app)
+        text = await self._ask("GET", "/clusters", {"format": "json", "filter": f"^{name}$"}, timeout=timeout)
+        found = []
+        for cluster in json.loads(text).get("cluster_statuses", ()):
+            for host in cluster.get("host_statuses", ()) if cluster.get("name") == name else ():
+                if host.get("health_status", {}).get("failed_outlier_check"):
+                    at = host["address"]["socket_address"]
+                    found.append((str(at["address"]), int(at["port_value"])))
+        return found
 
     async def downstream_active(self, timeout: float = 2.0) -> int:
         """Return the requests of all clients under way."""

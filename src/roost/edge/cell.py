@@ -289,6 +289,12 @@ class Cell:
             _log.warning("can't read the gauges of the edge's cell %s: %s", self.name, error)
             return None
 
+    async def ejected(self, app: str) -> list[tuple[str, int]]:
+        """Return where the machines are that Envoy leaves out; none when it does not tell."""
+        with contextlib.suppress(HostFailure):
+            return await self.admin.ejected(app) if self.keeper.pid else []
+        return []
+
     async def measure(self) -> dict[str, int] | None:
         """Read Envoy's gauges and put the book right; None when they can't be read."""
         gauges = await self.active()

@@ -246,5 +246,8 @@ class Edge(Protocol):
     async def drained(self, app: str, *, timeout: float) -> bool:
         """Wait until no request of the app is under way; False at the deadline."""
 
+    async def ejected(self, app: str) -> list[str]:
+        """Return the machines of an app that get no requests for a while, since they failed again and again."""
+
     def status(self) -> EdgeStatus:
         """Return how the edge is."""

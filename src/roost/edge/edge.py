@@ -293,6 +293,15 @@ class EnvoyEdge:
                 return False
             await asyncio.sleep(DRAIN_LOOK)
 
+    async def ejected(self, app: str) -> list[str]:
+        """Return the machines of an app that get no requests for a while in one of its cells: they failed in a row."""
+        route = self._routes.get(app)
+        if route is None or len(route.endpoints) < 2:
+            return []
+        found = await asyncio.gather(*(cell.ejected(app) for cell in self._cells_of(route)))
+        places = {place for places in found for place in places}
+        return sorted({one.machine_id for one in route.endpoints if (one.address, one.port) in places})
+
     def status(self) -> EdgeStatus:
         """Return how the edge is."""
         cells = list(self._cells.values())

@@ -29,6 +29,7 @@ class AppStatics:
     app: str
     image: str  # digest
     statics: tuple[Static, ...]
+    force_https: bool = False  # a request without TLS is led to the same place with it
 
     def header(self, static: Static) -> str:
         """Return the header's value that says where a file is."""

@@ -72,6 +72,7 @@ class Whole(Bench):
     certificates: Certificates = field(default_factory=Certificates)
     apps: dict[str, Replaying] = field(default_factory=dict)
     address: str = ""
+    statics: list[AppStatics] = field(default_factory=list)  # the last one counts
 
     def routed(self, name: str, **more: object) -> Route:
         end = Endpoint(f"0000000000{name}", "127.0.0.1", self.apps[name].port)
@@ -104,10 +105,10 @@ async def at(tmp_path: Path) -> AsyncIterator[Whole]:
     cloud = replace(make_cloud(tmp_path), https_port=free_port())
     address = f"127.{int(cloud.id[:2], 16) or 1}.{int(cloud.id[2:4], 16)}.{int(cloud.id[4:6], 16) or 1}"
     waker, certificates = TestWaker(), Certificates()
-    statics = AppStatics("asp", DIGEST, (Static("/public", "/s"),))
+    statics = [AppStatics("asp", DIGEST, (Static("/public", "/s"),))]
 
     async def find(host: str) -> AppStatics | None:
-        return statics if host == "asp.localhost" else None
+        return statics[-1] if host == "asp.localhost" else None
 
     (tmp_path / "image" / "public").mkdir(parents=True)
     (tmp_path / "image" / "public" / "a.txt").write_text("a file")
@@ -115,7 +116,7 @@ async def at(tmp_path: Path) -> AsyncIterator[Whole]:
     edge = EnvoyEdge(cloud, waker, spawn, cells=CELLS, certificates=certificates, statics=find, private=(address,))
     try:
         async with serving(apps["ape"]), serving(apps["ant"]), serving(apps["asp"]):
-            it = Whole(cloud, waker, edge, apps["ape"], [], certificates, apps, address)
+            it = Whole(cloud, waker, edge, apps["ape"], [], certificates, apps, address, statics)
             edge.keep_requests(it.ended.extend)
             for name in APPS:
                 certificates.known[f"{name}.localhost"] = self_made(f"{name}.localhost")
@@ -125,7 +126,7 @@ async def at(tmp_path: Path) -> AsyncIterator[Whole]:
             try:
                 for name in APPS:
                     await edge.put(
-                        it.routed(name, statics=statics) if name == "asp" else it.routed(name, force_https=False)
+                        it.routed(name, statics=statics[0]) if name == "asp" else it.routed(name, force_https=False)
                     )
                 yield it
             finally:
@@ -226,6 +227,14 @@ async def test_replays_statics_the_log_and_error_pages(at: Whole) -> None:
     assert (await at.get("/s/a.txt", host="asp.localhost")).body == b"a file"
     await at.edge.remove("asp")
     assert (await at.get("/s/a.txt", host="asp.localhost")).body == b"a file", "asleep"
+    for asleep in (True, False):
+        at.statics.append(replace(at.statics[-1], force_https=True))
+        if not asleep:
+            await at.edge.put(at.routed("asp", statics=at.statics[-1], force_https=True))
+        moved = await at.get("/s/a.txt", host="asp.localhost")
+        assert moved.status == 301
+        assert moved.headers["location"] == f"https://asp.localhost:{at.cloud.https_port}/s/a.txt"
+        assert (await at.https("asp", "/s/a.txt")).body == b"a file"
     at.waker.wake = wake  # type: ignore[method-assign]
 
 

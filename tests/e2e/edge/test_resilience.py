@@ -106,6 +106,8 @@ async def test_a_machine_that_fails_again_and_again_gets_no_more_requests_until_
         assert before <= resilience.FAILURES + 1
         assert await ask(at, "POST", 10) == {200: 10}
         assert bad.arrived["POST"] == before
+        assert await at.edge.ejected("two") == ["m0"]
+        assert await at.edge.ejected("hello") == []
         bad.says = FINE
         deadline = 2 * resilience.FIRST_EJECTION + 3
 
@@ -114,6 +116,7 @@ async def test_a_machine_that_fails_again_and_again_gets_no_more_requests_until_
             return bad.arrived["POST"] > before
 
         await until(back, timeout=deadline, what="it is given another chance")
+        assert await at.edge.ejected("two") == []
 
 
 async def test_when_all_fail_all_are_asked(at: Bench) -> None:
