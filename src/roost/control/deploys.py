@@ -93,6 +93,7 @@ class Deploys:
         """Begin deploying an earlier release again; 0 means the complete one before the current."""
         self._core.store.apps.get(app)
         target = self._target(app, version)
+        claim_ports(self._core, app, [service for _, service in target.config.services])
         arguments: dict[str, object] = {
             "source": "",
             "image": "",

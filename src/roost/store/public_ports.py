@@ -32,7 +32,7 @@ class PublicPorts:
                     connection.execute(update(public_ports).where(here).values(claimed_at=at))
                 else:
                     raise Conflict(
-                        f"services: port {port} ({protocol}) is {holder!r}'s",
+                        f"services: port {port} ({protocol}) is taken by the app {holder!r}",
                         hint="an address has each port once: take another, or take it from that app first",
                     )
 
