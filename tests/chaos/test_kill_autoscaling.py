@@ -1,0 +1,118 @@
+"""roostd killed (SIGKILL) at every step of making, waking and removing machines by load.
+
+The steps are read from the source. After each kill the number of machines comes to what the policy asks for, each is
+marked as what it is, nothing leaks, and the app answered every request meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from tests.chaos.conftest import FaultyCloud
+from tests.chaos.test_kill_at_every_step import NAMED
+from tests.e2e.cloud.conftest import ROOT, wait_until
+from tests.e2e.cloud.test_autoscaling import stream
+from tests.e2e.cloud.test_load import SERVER
+
+APP = "chaos-autoscale"
+STEPS = [name for name in NAMED if name.startswith("autoscale.")]
+MAKE = [name for name in STEPS if ".make." in name] + ["machine.create.added", "machine.start.started"]
+REMOVE = [name for name in STEPS if ".remove." in name] + ["machine.destroy.recorded", "machine.destroy.destroyed"]
+WAKE = [name for name in STEPS if ".wake." in name]
+
+
+def test_all_steps_are_here() -> None:
+    written = re.findall(r'fault\("(autoscale\.[a-z.]+)"\)', (ROOT / "src/roost/control/autoscale_acts.py").read_text())
+    assert set(written) == set(STEPS) == {*MAKE, *REMOVE, *WAKE} & set(STEPS)
+
+
+@pytest.fixture(scope="module")
+def app(faulty: FaultyCloud) -> Iterator[str]:
+    faulty.roost("apps", "create", APP)
+    config = {
+        "app": APP,
+        "kill_signal": "SIGKILL",
+        "experimental": {"exec": ["python3", "-c", SERVER]},
+        "http_service": {"internal_port": 8080, "auto_stop_machines": "off"},
+    }
+    begun = faulty.api("POST", f"/apps/{APP}/deploys", json={"image": "roost/python:bookworm", "config": config})
+    assert begun.status_code == 202, begun.text
+    path = f"/operations/{begun.json()['id']}"
+    wait_until(lambda: faulty.api("GET", path).json()["state"] == "succeeded", "it is deployed", 120)
+    yield APP
+    faulty.roost("apps", "destroy", APP, "--yes", "--force", check=False)
+
+
+@contextmanager
+def asking(cloud: FaultyCloud) -> Iterator[list[str]]:
+    wrong: list[str] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.wait(0.05):
+            try:
+                answer = cloud.get(APP, timeout=30)
+                if answer.status_code != 200:
+                    wrong.append(f"{answer.status_code} {answer.text[:200]}")
+            except httpx2.HTTPError as error:
+                wrong.append(repr(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield wrong
+    finally:
+        done.set()
+        thread.join()
+
+
+def scale(cloud: FaultyCloud, app: str, **policy: Any) -> None:
+    body = {"max": 3, "down_after": "0s", **policy}
+    answer = cloud.api("PUT", f"/apps/{app}/autoscale/app", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+def is_at(cloud: FaultyCloud, app: str, count: int) -> bool:
+    machines = cloud.api("GET", f"/apps/{app}/machines").json()
+    marks = [m["config"]["metadata"].get("roost_autoscaled") for m in machines]
+    serving = all(m["state"] == "started" and not m["cordoned"] for m in machines)
+    return bool(len(machines) == count and serving and "joining" not in marks and cloud.settled(app))
+
+
+@pytest.mark.parametrize("step", [*MAKE, *REMOVE])
+def test_killed_while_machines_come_and_go(faulty: FaultyCloud, app: str, step: str) -> None:
+    up, down = {"min": 3, "concurrency": 1000}, {"min": 1, "concurrency": 1000}
+    scale(faulty, app, **(down if step in MAKE else up))
+    wait_until(lambda: is_at(faulty, app, 1 if step in MAKE else 3), "it begins from where it should", 60)
+    with asking(faulty) as wrong:
+        faulty.arm(step)
+        scale(faulty, app, **(up if step in MAKE else down))
+        wait_until(faulty.has_fired, "roostd comes by this step", 20)
+        faulty.back()
+        wait_until(lambda: is_at(faulty, app, 3 if step in MAKE else 1), "it comes to what was asked for", 60)
+    assert wrong == []
+    log = faulty.api("GET", f"/apps/{app}/autoscale").json()["decisions"]
+    assert not any(decision["state"] == "under_way" for decision in log), "a decision that nobody works at"
+
+
+@pytest.mark.parametrize("step", WAKE)
+def test_killed_while_one_is_woken(faulty: FaultyCloud, app: str, step: str) -> None:
+    scale(faulty, app, min=2, concurrency=1000)
+    wait_until(lambda: is_at(faulty, app, 2), "there are two", 60)
+    faulty.api("DELETE", f"/apps/{app}/autoscale/app")
+    asleep = faulty.machines(app)[1]["id"]
+    assert faulty.api("POST", f"/apps/{app}/machines/{asleep}/suspend").status_code == 200
+    with ExitStack() as held:
+        for _ in range(3):
+            held.enter_context(stream(faulty, app))
+        faulty.arm(step)
+        scale(faulty, app, min=1, max=2, concurrency=2)
+        wait_until(faulty.has_fired, "roostd comes by this step", 20)
+        faulty.back()
+        wait_until(lambda: is_at(faulty, app, 2), "both run", 60)
