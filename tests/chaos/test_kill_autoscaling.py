@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -99,6 +101,46 @@ def test_killed_while_machines_come_and_go(faulty: FaultyCloud, app: str, step: 
     assert wrong == []
     log = faulty.api("GET", f"/apps/{app}/autoscale").json()["decisions"]
     assert not any(decision["state"] == "under_way" for decision in log), "a decision that nobody works at"
+
+
+def test_a_deploy_keeps_what_autoscaling_made(faulty: FaultyCloud, app: str) -> None:
+    scale(faulty, app, min=3, concurrency=1000)
+    wait_until(lambda: is_at(faulty, app, 3), "there are three", 60)
+    before = {m["id"] for m in faulty.machines(app)}
+    with asking(faulty) as wrong:
+        begun = faulty.api("POST", f"/apps/{app}/deploys", json={})
+        path = f"/operations/{begun.json()['id']}"
+        wait_until(lambda: faulty.api("GET", path).json()["state"] == "succeeded", "it is deployed", 120)
+    assert wrong == []
+    machines = faulty.api("GET", f"/apps/{app}/machines").json()
+    assert not before & {m["id"] for m in machines}
+    assert sorted(m["config"]["metadata"].get("roost_autoscaled", "") for m in machines) == ["", "yes", "yes"]
+    scale(faulty, app, min=1, concurrency=1000)
+    wait_until(lambda: is_at(faulty, app, 1), "what it made goes again", 60)
+
+
+@pytest.mark.timeout(150)
+def test_a_wake_that_never_succeeds_says_why_in_time(faulty: FaultyCloud) -> None:
+    faulty.roost("apps", "create", "never")
+    try:
+        machine = {
+            "image": "roost/base:bookworm",
+            "init": {"exec": ["sleep", "600"]},
+            "services": [{"internal_port": 8080, "ports": [{"port": 80, "handlers": ["http"]}]}],
+        }
+        made = faulty.api("POST", "/apps/never/machines", json={"config": machine})
+        assert made.status_code == 200, made.text
+        faulty.api("POST", f"/apps/never/machines/{made.json()['id']}/stop")
+        began = time.monotonic()
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda _: faulty.get("never", timeout=90), range(50)))
+        assert time.monotonic() - began < 62
+        assert {(a.status_code, a.headers["roost-error"]) for a in answers} == {(502, "app_not_listening")}
+        assert "has not listened on port 8080 within 58 s" in answers[0].text
+        events = faulty.api("GET", f"/apps/never/machines/{made.json()['id']}/events").json()
+        assert sum(e["type"] == "start" and e["status"] == "started" for e in events) == 2, "created, and one wake"
+    finally:
+        faulty.roost("apps", "destroy", "never", "--yes", "--force", check=False)
 
 
 @pytest.mark.parametrize("step", WAKE)

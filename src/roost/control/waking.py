@@ -25,6 +25,7 @@ from roost.plan.public_ports import http_service, service_of
 from roost.plan.wake import Refuse, whom_to_wake
 
 WAKE_DEADLINE = 60.0  # seconds from the request to the first accepted connection
+LISTEN_DEADLINE = WAKE_DEADLINE - 2.0  # seconds: who does not listen by then is told so, before time is up for all
 CHECK_PATIENCE = 10.0  # seconds that a check may fail before requests are refused
 AFTER_WAKE = 0.01  # seconds in which the request that woke an app has the event loop for itself
 
@@ -139,7 +140,7 @@ class Waking:
             return result
         if machine.state is not MachineState.STARTED or not self._readiness.is_ready(machine):
             machine = await asyncio.to_thread(self._lifecycle.bring_up, machine.id, source="proxy")
-            problem = await self._readiness.until_listening(machine, WAKE_DEADLINE)
+            problem = await self._readiness.until_listening(machine, LISTEN_DEADLINE)
             if problem is None:
                 problem = await self._readiness.until_ready(machine, CHECK_PATIENCE)
             if problem is not None:
