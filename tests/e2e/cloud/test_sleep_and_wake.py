@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -115,6 +116,22 @@ def test_requests_during_going_to_sleep_are_all_answered(cloud: RunningCloud, ap
         pause = 0.3 + (pause * 7919) % 1.7  # around the moment at which it goes to sleep
         time.sleep(pause)
     assert set(answers) == {200}
+
+
+def test_an_app_is_awake_while_an_answer_streams_and_sleeps_after_it(cloud: RunningCloud, app: str) -> None:
+    slowly = "self.end_headers(); self.wfile.flush(); time.sleep(2.5 * (self.path != '/'))\n"
+    code = SERVER.replace("self.end_headers()\n", slowly)
+    assert create(cloud, app, config(idle="0.5s", code=code)).status_code == 200
+    wait_until(lambda: cloud.get(app).status_code == 200, "it is awake, and Envoy has its route")
+    answers: list[int] = []
+    asking = threading.Thread(target=lambda: answers.append(cloud.get(app, "/slow").status_code))
+    asking.start()
+    seen: set[str] = set()
+    while asking.is_alive():
+        seen.add(state(cloud, app))
+        asking.join(0.1)
+    assert (answers, seen) == ([200], {"started"})
+    wait_until(lambda: state(cloud, app) == "suspended", "it sleeps once nobody asks")
 
 
 def test_an_app_that_exits_says_so_on_its_page(cloud: RunningCloud, app: str) -> None:
