@@ -19,7 +19,8 @@ from roost.edge.challenges import Challenges
 from roost.edge.connection_server import ConnectionServer
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
 from roost.edge.entries import Activation, Sighting
-from roost.edge.head import END, BadHead, Head, parse_head, with_header
+from roost.edge.head import BadHead, Head, parse_head, with_header
+from roost.edge.http_head import END
 from roost.edge.replies import MARK
 from roost.edge.splice import BAD_HEAD, BROKEN, CHUNK, HEAD_TIMEOUT, LINGER, connect, flush, move, not_listening, refuse
 from roost.edge.static_paths import HEADER, METHODS, FindStatics

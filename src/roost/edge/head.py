@@ -5,13 +5,12 @@ Envoy is the only client and has already normalised the request; still nothing h
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+
+from roost.edge.http_head import END, BadMessage, parse_request, request_line
 
 MAX_HEAD = 128 * 1024  # Envoy lets 64 KiB in and adds a few headers
 PRIVATE = b"roost-flycast-address"  # only the edge's listener for private networks sets it
-END = b"\r\n\r\n"
-_REQUEST_LINE = re.compile(rb"([!-~]+) ([!-~\x80-\xff]+) HTTP/1\.[01]")
 
 
 class BadHead(ValueError):
@@ -36,45 +35,24 @@ class Head:
 
 def parse_head(data: bytes, *, drop: bytes) -> Head:
     """Parse a head that ends with an empty line; raises BadHead. The header `drop` is left out of `raw`."""
-    lines = data.removesuffix(END).split(b"\r\n")
-    request = _REQUEST_LINE.fullmatch(lines[0])
-    if request is None:
-        raise BadHead("not a request line")
-    hosts: list[bytes] = []
-    accepts: list[bytes] = []
-    secure = False
-    request_id = b""
-    kept = [lines[0]]
-    private = ""
-    for line in lines[1:]:
-        name, colon, value = line.partition(b":")
-        if not colon or not name or name != name.strip():
-            raise BadHead("not a header line")
-        lower = name.lower()
-        if lower == drop:
-            continue
-        if lower == b"host":
-            hosts.append(value.strip())
-        elif lower == b"accept":
-            accepts.append(value.strip())
-        elif lower == b"x-forwarded-proto":  # set by Envoy, whatever the client sent
-            secure = value.strip() == b"https"
-        elif lower == PRIVATE:
-            private = value.strip().decode("latin-1").strip("[]")
-        elif lower == b"x-request-id":
-            request_id = value.strip()
-        kept.append(line)
+    try:
+        request = parse_request(data)
+    except BadMessage as error:
+        raise BadHead(str(error)) from None
+    hosts = [value for name, value in request.lines if name == "host"]
     if len(hosts) != 1:
         raise BadHead("a request names one host")
+    lines = data.removesuffix(END).split(b"\r\n")
+    method, target = request_line(request)
     return Head(
-        method=request[1].decode("ascii"),
-        target=request[2].decode("latin-1"),
+        method=method,
+        target=target,
         host=plain_host(hosts[0].decode("latin-1")),
-        accept=b",".join(accepts).decode("latin-1"),
-        raw=b"\r\n".join(kept) + END,
-        secure=secure,
-        private=private,
-        request_id=request_id.decode("latin-1"),
+        accept=request.get("accept"),
+        raw=b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() != drop) + END,
+        secure=request.get("x-forwarded-proto") == "https",  # set by Envoy, whatever the client sent
+        private=request.get(PRIVATE.decode()).strip("[]"),
+        request_id=request.get("x-request-id"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Heads of HTTP/1.1 messages, read and changed: what the replay server needs of the protocol. Pure.
+"""Heads of HTTP/1.1 messages, read by the letter and changed: what activator and replay server need of HTTP. Pure.
 
 One side is Envoy, which has normalised the request; the other is an app, of which nothing is trusted.
 """
@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from roost.edge.head import END
-
+END = b"\r\n\r\n"  # of a head
 _REQUEST = re.compile(rb"([!-~]{1,64}) ([!-~\x80-\xff]+) HTTP/1\.[01]")
 _RESPONSE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: [^\r\n\0]*)?")
 _NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_NOT_IN_VALUES = re.compile(rb"[\r\n\0]")
 
 
 class BadMessage(ValueError):
@@ -77,7 +77,7 @@ def _fields(data: bytes) -> Fields:
     found = Fields(first)
     for line in lines:
         name, colon, value = line.partition(b":")
-        if not colon or not _NAME.fullmatch(name) or b"\r" in value or b"\n" in value:
+        if not colon or not _NAME.fullmatch(name) or _NOT_IN_VALUES.search(value):
             raise BadMessage("not a header line")
         found.lines.append((name.decode("ascii").lower(), value.strip(b" \t")))
     return found

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from roost.edge.connection_server import ConnectionServer
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
-from roost.edge.head import END, PRIVATE, plain_host
-from roost.edge.http_head import BadMessage, Fields, parse_request, parse_response
+from roost.edge.head import PRIVATE, plain_host
+from roost.edge.http_head import END, BadMessage, Fields, parse_request, parse_response
 from roost.edge.replay_answer import Answer, asks_for_replay, read_body
 from roost.edge.replay_cache import Entry, ReplayCache, path_key, session_key, split_prefix
 from roost.edge.replaying import Ordered, Trip, answered_by, invalid, order_from_envoy, order_of_answer

@@ -11,7 +11,7 @@ import socket
 import time
 
 from roost.edge.contract import Endpoint, Refusal
-from roost.edge.head import END
+from roost.edge.http_head import END
 from roost.edge.pages import Page, negotiate, reason
 from roost.model.edge_errors import edge_error
 

@@ -31,6 +31,10 @@ def test_a_head_is_read_and_sent_on_without_the_mark() -> None:
         b"GET / HTTP/1.1\r\n folded: a\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\r\nno colon\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\nHost: a\n\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: y\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: y\rZ: z\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX Y: z\r\n\r\n",
     ],
 )
 def test_what_is_no_head_is_refused(raw: bytes) -> None:
