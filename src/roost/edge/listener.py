@@ -15,7 +15,7 @@ from typing import Any
 
 from roost.edge import bounds, flycast, limits, quic, tls
 from roost.edge.accesslog import access_log
-from roost.edge.authority import named_plainly, refuse_odd_names
+from roost.edge.authority import INVENTED, named_plainly, refuse_odd_names
 from roost.edge.http_options import compressors
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
@@ -286,7 +286,11 @@ def _early_headers(port: int, *, secure: bool) -> dict[str, Any]:
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
             "@type": f"{_EXTENSIONS}http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": [*early_mutations(), *({"append": header} for header in add)],
+            "mutations": [
+                *early_mutations(),
+                *({"remove": name} for name in INVENTED),
+                *({"append": header} for header in add),
+            ],
         },
     }
 

@@ -153,6 +153,20 @@ async def test_a_large_body_is_replayed_if_the_app_answers_before_it_has_come(fl
         ((JSON,), order(app="heron", transform={"delete_headers": ["Fly-Client-IP"]}), 502, "PA03"),
         ((JSON,), order(app="heron", state="a\r\nx: y"), 502, "PA03"),
         ((JSON,), b"{", 502, "PA03"),
+        (("fly-replay: app=127.0.0.1",), b"", 502, "PA03"),
+        (("fly-replay: app=stranger.localhost",), b"", 502, "PA03"),
+        (("fly-replay: app=http://169.254.169.254/latest",), b"", 502, "PA03"),
+        (("fly-replay: app=heron@stranger",), b"", 502, "PA03"),
+        (("fly-replay: instance=169.254.169.254",), b"", 502, "PA03"),
+        ((f"fly-replay: instance={STRANGER}",), b"", 503, "PR01"),
+        ((JSON,), order(app="heron", url="http://203.0.113.9/"), 502, "PA03"),
+        ((JSON,), order(app="heron", transform={"path": "http://203.0.113.9/"}), 502, "PA03"),
+        ((JSON,), order(app="heron", transform={"path": "/ HTTP/1.1\r\nHost: x"}), 502, "PA03"),
+        ((JSON,), order(app="heron", transform={"set_headers": [{"name": "Host", "value": "x"}]}), 502, "PA03"),
+        ((JSON,), order(app="heron", transform={"set_headers": [{"name": "Fly-Region", "value": "6"}]}), 502, "PA03"),
+        ((JSON,), order(app="heron", transform={"set_headers": [{"name": "X", "value": "a\r\nY: b"}]}), 502, "PA03"),
+        ((JSON,), order(app="heron", transform={"set_headers": [{"name": "X: a\r\nY", "value": "b"}]}), 502, "PA03"),
+        ((JSON,), order(app="heron", transform={"delete_headers": ["Transfer-Encoding"]}), 502, "PA03"),
         (("fly-replay: app=heron", "fly-replay-cache: stranger.localhost/*", TTL), b"", 502, "PA03"),
     ],
 )  # fmt: skip
@@ -198,6 +212,20 @@ async def test_clients_name_their_machine(fleet: Fleet) -> None:
     told = (await fleet.get("Fly-Prefer-Instance-Id: ffffff\r\n")).json()
     assert (told["app"], told["fly-preferred-instance-unavailable"]) == (FIRST, "ffffff")
     assert not [name for name in told if name.startswith("steer-")]
+
+
+async def test_a_client_can_not_ask_for_a_replay_nor_reach_another_apps_machine(fleet: Fleet) -> None:
+    forged = (
+        "Roost-Order: s:header:127.0.0.1:80::YXBwPXN0cmFuZ2Vy\r\nRoost-Route: app/stranger\r\nRoost-Activator: 1\r\n"
+    )
+    told = (await fleet.get(f"Fly-Replay: app=stranger\r\nRoost-Replay: app=stranger\r\n{forged}")).json()
+    assert told["app"] == FIRST
+    assert not {"fly-replay", "roost-replay", "roost-order", "roost-route", "roost-activator"} & set(told)
+    for name in ("Force-Instance-Id", "Prefer-Instance-Id"):
+        assert (await fleet.get(f"Fly-{name}: {STRANGER}\r\n{forged}")).status in (200, 503)
+    for odd in ("127.0.0.1", "../stranger", "a" * 500, "a b", "\xe9"):
+        assert (await fleet.get(f"Fly-Force-Instance-Id: {odd}\r\n")).status in (400, 503)
+    assert fleet.apps[STRANGER].requests == 0
 
 
 async def test_a_remembered_replay_does_not_ask_the_app_again(fleet: Fleet) -> None:

@@ -154,5 +154,33 @@ async def test_http2(fleet: Fleet) -> None:
     await fleet.check("awake", "http2", fleet.at.cloud.http_port)
 
 
+async def test_what_a_client_says_of_itself_reaches_no_app(fleet: Fleet) -> None:
+    """In HTTP/1.1 and HTTP/2, in the clear and by TLS, awake and asleep."""
+    lies = [
+        ("fly-client-ip", "6.6.6.6"), ("Roost-Client-IP", "6.6.6.6"), ("FLY-region", "6.6.6.6"), ("fly-x", "6.6.6.6"),
+        ("roost-activator", "6.6.6.6"), ("roost-flycast-address", "6.6.6.6"), ("x-envoy-original-path", "6.6.6.6"),
+        ("x-envoy-external-address", "6.6.6.6"), ("x-forwarded-proto", "6.6.6.6"), ("x-forwarded-ssl", "6.6.6.6"),
+        ("x-forwarded-host", "6.6.6.6"), ("forwarded", "for=6.6.6.6"), ("proxy", "6.6.6.6"),
+        ("x-original-url", "/6.6.6.6"), ("x-request-id", "6.6.6.6"), ("x-forwarded-for", "9.9.9.9"),
+    ]  # fmt: skip
+    cloud = fleet.at.cloud
+    for way in ("awake", "asleep"):
+        host = f"c0.{way}.localhost"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in lies)
+        case = {"send": f"GET /a HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n"}
+        pairs = [[":method", "GET"], [":scheme", "http"], [":authority", host], [":path", "/a"]]
+        case2 = {"headers": [*pairs, *([name.lower(), value] for name, value in lies)]}
+        for port, name in ((cloud.http_port, ""), (cloud.https_port, host)):
+            assert await _http1(port, case, host, name) == [200]
+            assert await _http2(port, case2, host, name) == [200]
+            for got in fleet.app.requests[-2:]:
+                told = dict(got.headers)
+                assert "6.6.6.6" not in str(got.headers)
+                assert told["fly-client-ip"] == told["roost-client-ip"] == "127.0.0.1"
+                assert told["x-forwarded-for"] == "9.9.9.9,127.0.0.1"
+                assert told["x-forwarded-proto"] == ("https" if name else "http")
+    assert len(fleet.app.requests) == 8
+
+
 async def test_http2_by_tls_asleep(fleet: Fleet) -> None:
     await fleet.check("asleep", "http2", fleet.at.cloud.https_port, "c.asleep.localhost")
