@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from roost.plan.autoscale import Group, History, Seen, Verdict, as_seen, decide,
 
 AT_ONCE = 8  # groups that get machines at the same time
 PERIOD = 1.0  # seconds between two looks
+REST = 10  # times as long as a look took, where there are many apps
 FIRST_PAUSE = 15.0  # seconds after work that failed; twice as long after each further failure
 LONGEST_PAUSE = 600.0
 
@@ -70,11 +72,12 @@ class Autoscaling:
         await ready.wait()
         await asyncio.to_thread(self._core.store.autoscale.interrupt, self._core.now())
         while True:
+            began = time.monotonic()
             try:
                 await self.look()
             except Exception:
                 log.exception("autoscaling failed")
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(max(PERIOD, REST * (time.monotonic() - began)))
 
     async def look(self) -> None:
         """Look at every group once, and begin what is to be done."""

@@ -1,13 +1,16 @@
 """Starts and rests machines that there are, by what each has to do (`plan.load`): services with a soft_limit.
 
 State owned, in memory only: since when a machine has been in excess, and the work under way, one piece per app. After a
-restart of roostd the times begin anew. Order of going to sleep as in `sleeping`: out of the routes, its requests end,
-then it is frozen or stopped; if it has some after DRAIN seconds, or the load is back, it serves on.
+restart of roostd the times begin anew. Groups that are autoscaled are left awake: two masters would undo each other.
+Order of going to sleep as in `sleeping`: out of the routes, its requests end, then it is frozen or stopped; if it has
+some after DRAIN seconds, or the load is back, it serves on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from roost.control.core import Core, log
@@ -19,9 +22,10 @@ from roost.host.sockets import connections_to
 from roost.model.errors import RoostError
 from roost.model.machine import Machine, MachineState
 from roost.plan.idle import web_service
-from roost.plan.load import in_excess, limited, whom_to_start
+from roost.plan.load import in_excess, is_short, limited, whom_to_start
 
 PERIOD = 1.0  # seconds between two looks
+REST = 10  # times as long as a look took, where there are many apps
 DRAIN = 60.0  # seconds that requests of a machine that goes to sleep may last
 DRAIN_LOOK = 0.1
 
@@ -35,42 +39,54 @@ class Leveling:
         self._routing = routing
         self._excess: dict[str, float] = {}  # machine -> since when
         self._work: dict[str, asyncio.Task[None]] = {}
+        self._scaled: set[tuple[str, str]] = set()  # app and group
+        self._took = 0.0  # seconds, of the latest look
 
     async def run(self, ready: asyncio.Event) -> None:
         """Look at all awake apps, for ever, once machines were recovered."""
         await ready.wait()
         while True:
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(max(PERIOD, REST * self._took))
+            began = time.monotonic()
             try:
                 await self.look()
             except Exception:
                 log.exception("levelling machines failed")
+            self._took = time.monotonic() - began
 
     async def look(self) -> None:
         """Look once."""
         running = await asyncio.to_thread(self._core.store.machines.in_states, MachineState.STARTED)
-        apps = {machine.app for machine in running if limited(machine) is not None}
-        if not apps:
+        by_app: dict[str, list[Machine]] = defaultdict(list)
+        for machine in running:
+            if limited(machine) is not None:
+                by_app[machine.app].append(machine)
+        if not by_app:
             self._excess.clear()
             return
         loads = await current_loads(self._core)
         if loads is None:
             return
+        policies = await asyncio.to_thread(self._core.store.autoscale.policies)
+        self._scaled = {(one.app, one.group) for one in policies if one.policy is not None}
         still: dict[str, float] = {}
-        for app in apps:
-            machines = await asyncio.to_thread(self._core.store.machines.list, app)
-            self._look_at(app, machines, loads.get(app, Load()), still)
+        for app, machines in by_app.items():
+            await self._look_at(app, machines, loads.get(app, Load()), still)
         self._excess = still
 
-    def _look_at(self, app: str, machines: Sequence[Machine], load: Load, still: dict[str, float]) -> None:
+    async def _look_at(self, app: str, running: Sequence[Machine], load: Load, still: dict[str, float]) -> None:
         now = self._core.now()
         if (task := self._work.get(app)) is not None and not task.done():
             return
         spread = _spread(load)
-        if (machine := whom_to_start(machines, spread, load.machines.keys())) is not None:
-            self._work[app] = asyncio.create_task(self._start(machine))
+        if is_short(running, spread):  # rarely: the others are looked up only then
+            machines = await asyncio.to_thread(self._core.store.machines.list, app)
+            if (machine := whom_to_start(machines, spread, load.machines.keys())) is not None:
+                self._work[app] = asyncio.create_task(self._start(machine))
             return
-        for idle in in_excess(machines, spread):
+        for idle in in_excess(running, spread):
+            if (app, idle.process_group) in self._scaled:  # how many run is autoscaling's affair
+                continue
             since = still[idle.id] = max(self._excess.get(idle.id, now), idle.updated_at)
             service = web_service(idle)
             if service is not None and now - since >= service.idle_timeout:

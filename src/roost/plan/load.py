@@ -41,6 +41,11 @@ def whom_to_start(machines: Sequence[Machine], loads: Mapping[str, int], routed:
     return None
 
 
+def is_short(running: Sequence[Machine], loads: Mapping[str, int]) -> bool:
+    """Say whether all that run of some group have more than they should: cheap, and enough to look no further."""
+    return any(all(_over(m, loads) for m in group) for group in _groups(running))
+
+
 def in_excess(machines: Sequence[Machine], loads: Mapping[str, int]) -> list[Machine]:
     """Return of each group the machine that may go to sleep, if one is in excess: the least loaded, then the newest."""
     found = []

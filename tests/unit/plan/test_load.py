@@ -12,7 +12,7 @@ from tests.unit.factory import machine, service
 
 from roost.model.machine import Machine, MachineState
 from roost.plan.idle import who_sleeps
-from roost.plan.load import in_excess, whom_to_start
+from roost.plan.load import in_excess, is_short, whom_to_start
 
 
 def web(number: int, state: MachineState = MachineState.STARTED, soft: int = 10, **more: Any) -> Machine:
@@ -34,6 +34,7 @@ ASLEEP, STOPPED = web(4, MachineState.SUSPENDED), web(5, MachineState.STOPPED)
 )
 def test_one_more_when_all_have_too_much(loads: dict[str, int], started: Machine | None) -> None:
     assert whom_to_start([ONE, TWO, STOPPED, ASLEEP], loads, loads.keys()) == started
+    assert is_short([ONE, TWO], loads) == (started is not None)
 
 
 def test_who_is_not_started() -> None:
