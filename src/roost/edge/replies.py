@@ -40,11 +40,11 @@ class Rule:
 _LOST = ("UF", "UH", "UC", "UO", "URX", "LR", "NC", "UPE", "UR")  # whatever keeps a request from a server of ours
 RULES = (  # the first that fits holds
     Rule("statics_unavailable", _LOST, to_statics=True),
+    Rule("app_invalid_answer", ("UPE",)),  # also by way of servers of ours, which pass on what the app says
     Rule("control_plane_restarting", _LOST, to_activator=True),
     Rule("app_at_hard_limit", ("UO",)),
     Rule("app_not_accepting", ("UF",), detail="timeout"),
     Rule("app_not_listening", ("UF",)),
-    Rule("app_invalid_answer", ("UPE",)),
     Rule("app_closed_connection", ("UC", "LR", "UR", "URX")),
     Rule("no_machine", ("UH", "NC", "LH")),
     Rule("app_silent", ("SI", "UT", "DT", "UMSDR")),
