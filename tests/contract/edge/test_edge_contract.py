@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from tests.e2e.edge.edge_harness import Bench, bench, until
 
+from roost.edge import process
 from roost.edge.contract import Edge, Endpoint, Route, Traffic
 
 
@@ -113,7 +114,8 @@ async def test_an_app_can_be_put_again_while_it_drains(edge: Edge, at: Bench) ->
     assert at.waker.calls == calls
 
 
-async def test_deadlines_hold_when_the_proxy_is_stuck(edge: Edge, at: Bench) -> None:
+async def test_deadlines_hold_when_the_proxy_is_stuck(edge: Edge, at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "LOOKS", 1_000_000)  # else it is killed before it is asked
     await edge.put(Route("early", ("early.localhost",), (at.endpoint,)))
     pid = edge.status().pid
     os.kill(pid, signal.SIGSTOP)
