@@ -51,8 +51,8 @@ async def serve(mode: str, home: Path, port: int, backend: int) -> None:
     identity = f"{MODES.index(mode) + 1:08x}"
     cloud = Cloud(identity, home, port, free_port(), "localhost", IPv4Network("10.78.0.0/16"))
     if mode == "none":
-        whole = listener._connection_manager
-        listener._connection_manager = lambda *a, **b: {k: v for k, v in whole(*a, **b).items() if k != "access_log"}
+        whole = listener.connection_manager
+        listener.connection_manager = lambda *a, **b: {k: v for k, v in whole(*a, **b).items() if k != "access_log"}
     edge = EnvoyEdge(cloud, _Nobody(), _spawn)
     kept = [0]
     if mode == "kept":
