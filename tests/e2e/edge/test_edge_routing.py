@@ -124,7 +124,8 @@ async def test_above_the_hard_limit_some_wait_and_the_rest_is_refused(at: Bench,
     assert refused[0].headers["retry-after"] == "1"
     waiting = [task for task in held if not task.done()]
     load = (await at.edge.loads() or {}).get("hello", Load())
-    assert load.requests == len(waiting) and load.waiting >= queue_length(route) - 2 > 0
+    assert load.requests == len(waiting)
+    assert load.waiting >= queue_length(route) - 5, "until it has a connection, a request that may go counts, too"
     assert 4 <= at.app.active <= 5, "one more at most, of Envoy's second thread"
     most = 0
 
