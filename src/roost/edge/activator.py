@@ -22,12 +22,25 @@ from roost.edge.entries import Activation, Sighting
 from roost.edge.head import BadHead, Head, parse_head, with_header
 from roost.edge.http_head import END
 from roost.edge.replies import MARK
-from roost.edge.splice import BAD_HEAD, BROKEN, CHUNK, HEAD_TIMEOUT, LINGER, connect, flush, move, not_listening, refuse
+from roost.edge.splice import (
+    BAD_HEAD,
+    BROKEN,
+    CHUNK,
+    CLOSED,
+    HEAD_TIMEOUT,
+    LINGER,
+    connect,
+    flush,
+    move,
+    not_listening,
+    refuse,
+)
 from roost.edge.static_paths import HEADER, METHODS, FindStatics
 
 MAX_WAITING = 4096
 MAX_WAITING_PER_HOST = 1024
 EARLY_BODY = 64 * 1024  # bytes of the body that are taken while the app wakes
+LAST_WORDS = 1.0  # seconds for the answer of an app that reads no more of an upload
 
 Count = Callable[[str, int], None]  # app, +1 or -1
 
@@ -134,7 +147,8 @@ class Activator(ConnectionServer):
         except OSError:
             await refuse(head.method, head.accept, _NO_STATICS, reader, writer)
             return
-        await _between(with_header(head, HEADER, value), reader, writer, from_server, to_server)
+        if not await _between(with_header(head, HEADER, value), reader, writer, from_server, to_server):
+            await refuse(head.method, head.accept, _NO_STATICS, reader, writer)
 
     async def _wake(self, host: str, reader: asyncio.StreamReader, body: bytearray) -> WakeResult | None:
         """Wait for the waker; None when the client went away meanwhile. `body` takes what the client sends."""
@@ -180,14 +194,13 @@ async def _splice(
     writer: asyncio.StreamWriter,
     connected: Callable[[], None],
 ) -> Refusal | None:
-    """Send `first` to the app and move bytes until either side ends; a Refusal if it can't be reached."""
+    """Send `first` to the app and move bytes until either side ends; a Refusal if there is no answer."""
     try:
         from_app, to_app = await connect(endpoint)
     except (OSError, TimeoutError):
         return not_listening(endpoint)
     connected()
-    await _between(first, reader, writer, from_app, to_app)
-    return None
+    return None if await _between(first, reader, writer, from_app, to_app) else CLOSED
 
 
 async def _between(
@@ -196,23 +209,42 @@ async def _between(
     writer: asyncio.StreamWriter,
     from_app: asyncio.StreamReader,
     to_app: asyncio.StreamWriter,
-) -> None:
-    """Send `first`, then move bytes both ways until either side ends."""
+) -> bool:
+    """Send `first`, then move bytes both ways until either side ends; False when the app did without an answer."""
     try:
         to_app.write(first)
         # Envoy closes the connection when the response is complete or the client went away, and takes
         # an end from the app as the end of the response: the first end is the end of both.
-        ways = [asyncio.ensure_future(move(reader, to_app)), asyncio.ensure_future(move(from_app, writer))]
+        sent = asyncio.ensure_future(move(reader, to_app))
+        answered = asyncio.ensure_future(_move_answer(from_app, writer))
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sent, answered), return_when=asyncio.FIRST_COMPLETED)
+            if sent.done() and sent.exception() is not None:
+                await asyncio.wait((answered,), timeout=LAST_WORDS)  # an app may answer and not read all of an upload
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            sent.cancel()
+            answered.cancel()
+            ends = await asyncio.gather(sent, answered, return_exceptions=True)
+        if ends[1] is False:
+            return False
         with contextlib.suppress(OSError):
             await flush(writer)
+        return True
     finally:
         to_app.transport.abort()
+
+
+async def _move_answer(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> bool:
+    """Move what an app answers until it ends; False when it ended before it began."""
+    try:
+        data = await source.read(CHUNK)
+    except OSError:
+        return False
+    if data:
+        target.write(data)
+        await target.drain()
+        await move(source, target)
+    return bool(data)
 
 
 def _answer(text: str) -> tuple[str, str, bytes]:

@@ -25,7 +25,7 @@ from roost.edge.replay_answer import Answer, asks_for_replay, read_body
 from roost.edge.replay_cache import Entry, ReplayCache, path_key, session_key, split_prefix
 from roost.edge.replaying import Ordered, Trip, answered_by, invalid, order_from_envoy, order_of_answer
 from roost.edge.snapshot import app_of
-from roost.edge.splice import BAD_HEAD, BROKEN, CHUNK, HEAD_TIMEOUT, connect, flush, move, not_listening, refuse
+from roost.edge.splice import BAD_HEAD, BROKEN, CHUNK, CLOSED, HEAD_TIMEOUT, connect, flush, move, not_listening, refuse
 from roost.edge.steering_config import ATTEMPTED, ORDER, ROUTE, STEER
 from roost.model.errors import BadInput
 from roost.model.steering import SessionRule
@@ -36,10 +36,6 @@ GONE = "gone"  # the client went away
 
 _CROWDED = Refusal(503, "cloud", "too_many_replays_at_once", "Too many requests are being replayed.", "Try again.")
 _NOBODY = frozenset({"no_candidate", "machine_not_found", "replay_app_not_found", "replay_unauthorized"})
-_CLOSED = Refusal(
-    502, "app", "app_closed_connection", "The app closed the connection before it had answered.",
-    "It may have crashed or restarted in the middle of the request. `roost logs` shows what it said.",
-)  # fmt: skip
 _UNREADABLE = Refusal(502, "app", "app_closed_connection", "The app's answer is not HTTP/1.1.", "See `roost logs`.")
 
 
@@ -259,7 +255,7 @@ class _Client:
         try:
             answer = await self._head(from_app, to_app)
         except (OSError, asyncio.IncompleteReadError):
-            return _CLOSED
+            return CLOSED
         except (BadMessage, asyncio.LimitOverrunError):
             return _UNREADABLE
         finally:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from roost.edge.contract import Refusal
 from roost.edge.http_head import Fields, request_line, with_target
 from roost.edge.replies import MARK
+from roost.edge.splice import refusal_of
 from roost.edge.steering_config import AGAIN, ATTEMPTED, ORDER, REPLAYABLE, ROUTE, STEER
-from roost.model.edge_errors import edge_error
 from roost.model.errors import BadInput
 from roost.model.replay_order import (
     CacheOrder,
@@ -34,13 +34,8 @@ OF_REPLAYS = ("fly-replay", "roost-replay", *_CACHE_HEADERS, "fly-replay-cache-s
 OF_THE_EDGE = ("roost-error", "roost-fault", "fly-error", AGAIN)
 
 
-def _refusal(code: str) -> Refusal:
-    error = edge_error(code)
-    return Refusal(error.status, error.fault, error.code, error.message, error.hint)
-
-
-TOO_MANY = _refusal("too_many_replays")
-TOO_LARGE = _refusal("replay_too_large")
+TOO_MANY = refusal_of("too_many_replays")
+TOO_LARGE = refusal_of("replay_too_large")
 
 
 def invalid(error: BadInput) -> Refusal:

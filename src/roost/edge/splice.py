@@ -25,6 +25,15 @@ BAD_HEAD = Refusal(400, "none", "bad_request", "The request can't be read.", "Se
 BROKEN = Refusal(503, "cloud", "wake_failed", "The cloud could not wake this app.", "Try again; see roostd's log.")
 
 
+def refusal_of(code: str) -> Refusal:
+    """Return what to say of a class of error, in the words of the table."""
+    error = edge_error(code)
+    return Refusal(error.status, error.fault, error.code, error.message, error.hint)
+
+
+CLOSED = refusal_of("app_closed_connection")
+
+
 def not_listening(endpoint: Endpoint) -> Refusal:
     """Return what to say when a machine's port takes no connections."""
     return Refusal(

@@ -41,7 +41,9 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def answering(at: Bench, with_bytes: bytes | Callable[[asyncio.StreamWriter], None]) -> AsyncIterator[list[int]]:
+async def answering(
+    at: Bench, with_bytes: bytes | Callable[[asyncio.StreamWriter], None], *, asleep: bool = False
+) -> AsyncIterator[list[int]]:
     """An app `bad` that reads a request's head, says `with_bytes` and closes; counts the requests."""
     arrivals = [0]
 
@@ -57,10 +59,14 @@ async def answering(at: Bench, with_bytes: bytes | Callable[[asyncio.StreamWrite
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     try:
-        port = server.sockets[0].getsockname()[1]
-        await at.edge.put(Route("bad", ("bad.localhost",), (Endpoint("m", "127.0.0.1", port),)))
+        endpoint = Endpoint("m", "127.0.0.1", server.sockets[0].getsockname()[1])
+        if asleep:
+            at.waker.apps["bad.localhost"] = ("bad", endpoint)
+        else:
+            await at.edge.put(Route("bad", ("bad.localhost",), (endpoint,)))
         yield arrivals
     finally:
+        at.waker.apps.pop("bad.localhost", None)
         server.close()
 
 
@@ -84,6 +90,17 @@ async def test_what_an_app_does(at: Bench) -> None:
             assert told(answer) == expected, says
             assert (b"fly-error" in answer) == bool(expected[1])
             assert arrivals == [1], "a POST that the app may have seen is never sent again"
+
+
+async def test_what_an_app_does_that_was_just_woken(at: Bench) -> None:
+    for method in (b"POST", b"GET"):
+        for says, expected in APPS[:2]:
+            async with answering(at, says, asleep=True) as arrivals:
+                answer = await raw(
+                    at.cloud.http_port, method + b" / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+                )
+                assert told(answer) == expected, says
+                assert arrivals == [1]
 
 
 async def test_an_app_too_busy_to_accept_is_told_from_one_that_does_not_listen(
