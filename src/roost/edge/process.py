@@ -179,6 +179,18 @@ async def answers(unit: Unit, timeout: float) -> bool:
     return False
 
 
+async def accepts(port: int, timeout: float) -> bool:
+    """Wait until a port of this host takes connections; False after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
 def check_port(port: int, flag: str = "--http-port") -> None:
     """Raise Conflict if a public port, which `flag` sets, can't be listened on."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
