@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -78,3 +80,27 @@ def faulty() -> Iterator[FaultyCloud]:
         finally:
             cloud.disarm()
             cloud.roost("destroy-cloud", "--yes", check=False)
+
+
+@contextmanager
+def asking(cloud: FaultyCloud, app: str) -> Iterator[list[str]]:
+    """Ask an app all the time; gives the list of what went wrong."""
+    wrong: list[str] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.wait(0.02):
+            try:
+                answer = cloud.get(app, timeout=30)
+                if answer.status_code != 200:
+                    wrong.append(f"{answer.status_code} {answer.text[:200]}")
+            except httpx2.HTTPError as error:
+                wrong.append(repr(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield wrong
+    finally:
+        done.set()
+        thread.join()

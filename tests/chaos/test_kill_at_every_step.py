@@ -8,15 +8,13 @@ every request meanwhile.
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
-from tests.chaos.conftest import FaultyCloud
+from tests.chaos.conftest import FaultyCloud, asking
 from tests.e2e.cloud.conftest import ROOT, wait_until
 
 from roost.control.deploys import STEPS
@@ -73,30 +71,6 @@ def source(faulty: FaultyCloud, tmp_path_factory: pytest.TempPathFactory) -> Ite
     faulty.roost("apps", "destroy", APP, "--yes", "--force", check=False)
 
 
-@contextmanager
-def asking(cloud: FaultyCloud) -> Iterator[list[str]]:
-    """Ask the app all the time; gives the list of what went wrong."""
-    wrong: list[str] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        while not done.wait(0.02):
-            try:
-                answer = cloud.get(APP, timeout=30)
-                if answer.status_code != 200:
-                    wrong.append(f"{answer.status_code} {answer.text[:200]}")
-            except httpx2.HTTPError as error:
-                wrong.append(repr(error))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield wrong
-    finally:
-        done.set()
-        thread.join()
-
-
 def the_machine(cloud: FaultyCloud) -> dict[str, str]:
     machines = cloud.machines(APP)
     assert len(machines) == 1, machines
@@ -132,7 +106,7 @@ def test_killed_in_a_deploy(faulty: FaultyCloud, source: Path, step: str) -> Non
         pytest.skip("a deploy does not come by this step")
     write_source(source, step)
     answer_after_wake(faulty)
-    with asking(faulty) as wrong:
+    with asking(faulty, APP) as wrong:
         faulty.arm(step)
         faulty.roost("deploy", source, check=False, timeout=120)
         assert faulty.has_fired(), "roostd never came by this step"

@@ -7,16 +7,14 @@ marked as what it is, nothing leaks, and the app answered every request meanwhil
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
-import httpx2
 import pytest
-from tests.chaos.conftest import FaultyCloud
+from tests.chaos.conftest import FaultyCloud, asking
 from tests.chaos.test_kill_at_every_step import NAMED
 from tests.e2e.cloud.conftest import ROOT, wait_until
 from tests.e2e.cloud.test_autoscaling import stream
@@ -51,29 +49,6 @@ def app(faulty: FaultyCloud) -> Iterator[str]:
     faulty.roost("apps", "destroy", APP, "--yes", "--force", check=False)
 
 
-@contextmanager
-def asking(cloud: FaultyCloud) -> Iterator[list[str]]:
-    wrong: list[str] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        while not done.wait(0.05):
-            try:
-                answer = cloud.get(APP, timeout=30)
-                if answer.status_code != 200:
-                    wrong.append(f"{answer.status_code} {answer.text[:200]}")
-            except httpx2.HTTPError as error:
-                wrong.append(repr(error))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield wrong
-    finally:
-        done.set()
-        thread.join()
-
-
 def scale(cloud: FaultyCloud, app: str, **policy: Any) -> None:
     body = {"max": 3, "down_after": "0s", **policy}
     answer = cloud.api("PUT", f"/apps/{app}/autoscale/app", json=body)
@@ -92,7 +67,7 @@ def test_killed_while_machines_come_and_go(faulty: FaultyCloud, app: str, step: 
     up, down = {"min": 3, "concurrency": 1000}, {"min": 1, "concurrency": 1000}
     scale(faulty, app, **(down if step in MAKE else up))
     wait_until(lambda: is_at(faulty, app, 1 if step in MAKE else 3), "it begins from where it should", 60)
-    with asking(faulty) as wrong:
+    with asking(faulty, APP) as wrong:
         faulty.arm(step)
         scale(faulty, app, **(up if step in MAKE else down))
         wait_until(faulty.has_fired, "roostd comes by this step", 20)
@@ -107,7 +82,7 @@ def test_a_deploy_keeps_what_autoscaling_made(faulty: FaultyCloud, app: str) -> 
     scale(faulty, app, min=3, concurrency=1000)
     wait_until(lambda: is_at(faulty, app, 3), "there are three", 60)
     before = {m["id"] for m in faulty.machines(app)}
-    with asking(faulty) as wrong:
+    with asking(faulty, APP) as wrong:
         begun = faulty.api("POST", f"/apps/{app}/deploys", json={})
         path = f"/operations/{begun.json()['id']}"
         wait_until(lambda: faulty.api("GET", path).json()["state"] == "succeeded", "it is deployed", 120)
