@@ -48,6 +48,11 @@ class Admin:
         """Return the numbers whose names match, one a line, those never used left out. Raises HostFailure."""
         return await self._ask("GET", "/stats", {"filter": pattern, "usedonly": ""}, timeout=timeout)
 
+    async def listeners(self, timeout: float = 2.0) -> set[str]:
+        """Return the names of the listeners that take connections. Raises HostFailure."""
+        text = await self._ask("GET", "/listeners", {}, timeout=timeout)
+        return {line.partition("::")[0] for line in text.splitlines()}
+
     async def answers(self, timeout: float = 2.0) -> Answers:
         """Return how many requests were answered, and how many of them with 5xx. Raises HostFailure."""
         pattern = r"^http\.edge\.downstream_rq_(completed|5xx)$"

@@ -258,6 +258,16 @@ class Cell:
             if not needed and not self.pid:
                 return ""
 
+    async def opened(self, listener: str, timeout: float) -> bool:
+        """Wait until an acknowledged listener takes connections: when it has its routes and certificates."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            with contextlib.suppress(HostFailure):
+                if listener in await self.admin.listeners():
+                    return True
+            await asyncio.sleep(0.01)
+        return False
+
     async def listens(self, timeout: float) -> bool:
         """Wait until the front can connect: Envoy listens when it has its base configuration."""
         deadline = time.monotonic() + timeout

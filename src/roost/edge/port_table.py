@@ -28,6 +28,7 @@ from roost.edge.protos import CLUSTER, LISTENER, ROUTES
 Key = tuple[str, int]  # protocol and port
 RETRY = 10.0
 ACKNOWLEDGED = 5.0  # seconds that Envoy may take for a change
+OPENING = 2.0  # seconds from there until it takes connections
 OPENED = 10.0  # seconds between a wake and Envoy's acknowledgement of the machines
 _log = logging.getLogger("roost.edge")
 
@@ -97,6 +98,8 @@ class PortTable:
         needed = len(self._cells) == 1
         refusal = await cell.settle(CLUSTER, [name], ACKNOWLEDGED, needed=needed)
         refusal = refusal or await cell.settle(LISTENER, [_listener_of(port)], ACKNOWLEDGED, needed=needed)
+        if not refusal and cell.pid:
+            await cell.opened(_listener_of(port), OPENING)
         if self._ports.get(key) is not port:
             return
         if refusal:
