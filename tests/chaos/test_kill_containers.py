@@ -57,7 +57,7 @@ def states(cloud: FaultyCloud, machine: str) -> dict[str, str]:
     return {one["name"]: one["state"] for one in cloud.api("GET", machine).json()["containers"]}
 
 
-def ends_of_first(cloud: FaultyCloud, machine: str) -> list[str]:
+def ends_of_first(cloud: FaultyCloud, machine: str) -> list[float]:
     events = cloud.api("GET", f"{machine}/events?limit=50").json()
     return [
         datetime.fromisoformat(e["request"]["exit_event"]["exited_at"]).timestamp()
@@ -68,7 +68,7 @@ def ends_of_first(cloud: FaultyCloud, machine: str) -> list[str]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_while_containers_start(faulty: FaultyCloud, machine: str, step: str) -> None:
-    told = max(ends_of_first(faulty, machine), default="")
+    told = max(ends_of_first(faulty, machine), default=0.0)
     faulty.arm(step)
     with contextlib.suppress(httpx2.HTTPError):  # some steps come after the answer
         faulty.api("POST", f"{machine}/start")

@@ -19,6 +19,7 @@ POLICY = {"name": "web", "selector": {"all": True}, "rules": [{"action": "allow"
 
 def test_every_step_of_every_noun_has_its_tests() -> None:
     tested = ("deploy.", "machine.", "host.", "volume.", "keys.rotate.", "policy.create.", "policy.destroy.")
+    tested += ("autoscale.",)  # test_kill_autoscaling.py
     tested += ("acme.",)  # tests/e2e/tls/test_issuing.py
     assert [name for name in NAMED if not name.startswith(tested)] == []
     assert {name for name in NAMED if name.startswith("policy.")} == {
