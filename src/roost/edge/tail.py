@@ -11,6 +11,7 @@ there is trusted: no link is followed, and only a regular file is read.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 import time
@@ -68,7 +69,7 @@ class LogTail:
         """Keep the place: all that was read has been handed on."""
         if self._descriptor < 0:
             return
-        text = f"{os.fstat(self._descriptor).st_ino} {self._offset}".ljust(40) + "\n"
+        text = f"{_name(self._descriptor)} {self._offset}".ljust(60) + "\n"
         with contextlib.suppress(OSError):
             descriptor = os.open(self._position, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -91,17 +92,17 @@ class LogTail:
                     os.close(descriptor)
                     continue
                 self._descriptor, self._is_old, self._since = descriptor, path == self._old, self._clock()
-                inode, offset = self._saved()
-                self._offset = offset if inode == seen.st_ino and offset <= seen.st_size else 0
+                name, offset = self._saved()
+                self._offset = offset if name == _name(descriptor) and offset <= seen.st_size else 0
                 return True
         return False
 
-    def _saved(self) -> tuple[int, int]:
+    def _saved(self) -> tuple[str, int]:
         try:
-            inode, offset = map(int, self._position.read_text().split())
+            name, offset = self._position.read_text().split()
+            return name, int(offset)
         except (OSError, ValueError):
-            return 0, 0
-        return inode, offset
+            return "", 0
 
     def _rotate(self) -> None:
         """Rename the file when it is large or old, or gone."""
@@ -137,3 +138,9 @@ class LogTail:
             lost, last = lost + more.count(b"\n"), more
             self._offset += len(more)
         return lost + (not last.endswith(b"\n"))
+
+
+def _name(descriptor: int) -> str:
+    """Return what tells a file from those before it: a digest of its first line. Inodes are used again."""
+    line, end, _ = os.pread(descriptor, CHUNK, 0).partition(b"\n")
+    return hashlib.blake2b(line + end, digest_size=16).hexdigest()

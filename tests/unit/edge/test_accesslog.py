@@ -117,3 +117,17 @@ def test_nothing_but_a_regular_file_is_read(tmp_path: Path) -> None:
     path.unlink()
     path.mkdir()
     assert LogTail(path, tmp_path / "place", lambda: None).read() == (b"", 0)
+
+
+def test_a_place_is_of_one_file_only_whatever_its_inode(tmp_path: Path) -> None:
+    path, place = tmp_path / "requests", tmp_path / "read"
+    path.write_bytes(b"first\n")
+    reader = LogTail(path, place, lambda: None)
+    assert reader.read() == (b"first\n", 0)
+    reader.save()
+    reader.close()
+    with path.open("r+b") as same:  # as a new file that got the inode of one that is gone
+        same.write(b"other\nmore\n")
+    again = LogTail(path, place, lambda: None)
+    assert again.read() == (b"other\nmore\n", 0)
+    again.close()
