@@ -34,8 +34,7 @@ class Admin:
 
         Raises HostFailure when Envoy does not answer.
         """
-        pattern = _ACTIVE.format(app or ".*")
-        text = await self._ask("GET", "/stats", {"filter": pattern, "usedonly": ""}, timeout=timeout)
+        text = await self.stats(_ACTIVE.format(app or ".*"), timeout)
         active: dict[str, int] = {}
         for line in text.splitlines():
             name, _, value = line.rpartition(": ")
