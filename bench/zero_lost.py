@@ -35,19 +35,7 @@ APP = "busy"
 NAME = "www.zero-lost.test"
 LOAD = ROOT / "bench" / "zero_lost_load.py"
 SOURCE = ROOT / "bench" / "zero_lost_app"
-CONFIG = """app = "busy"
-[deploy]
-strategy = "{strategy}"
-wait_timeout = "20s"
-[http_service]
-internal_port = 8080
-auto_stop_machines = "off"
-[[http_service.checks]]
-path = "/"
-interval = "1s"
-timeout = "1s"
-grace_period = "1s"
-"""
+CONFIG = (SOURCE / "roost.toml").read_text()  # with {app} and {strategy}
 # What makes a roostd that wants Envoy's listeners otherwise, as a later Roost would: read at a Python's start.
 NEWER = """
 import os, sys
@@ -109,7 +97,7 @@ class Changes:
     def write(self, strategy: str = "rolling") -> None:
         """Write the next release's source."""
         (self.source / "release.txt").write_text(f"{self.release}\n")
-        (self.source / "roost.toml").write_text(CONFIG.format(strategy=strategy))
+        (self.source / "roost.toml").write_text(CONFIG.format(app=APP, strategy=strategy))
         self.release += 1
 
     def deploy(self, strategy: str) -> None:

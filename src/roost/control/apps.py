@@ -22,7 +22,6 @@ from roost.model.machine import Machine, MachineState
 from roost.model.names import check_app_name
 
 _UP = (MachineState.STARTED, MachineState.STARTING, MachineState.SUSPENDING)
-_DOWN = (MachineState.SUSPENDED, MachineState.STOPPED, MachineState.CREATED, MachineState.STOPPING)
 CANCEL_TIMEOUT = 60.0  # seconds an operation may take to undo what it did
 
 

@@ -23,26 +23,15 @@ from tests.e2e.cloud.programs import fresh
 from tests.e2e.tls.conftest import TlsCloud, upload
 from tests.e2e.tls.made import self_made
 
-TOML = """app = "{app}"
-[deploy]
-strategy = "bluegreen"
-wait_timeout = "20s"
-[http_service]
-internal_port = 8080
-auto_stop_machines = "off"
-[[http_service.checks]]
-path = "/"
-interval = "1s"
-timeout = "1s"
-grace_period = "1s"
-"""
+SOURCE = ROOT / "bench" / "zero_lost_app"
 
 
 def write(place: Path, app: str, release: str) -> Path:
     if not place.exists():
-        shutil.copytree(ROOT / "bench" / "zero_lost_app", place)
+        shutil.copytree(SOURCE, place)
     (place / "Procfile").write_text("web: python web.py\n")
-    (place / "roost.toml").write_text(TOML.format(app=app))
+    toml = (SOURCE / "roost.toml").read_text().format(app=app, strategy="bluegreen")
+    (place / "roost.toml").write_text(toml)
     (place / "release.txt").write_text(release)
     return place
 
