@@ -40,6 +40,10 @@ _SPECIAL: Mapping[tuple[str, str], Rule] = {
     ("DELETE", _APP): Rule(Action.MANAGE, Scope.APP),
     ("POST", f"{_APP}/deploy_token"): Rule(Action.MANAGE, Scope.APP),
     ("POST", f"{_MACHINE}/exec"): Rule(Action.EXEC, Scope.APP),
+    **{
+        ("POST", f"{_APP}/secretkeys/{{name}}/{verb}"): Rule(Action.KEYS, Scope.APP)
+        for verb in ("encrypt", "decrypt", "sign", "verify")
+    },
     (WEBSOCKET, f"{_MACHINE}/console"): Rule(Action.EXEC, Scope.APP),
     ("GET", "/v1/orgs"): Rule(Action.READ, Scope.ANYWHERE),  # filtered
     ("POST", "/v1/orgs"): Rule(Action.OPERATE, Scope.CLOUD),
@@ -56,6 +60,7 @@ _SPECIAL: Mapping[tuple[str, str], Rule] = {
     ("GET", "/v1/tokens/current"): Rule(Action.READ, Scope.ANYWHERE),
     ("POST", "/v1/tokens/authenticate"): Rule(Action.WRITE, Scope.ANYWHERE),  # tells of the token in the body only
     ("POST", "/v1/tokens/authorize"): Rule(Action.WRITE, Scope.ANYWHERE),  # the same
+    ("POST", "/v1/tokens/kms"): Rule(Action.KEYS, Scope.ANYWHERE),  # weakens what is in use
     ("POST", "/v1/tokens/oidc"): Rule(Action.WRITE, Scope.ANYWHERE),  # for machines' own sockets only
     ("GET", "/v1/audit"): Rule(Action.READ, Scope.ANYWHERE),  # filtered
 }

@@ -91,9 +91,9 @@ class NewApp(Body):
 class NewMachine(Body):
     """`POST /apps/{app}/machines`. `config` is read by the model, which names the key it can't honour."""
 
-    not_acted_on = ("skip_secrets",)
     config: dict[str, Any]
     skip_service_registration: bool = False
+    skip_secrets: bool = False
     lease_ttl: LeaseTime | None = None
     name: _MachineName = ""
     region: OptionalLabel = ""

@@ -25,6 +25,7 @@ _KEYS = f"{_APP}/secretkeys"
 _SELF = "/v1/apps/{app}/machines/{machine_id}"
 ALLOWED = frozenset(
     {
+        ("POST", "/v1/tokens/kms"),
         ("POST", "/v1/tokens/oidc"),
         ("GET", "/v1/tokens/current"),
         ("GET", "/v1/platform/regions"),

@@ -17,6 +17,9 @@ class Tokens(Protocol):
     def issue(self, wanted: NewToken) -> tuple[Token, str]:
         """Make a token; returns it and its only copy. Raises NotFound for an unknown org, app or member."""
 
+    def for_keys(self, machine_id: str) -> str:
+        """Return a token that has the secret keys of a machine's app used, and does nothing else. Raises NotFound."""
+
     def list(self) -> Sequence[Token]:
         """Return all tokens, oldest first."""
 

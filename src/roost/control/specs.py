@@ -28,7 +28,8 @@ class Specs:
 
     def _of(self, machine: Machine) -> MachineSpec:
         core = self._core
-        app, secrets = core.store.apps.get(machine.app), self._secrets.open(machine.app)
+        app = core.store.apps.get(machine.app)
+        secrets = {} if machine.config.skip_secrets else self._secrets.open(machine.app)
         image = core.images.get(machine.image_digest)
         if not (parts := parts_of(machine.config)):
             return machine_spec(app, machine, image, core.images.layer_paths(image), secrets)

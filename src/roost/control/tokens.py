@@ -21,9 +21,9 @@ from roost.control.contract import Principal
 from roost.control.key_ring import write_private
 from roost.model.conditions import Limits, read_conditions
 from roost.model.errors import BadInput, HostFailure, NotFound, Unauthorized
-from roost.model.identity import RANK, Action, NewToken, Role, Token, lower
+from roost.model.identity import RANK, Action, NewToken, Role, Token, lower, with_parts
 from roost.model.macaroon import BadMacaroon, decode, mint, verify
-from roost.model.token_text import PREFIX, spell
+from roost.model.token_text import KEYS_LIFETIME, PREFIX, for_keys, spell
 from roost.store.identity import StoredToken
 from roost.store.store import Store
 
@@ -77,7 +77,22 @@ class Tokens:
             wanted.org, wanted.user, wanted.apps, wanted.machine, wanted.actions,
         )  # fmt: skip
         self._store.tokens.add(made)
-        return made, spell(mint(self._key_of(token_id), token_id.encode(), LOCATION))
+        return made, self._text(token_id)
+
+    def for_keys(self, machine_id: str) -> str:
+        """Return a token that has the secret keys of a machine's app used, and does nothing else. Raises NotFound.
+
+        All of an app's are made from one that is listed; revoking that voids those given out.
+        """
+        machine = self._store.machines.find(machine_id)
+        if machine is None:
+            raise NotFound("machine not found")
+        now, app = self._now(), self._store.apps.get(machine.app)
+        wanted = NewToken(
+            f"secret keys of {app.name}", Role.DEPLOYER, app.org, apps=(app.name,), actions=(Action.KEYS,)
+        )
+        kept = next((token for token in self._store.tokens.list() if _serves(token, wanted, now + KEYS_LIFETIME)), None)
+        return for_keys(self._text((kept or self.issue(wanted)[0]).id), now)
 
     def _check_user(self, wanted: NewToken) -> None:
         if not wanted.user:
@@ -152,9 +167,18 @@ class Tokens:
             raise _unauthorized()
         return found.token, limits, bool(macaroon.caveats)
 
+    def _text(self, token_id: str) -> str:
+        return spell(mint(self._key_of(token_id), token_id.encode(), LOCATION))
+
     def _key_of(self, token_id: str) -> bytes:
         """Return the key that a token's macaroon begins with."""
         return hmac.digest(self._root_key, b"token " + token_id.encode(), "sha256")
+
+
+def _serves(token: Token, wanted: NewToken, until: float) -> bool:
+    """Tell whether a token is what is wanted, and good until then."""
+    lasts = token.revoked_at is None and (token.expires_at is None or token.expires_at >= until)
+    return lasts and all(getattr(token, key) == getattr(wanted, key) for key in ("name", "org", "apps", "actions"))
 
 
 def _unauthorized(why: str = "") -> Unauthorized:
@@ -171,7 +195,7 @@ def narrowed(who: Principal, limits: Limits) -> Principal:
     apps = who.apps if limits.apps is None else limits.apps if who.apps is None else who.apps & limits.apps
     actions = who.actions
     if limits.actions is not None:
-        named = frozenset(Action(action) for action in limits.actions)
+        named = with_parts(limits.actions)
         actions = named if actions is None else actions & named
     if limits.machine and who.machine and limits.machine != who.machine:
         actions = frozenset()  # two machines at once: nothing is left
@@ -204,7 +228,7 @@ def principal(token: Token, memberships: Mapping[str, Role]) -> Principal:
         orgs=orgs,
         apps=None if token.apps is None else frozenset(token.apps),
         machine=token.machine,
-        actions=None if token.actions is None else frozenset(Action(action) for action in token.actions),
+        actions=None if token.actions is None else with_parts(token.actions),
         user=token.user,
         expires_at=token.expires_at,
     )

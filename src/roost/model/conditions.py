@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from roost.model.errors import BadInput
+from roost.model.identity import Action, with_parts
 
-ACTIONS = ("read", "write", "exec", "manage", "operate")
+ACTIONS = tuple(Action)
 CONDITIONS = f"org = SLUG, app = NAME, machine = ID, action = {'|'.join(ACTIONS)}, time < UNIX-TIME, ip = ADDRESS/BITS"
 LONGEST = 500  # characters of one condition
 
@@ -67,7 +68,7 @@ def _words(key: str, value: str) -> frozenset[str]:
         raise BadInput("machine = names more than one machine", hint=CONDITIONS)
     if not words or (key == "action" and not words <= set(ACTIONS)):
         raise BadInput(f"{key} = {value[:80]!r} names nothing that there is", hint=CONDITIONS)
-    return words
+    return with_parts(words) if key == "action" else words
 
 
 def _time(value: str) -> float:

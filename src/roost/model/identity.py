@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,9 +29,16 @@ class Action(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    KEYS = "keys"  # have a secret key encrypt, decrypt, sign or verify; a part of `write`
     EXEC = "exec"  # run a command in a machine
     MANAGE = "manage"  # an org's members and tokens, and the end of an app
     OPERATE = "operate"  # the cloud itself: orgs, images, keys
+
+
+def with_parts(actions: Iterable[str]) -> frozenset[Action]:
+    """Return actions together with those that are a part of them; raises ValueError for a word that is none."""
+    named = frozenset(Action(action) for action in actions)
+    return named | {Action.KEYS} if Action.WRITE in named else named
 
 
 RANK: Mapping[Role, int] = {Role.READER: 0, Role.DEPLOYER: 1, Role.ADMIN: 2}

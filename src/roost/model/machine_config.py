@@ -14,7 +14,7 @@ from roost.model.config_reading import Reader, duration_text
 from roost.model.config_reading import check_mount_path as check_mount_path
 from roost.model.config_reading import parse_duration as parse_duration
 from roost.model.config_reading import read_signal as read_signal
-from roost.model.containers import Container, Program, SharedVolume, check_containers
+from roost.model.containers import Container, Program, SharedVolume, check_containers, parts_of
 from roost.model.containers_json import read_container, read_program, read_shared_volume, several_to_json
 from roost.model.dns_config import Dns, dns_to_json, read_dns
 from roost.model.errors import BadInput
@@ -68,6 +68,7 @@ class MachineConfig:
     statics: tuple[Static, ...] = ()  # what the edge serves from the image, without the machine
     schedule: Schedule | None = None
     standbys: tuple[str, ...] = ()  # machines it stands in for when none of them can run
+    skip_secrets: bool = False  # it gets none of its app's secrets
 
 
 def read_machine_config(data: object, where: str = "config") -> MachineConfig:
@@ -107,6 +108,7 @@ def read_machine_config(data: object, where: str = "config") -> MachineConfig:
         statics=reader.items("statics", read_static),
         schedule=read_schedule(reader.text("schedule"), reader.text("schedule_timezone"), where),
         standbys=reader.words("standbys"),
+        skip_secrets=reader.flag("skip_secrets", False),
     )
     for key, why in _REFUSED.items():
         if reader.take(key) not in (None, False, 0, "", [], {}):
@@ -134,6 +136,18 @@ def _check(config: MachineConfig, where: str) -> None:
             raise BadInput(f"{where}.env: {key[:40]!r} can't be a variable's name")
     check_files(config.files, config.mounts, where)
     check_statics(config.statics, f"{where}.statics")
+    if config.skip_secrets and (key := _wants_secret(config)):
+        raise BadInput(f"{where}.{key}: the machine gets no secrets", hint="remove it, or skip_secrets")
+
+
+def _wants_secret(config: MachineConfig) -> str:
+    """Return the first key that names a secret of the app, "" when none does."""
+    several = (("containers", config.containers), ("processes", parts_of(config) if config.processes else ()))
+    programs = [(f"{key}[{n}].", one) for key, found in several for n, one in enumerate(found)]
+    named = [f"{at}secrets" for at, one in programs if one.secrets]
+    files = [("", config.files), *((at, one.files) for at, one in programs)]
+    named += [f"{at}files[{n}].secret_name" for at, found in files for n, file in enumerate(found) if file.secret_name]
+    return next(iter(named), "")
 
 
 def _check_schedule(config: MachineConfig, where: str) -> None:
@@ -203,12 +217,14 @@ def machine_config_to_json(config: MachineConfig) -> dict[str, Any]:
         }
         | several_to_json(config)
         | serving_to_json(config.metrics, config.statics)
-        | _timing_to_json(config)
+        | _rarer_to_json(config)
     )
 
 
-def _timing_to_json(config: MachineConfig) -> dict[str, Any]:
+def _rarer_to_json(config: MachineConfig) -> dict[str, Any]:
     out: dict[str, Any] = {"standbys": list(config.standbys)} if config.standbys else {}
+    if config.skip_secrets:
+        out["skip_secrets"] = True
     if config.schedule is not None:
         out |= {"schedule": config.schedule.expression, "schedule_timezone": config.schedule.timezone}
     return out

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from roost.model.conditions import read_conditions
 from roost.model.errors import BadInput
+from roost.model.identity import Action
 from roost.model.macaroon import MOST_CAVEATS, BadMacaroon, Macaroon, attenuated, decode, encode
 
 PREFIX = "roost_m2_"
+KEYS_LIFETIME = 3600.0  # seconds that a token for the use of secret keys counts
 
 
 def spell(macaroon: Macaroon) -> str:
@@ -49,3 +51,8 @@ def weakened(token: str, conditions: Sequence[str]) -> str:
     for condition in conditions:
         macaroon = attenuated(macaroon, condition.encode())
     return spell(macaroon)
+
+
+def for_keys(token: str, now: float) -> str:
+    """Return the token good for nothing but the use of secret keys, for an hour; raises as `weakened` does."""
+    return weakened(token, [f"action = {Action.KEYS}", f"time < {int(now + KEYS_LIFETIME)}"])

@@ -15,7 +15,7 @@ from roost.model.identity import Action, Principal, Role
 
 GRANTS: Mapping[Role, frozenset[Action]] = {
     Role.READER: frozenset({Action.READ}),
-    Role.DEPLOYER: frozenset({Action.READ, Action.WRITE, Action.EXEC}),
+    Role.DEPLOYER: frozenset({Action.READ, Action.WRITE, Action.KEYS, Action.EXEC}),
     Role.ADMIN: frozenset(Action),
 }
 

@@ -140,6 +140,14 @@ class Tokens(Group[M]):
         return cast("str", (await self._http.call("POST", join("apps", app, "deploy_token"), body=body))["token"])
 
     @call
+    async def for_keys(self) -> str:
+        """Return a token that uses secret keys for an hour and does nothing else: the one in use, weakened to that.
+
+        For a client that is `inside` a machine without a token: one for the keys of the machine's app.
+        """
+        return await self._http.text("POST", join("tokens", "kms"), body={})
+
+    @call
     async def get(self, token_id: str) -> Token:
         """Return a token by its id, without its text."""
         return cast("Token", await self._http.call("GET", join("tokens", token_id)))

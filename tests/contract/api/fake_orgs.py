@@ -96,6 +96,9 @@ class Tokens:
         )  # fmt: skip
         return made, f"secret-{ident}"
 
+    def for_keys(self, machine_id: str) -> str:
+        return f"keys.{machine_id}"
+
     def list(self) -> list[Token]:
         return list(self.made.values())
 

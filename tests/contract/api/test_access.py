@@ -34,6 +34,7 @@ WHO: dict[tuple[str, str], str] = {
     ("GET", "/v1/tokens/current"): READER,
     ("POST", "/v1/tokens/authenticate"): DEPLOYER,
     ("POST", "/v1/tokens/authorize"): DEPLOYER,
+    ("POST", "/v1/tokens/kms"): DEPLOYER,
     ("POST", "/v1/tokens/oidc"): NOBODY,  # a machine, through its own socket
     ("GET", "/v1/audit"): READER,
     ("GET", "/v1/tokens"): READER,
@@ -142,6 +143,7 @@ FILTERED = {path for path in ("/v1/status", "/v1/tokens/current", "/v1/tokens", 
     "/v1/sources/{source_id}/plan",
     "/v1/tokens/authenticate",
     "/v1/tokens/authorize",
+    "/v1/tokens/kms",
 }  # what answers any org's token, with what that sees
 BODIES = {  # where the body says which org is meant
     ("POST", "/v1/apps"): b'{"name": "another", "org_slug": "acme"}',

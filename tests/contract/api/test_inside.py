@@ -82,6 +82,16 @@ async def test_identity_tokens(api: FastAPI, client: httpx2.AsyncClient, machine
     assert outside.status_code == 403
 
 
+async def test_tokens_for_the_use_of_secret_keys(api: FastAPI, client: httpx2.AsyncClient, machine: str) -> None:
+    async with own_socket(api, machine) as door:
+        own = await door.post("/v1/tokens/kms")
+        assert (own.status_code, own.text, own.headers["cache-control"]) == (200, f"keys.{machine}", "no-store")
+    old = await client.post("/v1/tokens/kms")  # its token is of the kind that can't be weakened
+    assert (old.status_code, "weakened" in old.json()["error"]) == (400, True)
+    several = await client.post("/v1/tokens/kms", headers={"Authorization": ADMIN["Authorization"] + ",another"})
+    assert (several.status_code, "several tokens" in several.json()["error"]) == (400, True)
+
+
 async def test_what_a_request_says_makes_it_no_machine(client: httpx2.AsyncClient, machine: str) -> None:
     answer = await client.post("/v1/tokens/oidc", headers={"source_machine": machine, "X-Source-Machine": machine})
     assert answer.status_code == 403

@@ -16,6 +16,9 @@ import pytest
 from tests.e2e.cloud.conftest import RunningCloud, wait_until
 from tests.e2e.cloud.programs import fresh
 
+from roost.model.errors import Forbidden, Unauthorized
+from roost.sdk import Client
+
 CALL = """
 import http.client, json, socket, sys
 
@@ -167,6 +170,27 @@ def test_a_machine_gets_at_itself_alone(cloud: RunningCloud, machine: Inside, ne
     assert machine.call("GET", machine.path, token="wrong")[0] == 401
     asked = cloud.api("POST", "/tokens/oidc", json={})
     assert (asked.status_code, asked.json()["status"]) == (403, "forbidden")
+
+
+def test_a_token_for_secret_keys_alone(cloud: RunningCloud, machine: Inside) -> None:
+    keys = f"/apps/{machine.app}/secretkeys"
+    assert cloud.api("POST", f"{keys}/seal/generate", json={"type": "nacl_secretbox"}).status_code == 201
+    status, token = machine.call("POST", "/tokens/kms")
+    assert status == 200, token
+    with Client(f"http://127.0.0.1:{cloud.api_port}", token) as client:
+        sealed = client.secret_keys.encrypt(machine.app, "seal", b"hello")
+        assert client.secret_keys.decrypt(machine.app, "seal", sealed) == b"hello"
+        with pytest.raises(Forbidden):
+            client.machines.list(machine.app)
+        with pytest.raises(Forbidden):
+            client.secret_keys.generate(machine.app, "seal", "nacl_secretbox")
+        weaker = client.tokens.for_keys()
+    with Client(f"http://127.0.0.1:{cloud.api_port}", weaker) as client:
+        assert client.secret_keys.decrypt(machine.app, "seal", sealed) == b"hello"
+    made = next(row for row in cloud.json("tokens", "list") if row["name"] == f"secret keys of {machine.app}")
+    cloud.roost("tokens", "revoke", made["id"], "--yes")
+    with Client(f"http://127.0.0.1:{cloud.api_port}", weaker) as client, pytest.raises(Unauthorized):
+        client.secret_keys.decrypt(machine.app, "seal", sealed)
 
 
 def test_a_machine_suspends_itself_and_asks_again(cloud: RunningCloud, neighbour: Inside) -> None:

@@ -135,5 +135,9 @@ def test_a_planted_secret_is_found_nowhere(cloud: RunningCloud, app: str) -> Non
     assert again["stdout"] == seen["stdout"]
     shown = cloud.api("POST", f"{path}/exec", json={"command": ["sh", "-c", "echo $PLANTED"]}).json()
     assert shown["stdout"].strip() == value
+    without = cloud.api("POST", path, json={"config": config, "skip_secrets": True})
+    assert (without.status_code, without.json()["config"]["skip_secrets"]) == (200, True), without.text
+    shown = cloud.api("POST", f"{path}/exec", json={"command": ["sh", "-c", "echo $PLANTED"]}).json()
+    assert shown["stdout"].strip() == ""
     refused = cloud.api("GET", f"/apps/{app}/secrets/PLANTED?show_secrets=true")
     assert (refused.status_code, value in refused.text) == (400, False)

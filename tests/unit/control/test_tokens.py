@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.unit.factory import machine
 
 from roost.control.tokens import Tokens, root_key
+from roost.model.app import Event
 from roost.model.errors import HostFailure, NotFound, Unauthorized
 from roost.model.identity import Action, Member, NewToken, Role, Token
 from roost.model.macaroon import BadMacaroon, attenuated, bound, decode, encode, mint, with_third_party
-from roost.model.token_text import PREFIX, spell, weakened
+from roost.model.token_text import KEYS_LIFETIME, PREFIX, spell, weakened
 from roost.plan.access import CLOUD, Scope, Target, may
 from roost.store.store import Store
 
 KEY = b"r" * 32
+DEPLOYS = {Action.READ, Action.WRITE, Action.KEYS, Action.EXEC}
 SHOP = Target(Scope.APP, "acme", "shop", "00000000000001")
 
 
@@ -109,22 +112,45 @@ def test_expiry_and_revocation(tokens: Tokens, clock: Clock) -> None:
     assert refused(lambda: tokens.authenticate(copy))
 
 
+def test_a_token_for_secret_keys_is_a_copy_of_one_that_is_listed(tokens: Tokens, store: Store, clock: Clock) -> None:
+    row = machine(id="00000000000001", app="shop")
+    store.machines.add(row, Event("01ARZ3NDEKTSV4RRFFQ69G5FAV", row.id, "launch", "started", "user", {}, 1.0))
+    texts = [tokens.for_keys("00000000000001") for _ in range(2)]
+    assert [token.name for token in tokens.list()] == ["secret keys of shop"]
+    for text in texts:
+        found = tokens.authenticate(text)
+        assert {action for action in Action if may(found, action, SHOP)} == {Action.KEYS}
+        assert not may(found, Action.KEYS, Target(Scope.APP, "acme", "blog"))
+    clock.now += KEYS_LIFETIME
+    assert refused(lambda: tokens.authenticate(texts[0]))
+    again = tokens.for_keys("00000000000001")
+    tokens.authenticate(again)
+    tokens.revoke(tokens.list()[0].id)
+    assert refused(lambda: tokens.authenticate(again))
+    tokens.authenticate(tokens.for_keys("00000000000001"))
+    with pytest.raises(NotFound):
+        tokens.for_keys("00000000000002")
+
+
 @pytest.mark.parametrize(
     ("conditions", "allowed"),
     [
-        (["app = shop"], {Action.READ, Action.WRITE, Action.EXEC}),
+        (["app = shop"], DEPLOYS),
         (["app = blog"], set()),
-        (["org = acme"], {Action.READ, Action.WRITE, Action.EXEC}),
+        (["org = acme"], DEPLOYS),
         (["org = other"], set()),
         (["action = read"], {Action.READ}),
         (["action = read,exec", "action = exec"], {Action.EXEC}),
         (["action = operate"], set()),
+        (["action = keys"], {Action.KEYS}),
+        (["action = write", "action = keys"], {Action.KEYS}),
+        (["action = read,keys", "action = write"], {Action.KEYS}),
         (["machine = 00000000000001", "action = exec"], {Action.EXEC}),
         (["machine = 00000000000002"], set()),
         (["machine = 00000000000001", "machine = 00000000000002"], set()),
-        (["ip = 192.0.2.0/24"], {Action.READ, Action.WRITE, Action.EXEC}),
+        (["ip = 192.0.2.0/24"], DEPLOYS),
         (["ip = 192.0.2.0/24", "ip = 198.51.100.0/24"], set()),
-        (["time < 1000001"], {Action.READ, Action.WRITE, Action.EXEC}),
+        (["time < 1000001"], DEPLOYS),
     ],
 )
 @pytest.mark.parametrize("of_cloud", [False, True])

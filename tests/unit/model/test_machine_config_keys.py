@@ -53,10 +53,23 @@ def test_what_works() -> None:
     assert config.files[0].content == b"a\0b" and config.files[0].mode == 0o600
     assert (config.files[1].secret_name, config.files[1].mode) == ("KEY", 0o400)
     assert "a\\x00b" not in repr(config), "a file's content is in no log"
+    assert read(skip_secrets=True, containers=[{"name": "a", "image": "b", "secrets": []}]).skip_secrets
     assert read(rootfs={"persist": "restart"}).guest.persist_rootfs == "restart"
 
 
+SECRET_FILE = {"guest_path": "/b", "secret_name": "KEY"}
+SECRET = {"env_var": "KEY"}
 REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"skip_secrets": True, "files": [SECRET_FILE]}, "config.files[0].secret_name"),
+    (
+        {"skip_secrets": True, "containers": [{"name": "a", "image": "b", "files": [SECRET_FILE]}]},
+        "config.containers[0].files[0].secret_name",
+    ),
+    (
+        {"skip_secrets": True, "containers": [{"name": "a", "image": "b", "secrets": [SECRET]}]},
+        "config.containers[0].secrets",
+    ),
+    ({"skip_secrets": True, "processes": [{"cmd": ["a"], "secrets": [SECRET]}]}, "config.processes[0].secrets"),
     ({"guest": {"size": "a100-40gb"}}, "config.guest.size"),
     ({"guest": {"size": "shared-cpu-3x"}}, "config.guest.size"),
     ({"guest": {"gpus": 1}}, "config.guest.gpus"),

@@ -115,7 +115,7 @@ async def update_machine(
 
 def _configuration(body: NewMachine) -> MachineConfig:
     """Read the configuration of a machine that is made or changed; raises BadInput that names the key."""
-    config = read_machine_config(body.config)
+    config = read_machine_config(body.config | ({"skip_secrets": True} if body.skip_secrets else {}))
     check_memory(config.guest, "config.guest")
     return config
 
