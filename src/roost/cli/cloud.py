@@ -38,7 +38,8 @@ def daemon_arguments(verb: str, options: Mapping[str, object]) -> list[str]:
     return argv
 
 
-def _become_daemon(verb: str, options: Mapping[str, object]) -> NoReturn:
+def become_daemon(verb: str, options: Mapping[str, object]) -> NoReturn:
+    """Turn this process into the daemon's command `verb`."""
     argv = daemon_arguments(verb, {"home": context.home_directory(), **options})
     sys.stdout.flush()
     sys.stderr.flush()
@@ -61,14 +62,14 @@ def up(
         "https-port": None if https_port is None else str(https_port),
         "api-port": api_port,
     }
-    _become_daemon("up", {**ports, "domain": domain, "foreground": foreground})
+    become_daemon("up", {**ports, "domain": domain, "foreground": foreground})
 
 
 def down(home: context.HomeOption = None) -> None:
     """Stop the cloud and its machines, and keep everything; `roost up` brings it back."""
     if home is not None:
         context.set_home(home)
-    _become_daemon("down", {})
+    become_daemon("down", {})
 
 
 def destroy_cloud(home: context.HomeOption = None, yes: context.YesOption = False, stray: Stray = "") -> None:
@@ -77,17 +78,17 @@ def destroy_cloud(home: context.HomeOption = None, yes: context.YesOption = Fals
         context.set_home(home)
     if stray:
         prompts.confirm(f"End the cloud {stray}, whose home was removed by hand?", yes=yes)
-        _become_daemon("destroy-cloud", {"stray": stray, "yes": True})
+        become_daemon("destroy-cloud", {"stray": stray, "yes": True})
     directory = context.home_directory()
     prompts.confirm(f"Destroy the cloud in {directory}, with all its apps and their data?", yes=yes)
-    _become_daemon("destroy-cloud", {"yes": True})
+    become_daemon("destroy-cloud", {"yes": True})
 
 
 def doctor(home: context.HomeOption = None, as_json: context.JsonOption = False) -> None:
     """Check whether this server can run Roost, and say what to do where it can't."""
     if home is not None:
         context.set_home(home)
-    _become_daemon("doctor", {"json": as_json})
+    become_daemon("doctor", {"json": as_json})
 
 
 def status(home: context.HomeOption = None, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
@@ -106,7 +107,7 @@ def status(home: context.HomeOption = None, app: context.AppOption = "", as_json
     except (Unreachable, NotLoggedIn):  # it is down, or its first start never ended
         if context.variable("ROOST_API_URL") or context.cloud_file() is None:
             raise
-        _become_daemon("status", {"json": as_json})
+        become_daemon("status", {"json": as_json})
     if as_json:
         output.say_json(found)
     else:

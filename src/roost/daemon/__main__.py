@@ -14,9 +14,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from roost.daemon import processes, up
+from roost.daemon import edge_stand_in, processes, up
 from roost.daemon.cloud_file import load_cloud
-from roost.daemon.settings import Settings, read_settings
+from roost.daemon.settings import Settings, home_of, read_settings
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Forbidden, NotFound, RoostError, TimedOut
 
@@ -70,6 +70,16 @@ def run_down(settings: Settings, _arguments: argparse.Namespace) -> int:
     from roost.daemon import down
 
     print("Roost is down; its state is kept." if down.stop(settings, say) else "Roost was down already.")
+    return 0
+
+
+def run_edge_start(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Carry out `edge start`."""
+    from roost.daemon import edge_start
+
+    if arguments.foreground:
+        edge_start.become_stand_in(settings.home)
+    print(edge_start.start(settings.home))
     return 0
 
 
@@ -150,6 +160,8 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--api-port", type=_port, help="port of the API on 127.0.0.1 (default for a new cloud: 4280)")
     added.add_argument("--domain", help="apps answer on APP.DOMAIN (default for a new cloud: localhost)")
     added.add_argument("--foreground", action="store_true", help="become roostd instead of starting it, for systemd")
+    added = verb("edge-start", "start the edge without roostd, from the last good configuration", run_edge_start)
+    added.add_argument("--foreground", action="store_true", help="become what looks after the edge, for systemd")
     verb("down", "stop the cloud and keep its state", run_down)
     verb("status", "show what runs", run_status).add_argument("--json", action="store_true", help="as JSON")
     verb("doctor", "check that this host can run a cloud", run_doctor).add_argument(
@@ -161,12 +173,19 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """Return the settings. Broken ones may be why roostd can't start, and are no reason that the edge can't."""
+    if arguments.verb == "edge-start":
+        return edge_stand_in.last_good_settings(home_of(arguments.home))
+    return read_settings(arguments.home)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Carry out one verb and return the exit code."""
     arguments = parser().parse_args(argv)
     try:
         carry_out: Callable[[Settings, argparse.Namespace], int] = arguments.carry_out
-        code = carry_out(read_settings(arguments.home), arguments)
+        code = carry_out(_settings(arguments), arguments)
         sys.stdout.flush()
         return code
     except RoostError as error:

@@ -38,8 +38,13 @@ def supervisor_state_file(cloud: Cloud) -> Path:
 
 
 def stand_in_pid_file(cloud: Cloud) -> Path:
-    """Written by roostd when it starts the process that looks after the edge without it."""
+    """Written for the process that looks after the edge without roostd, by whoever holds its lock."""
     return cloud.run / "edge-stand-in.pid"
+
+
+def stand_in_place(cloud: Cloud) -> Path:
+    """Held by the stand-in for its whole life, so that there is one."""
+    return cloud.run / "edge-stand-in.lock"
 
 
 def stand_in_lock(cloud: Cloud) -> Path:

@@ -184,8 +184,9 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     names = asyncio.create_task(companions.keep_running(dns))
     files = asyncio.create_task(companions.keep_running(companions.statics(cloud)))
     await companions.until_ready(dns, NAMES_PATIENCE)  # a machine that starts from here on finds its network's names
+    stand_in = asyncio.create_task(edge_stand_in.keep_running(cloud))  # for one that fails from here on, too
     await control.start()
-    stand_in = asyncio.create_task(edge_stand_in.keep_running(cloud))
+    edge_stand_in.remember_settings(cloud)
     try:
         api = create_api(control, replays=control.replays, rates=settings.rates, version=__version__)
         sockets.serve(api)

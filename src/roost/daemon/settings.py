@@ -61,11 +61,16 @@ class Settings:
         return self.home / "config.toml"
 
 
-def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings for `home` (default: ROOST_HOME, else /var/lib/roost); raises BadInput."""
+def read_settings(
+    home: Path | None = None, environ: Mapping[str, str] | None = None, *, file: Path | None = None
+) -> Settings:
+    """Return the settings for `home` (default: ROOST_HOME, else /var/lib/roost); raises BadInput.
+
+    `file` is read in place of the home's config.toml.
+    """
     env = os.environ if environ is None else environ
-    place = (home or Path(env.get("ROOST_HOME") or DEFAULT_HOME)).resolve()
-    data = _read_file(place / "config.toml")
+    place = home_of(home, env)
+    data = _read_file(file or place / "config.toml")
     pool = data.get("pool", {})
     level = env.get("ROOST_LOG_LEVEL") or data.get("log_level", "info")
     if level not in LOG_LEVELS:
@@ -84,6 +89,12 @@ def read_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
         acme=read_acme(data.get("acme", {})),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
     )
+
+
+def home_of(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """Return the home that is meant: `home`, else ROOST_HOME, else /var/lib/roost."""
+    env = os.environ if environ is None else environ
+    return (home or Path(env.get("ROOST_HOME") or DEFAULT_HOME)).resolve()
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

@@ -3,8 +3,9 @@
 State: its pid file and `supervisor.json` below the run directory. Invariant: one supervisor per cloud (a lock
 that dies with its holder); that at most one roostd runs is roostd's own doing (`sole`). Started while a roostd
 runs whose supervisor was killed, it adopts that roostd; one that is only just beginning makes its own child end,
-and then it adopts. SIGTERM and SIGINT end roostd first, then the supervisor; a killed supervisor leaves roostd
-running, and `roost up` starts another one.
+and then it adopts. For a roostd that can't start, there is a stand-in that starts the edge without it. SIGTERM and
+SIGINT end roostd first, then the supervisor; a killed supervisor leaves roostd running, and `roost up` starts
+another one.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from roost.daemon import pid_file, processes
+from roost.daemon import edge_stand_in, pid_file, processes
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.settings import child_environment, read_settings
 from roost.host.process import Child, spawn
 from roost.model.cloud import Cloud
+from roost.model.errors import RoostError
 
 STOP_TIMEOUT = 30.0  # what roostd has to end its work in
 STEADY_AFTER = 5.0  # a roostd that lived this long had started well: it is started again at once
@@ -97,6 +99,8 @@ class Supervisor:
             return running, None
         self._starts += 1
         self._record()
+        with contextlib.suppress(RoostError, OSError):
+            edge_stand_in.ensure(self._cloud, patience=edge_stand_in.PATIENCE)
         child = spawn(self._argv, log=processes.roostd_log(self._cloud), env=self._environment)
         return child.pid, child
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roost.daemon import cloud_file, pid_file, processes, sole, strays
+from roost.daemon import cloud_file, edge_stand_in, pid_file, processes, sole, strays
 from roost.daemon.settings import Settings, child_environment
 from roost.daemon.supervise import STOP_TIMEOUT, roostd_argv
 from roost.host.process import Child, run, spawn
@@ -229,6 +229,9 @@ def become_roostd(settings: Settings, wanted: Wanted, say: Say) -> None:
         seen = processes.look(cloud)
         if seen.roostd is not None or seen.supervisor is not None:
             raise Conflict("the cloud runs already, started by `roost up`", hint="`roost down` stops it")
+        if (settings.home / cloud_file.FILE_NAME).exists():  # whatever becomes of roostd, the edge shall run
+            ensure_run_directory(cloud)
+            edge_stand_in.ensure(cloud, patience=edge_stand_in.PATIENCE)
         if seen.nothing_runs:
             check_host(cloud, say)
         cloud_file.save_cloud(cloud)
@@ -268,7 +271,8 @@ def _failure(cloud: Cloud, what: str) -> HostFailure:
     story = "".join(f"\n    {line}" for line in lines)
     return HostFailure(
         f"the cloud did not come up: {what}. The last lines of {log}:{story}",
-        hint="`roost doctor` checks the host; when the cause is mended, run `roost up` again",
+        hint="`roost doctor` checks the host; when the cause is mended, run `roost up` again; "
+        "meanwhile `roost edge start` has the edge answer for the apps",
     )
 
 

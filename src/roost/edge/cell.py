@@ -28,7 +28,7 @@ from roost.edge.challenges import Challenges
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
 from roost.edge.contract import CertificateSource, Waker
 from roost.edge.feed import RequestFeed
-from roost.edge.journal import Journal, read_journal
+from roost.edge.last_good import LastGood, certificates_file, read_last_good
 from roost.edge.listener import (
     HTTP,
     HTTPS,
@@ -94,6 +94,7 @@ class Cell:
             http3=http3,
         )  # fmt: skip
         self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
+        self._certificates = certificates_file(cloud, plan.name)
         self._old_base: Base = []
         self._by_name: dict[str, dict[str, Any]] = {}
         self._answerer: asyncio.Task[None] | None = None
@@ -123,7 +124,7 @@ class Cell:
         """Serve what Envoy asks for; start Envoy or adopt the one that runs. Raises Conflict, HostFailure."""
         self._loop = asyncio.get_running_loop()
         self._prepare()
-        self.xds.journal = Journal(self.files.last_good)
+        self.xds.journal = LastGood(self.files.last_good, self._certificates)
         last_good = self.xds.journal.begin()
         if await self.keeper.find():  # it goes on with what it has, until the roll-out comes to it
             self._old_base = [(kind, _like(last_good, kind, new) or new) for kind, new in self._base()]
@@ -152,7 +153,7 @@ class Cell:
         self._set_base(self._base())
         if self.place.private:
             self.xds.set(ROUTES, private_route_configuration(self.place, []))
-        for kind, resources in read_journal(self.files.last_good).items():
+        for kind, resources in read_last_good(self.files.last_good, self._certificates).items():
             for resource in resources.values():
                 self.xds.set(kind, resource)
         await self._serve()

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from roost.edge.delta import GONE, NamedSubscription, Subscription
-from roost.edge.journal import Journal
+from roost.edge.last_good import LastGood
 from roost.edge.protos import (
     CLUSTER,
     LISTENER,
@@ -40,7 +40,7 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         self.latest_refusal = ""
         self.wanted: Callable[[], None] = lambda: None  # called when the names of secrets that are asked for change
         self.passive = False  # leaves an Envoy that has a configuration as it is
-        self.journal: Journal | None = None
+        self.journal: LastGood | None = None
         self._missing: set[str] = set()  # secrets that there are none for
         self._streams: list[_Stream] = []
         self._answered = asyncio.Event()

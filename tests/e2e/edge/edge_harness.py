@@ -294,12 +294,14 @@ async def bench(
     certificates: CertificateSource | None = None,
     http3: bool = False,
     domain: str = "localhost",
+    prepare: Callable[[Cloud], None] = lambda _cloud: None,
 ) -> AsyncIterator[Bench]:
     cloud = make_cloud(home)
     if certificates is not None:
         cloud = replace(cloud, https_port=free_port(), domain=domain)
     waker = TestWaker()
     try:
+        prepare(cloud)
         async with serving(App()) as app:
             edge = EnvoyEdge(
                 cloud, waker, spawn, cells=cells, by_address=by_address, certificates=certificates, http3=http3
