@@ -27,6 +27,7 @@ from roost.edge.feed import RequestFeed, Take
 from roost.edge.flycast import ROUTES_NAME as PRIVATE_ROUTES
 from roost.edge.flycast import private_virtual_host
 from roost.edge.front import Front
+from roost.edge.front_plan import front_of_cells
 from roost.edge.http_doors import HttpDoors
 from roost.edge.leftovers import end_others
 from roost.edge.loads import loads_of
@@ -105,7 +106,8 @@ class EnvoyEdge:
         self._front: Front | None = None
         if len(plans) > 1:
             sockets = {name: cell.place.incoming for name, cell in self._cells.items() if cell.place.incoming}
-            self._front = Front(cloud, sockets, shards(self._common, self._own), spawn, limit)
+            design = front_of_cells(cloud, sockets, shards(self._common, self._own))
+            self._front = Front(cloud, design, spawn, limit)
         self._public = PortTable(self._cells, lambda org: self._cells[shard(org, self._common, self._own)[0]], waker)
         self._doors = HttpDoors(waker)
         self._measurer: asyncio.Task[None] | None = None

@@ -12,24 +12,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from roost.edge.bounds import UNREAD
-from roost.edge.confinement import FRONT_USER, confined, hand_over, open_files
-from roost.edge.listener import HTTP, HTTPS, incoming_socket
+from roost.edge.confinement import confined, hand_over
+from roost.edge.front_plan import Design, shard_key
 from roost.edge.process import Keeper, Limit, Spawn, alive
-from roost.edge.unit import Unit, public_ports
+from roost.edge.unit import Unit
 from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
 
-MAX_CONNECTIONS = 25_000  # as far as there are files: HAProxy wants 2.5 for each
-SHARD_PART = 3  # the orgs that share both cells may have one of so many parts: the front is not theirs alone
-FIRST_BYTES = "10s"  # a client has this long for its first request's headers
 COMMAND_TIMEOUT = 2.0
 SAVE_PAUSE = 0.5  # seconds between two writings of the map's file
 _CHUNK = 8_000  # bytes of one command; HAProxy takes 16384
@@ -37,162 +32,24 @@ _NEW_VERSION = re.compile(r"New version created: (\d+)")
 _log = logging.getLogger("roost.edge")
 
 
-@dataclass(frozen=True, slots=True)
-class FrontFiles:
-    """The front's files below a cloud's run directory."""
-
-    directory: Path
-
-    @property
-    def configuration(self) -> Path:
-        """HAProxy's configuration."""
-        return self.directory / "haproxy.cfg"
-
-    @property
-    def map(self) -> Path:
-        """Host names and the cells of their orgs."""
-        return self.directory / "hosts.map"
-
-    @property
-    def private(self) -> Path:
-        """The one directory that the front itself may write."""
-        return self.directory / "own"
-
-    @property
-    def commands(self) -> Path:
-        """The socket that takes commands."""
-        return self.private / "commands.sock"
-
-    @property
-    def pid(self) -> Path:
-        """The pid and start time."""
-        return self.directory / "front.pid"
-
-
-def shard_key(cells: Sequence[str]) -> str:
-    """Return how the map names a pair of cells."""
-    return "-".join(cells)
-
-
-def configuration(
-    node: str, ports: Mapping[str, int], files: FrontFiles, sockets: Mapping[str, Path], shards: Iterable[Sequence[str]]
-) -> str:
-    """Return HAProxy's configuration.
-
-    `ports`: of http and https, 0 for none; `sockets`: the directory where each cell takes connections. Pure but for
-    this host's limits.
-    """
-    connections = min(MAX_CONNECTIONS, (open_files() - 200) * 2 // 5)
-    lines = [
-        "global",
-        f"  node {node}",
-        f"  maxconn {connections}",
-        f"  nbthread {max(1, min(4, (os.cpu_count() or 1) // 2))}",
-        "  noreuseport",
-        f"  stats socket {files.commands} mode 600 level admin",
-        "defaults",
-        "  mode tcp",
-        "  timeout connect 1s",
-        "  timeout check 500ms",
-        "  timeout client 1d",  # the cell knows how long a request may be silent
-        "  timeout server 1d",
-        "  timeout client-fin 10s",
-        "  timeout server-fin 10s",
-        "  option clitcpka",  # a client that vanished is noticed after two minutes
-        "  clitcpka-idle 60s",
-        "  clitcpka-intvl 15s",
-        "  clitcpka-cnt 4",
-        "  option splice-auto",
-        "  option redispatch 1",
-        "  retries 3",
-        "backend cells",
-        "  option httpchk",
-        "  http-check send meth GET uri / ver HTTP/1.1 hdr Host first.invalid",
-        "  http-check expect status 404",
-        *(
-            f"  server {cell} unix@{incoming_socket(sockets[cell], HTTP)} send-proxy-v2 check inter 250ms fall 3 rise 1"
-            for cell in sockets
-        ),
-    ]
-    for way, port in ports.items():
-        if not port:
-            continue
-        lines += [
-            f"frontend {way}",
-            f"  bind 0.0.0.0:{port} tcp-ut {UNREAD}ms",
-            f"  tcp-request inspect-delay {FIRST_BYTES}",
-        ]
-        lines += [*_host_rules(way, files.map), f"backend {way}-any", "  balance source", "  hash-type consistent"]
-        lines += _servers(way, list(sockets), sockets)
-        for shard in shards:
-            lines += [
-                f"backend {way}-{shard_key(shard)}",
-                "  balance first",  # and the second only when the first is down
-                f"  tcp-request content reject if {{ be_conn gt {connections // SHARD_PART} }}",
-                *_servers(way, shard, sockets),
-            ]
-    return "\n".join(lines) + "\n"
-
-
-def _host_rules(way: str, hosts: Path) -> list[str]:
-    """Return how a frontend finds a connection's host: in the Host header, or in the TLS greeting."""
-    if way == HTTPS:
-        host = "req.ssl_sni"
-        rules = ["  tcp-request content accept if { req.ssl_hello_type 1 }"]
-    else:
-        host = "req.hdr(host),field(1,:)"
-        rules = [
-            # The headers are here, or more of them than are looked at. Whether they are HTTP is the cell's to say: it
-            # can answer what is none, too. The text ends at a zero for HAProxy, hexadecimal digits do not.
-            r'  tcp-request content accept if { req.payload(0,0) -m sub "\r\n\r\n" "\n\n" }'
-            " || { req.payload(0,0),hex -m sub 0D0A0D0A } || { req.len gt 15000 }",
-        ]
-    return [
-        *rules,
-        "  tcp-request content reject",
-        f"  use_backend {way}-%[{host},lower,map_str({hosts},any)]",
-        f"  default_backend {way}-any",
-    ]
-
-
-def _servers(way: str, cells: Sequence[str], sockets: Mapping[str, Path]) -> list[str]:
-    """Return the servers of a backend. When none answers its checks in time, on a busy host, the first gets all."""
-    first = (
-        f"  server unchecked unix@{incoming_socket(sockets[cells[0]], way)} id {len(cells) + 1} send-proxy-v2 backup"
-    )
-    return [
-        *(
-            f"  server {cell} unix@{incoming_socket(sockets[cell], way)} id {number} send-proxy-v2 track cells/{cell}"
-            for number, cell in enumerate(cells, 1)
-        ),
-        first,
-    ]
-
-
 class Front:
     """The front's process and its map. All calls are on one event loop."""
 
-    def __init__(
-        self, cloud: Cloud, sockets: Mapping[str, Path], shards: Iterable[Sequence[str]], spawn: Spawn,
-        limit: Limit,
-    ) -> None:  # fmt: skip
-        self._files = FrontFiles(cloud.run / "edge" / "front")
-        node = f"roost-{cloud.id}-front"
-        ports = {HTTP: cloud.http_port, HTTPS: cloud.https_port}
-        self._text = configuration(node, ports, self._files, sockets, list(shards))
+    def __init__(self, cloud: Cloud, design: Design, spawn: Spawn, limit: Limit) -> None:
+        self._design, self._files = design, design.files
         self._wanted: dict[str, str] = {}
         self._behind = False  # the running front's map is not what is wanted
         self._lock = asyncio.Lock()
         self._saver: asyncio.Task[None] | None = None
         unit = Unit(
-            name="front",
+            name=design.name,
             argv=(),
             pid_file=self._files.pid,
-            log=cloud.logs / "front.log",
+            log=cloud.logs / f"{design.name}.log",
             probe=self._files.commands,
             question="show info\n",
-            answer=f"node: {node}",
-            ports=public_ports(cloud.http_port, cloud.https_port),
+            answer=f"node: {design.node}",
+            ports=design.ports,
             stale=(self._files.commands,),
         )
         self.keeper = Keeper(unit, spawn, self._save, limit)
@@ -207,18 +64,19 @@ class Front:
         """Start the front or adopt the one that runs. Raises Conflict when the port is taken, HostFailure."""
         binary = shutil.which("haproxy") or "/usr/sbin/haproxy"
         if not Path(binary).exists():
-            raise HostFailure("an edge with several cells needs haproxy", hint="scripts/setup installs it")
+            raise HostFailure(f"the edge's {self._design.name} needs haproxy", hint="scripts/setup installs it")
         self._files.directory.mkdir(parents=True, exist_ok=True)
         self._files.directory.chmod(0o711)
         self._files.private.mkdir(exist_ok=True)
-        hand_over(self._files.private, FRONT_USER)
-        if not self._files.configuration.exists() or self._files.configuration.read_text() != self._text:
+        hand_over(self._files.private, self._design.user)
+        if any(not path.exists() or path.read_text() != text for path, text in self._design.contents.items()):
             await self.keeper.end()  # one that runs has other cells or another port
-            self._files.configuration.write_text(self._text)
+            for path, text in self._design.contents.items():
+                path.write_text(text)
         if not self._files.map.exists():
             self._save()
         started = (binary, "-db", "-f", str(self._files.configuration))
-        argv = confined(started, reads=(Path(binary), self._files.configuration), user=FRONT_USER)
+        argv = confined(started, reads=(Path(binary), *self._design.contents), user=self._design.user)
         self.keeper.unit = replace(self.keeper.unit, argv=argv)
         self._wanted = _read_map(self._files.map)
         await self.keeper.ensure()

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from roost.edge.front import FrontFiles
+from roost.edge.front_plan import front_files
 from roost.edge.process import read_pid, terminate
 from roost.model.cloud import Cloud
 
@@ -14,12 +14,12 @@ from roost.model.cloud import Cloud
 def pid_files(cloud: Cloud) -> list[Path]:
     """Return the pid files of all the edge's processes that a cloud has or had."""
     base = cloud.run / "edge"
-    return [FrontFiles(base / "front").pid, base / "envoy.pid", *sorted(base.glob("cells/*/envoy.pid"))]
+    return [front_files(cloud, "front").pid, base / "envoy.pid", *sorted(base.glob("cells/*/envoy.pid"))]
 
 
 async def end_others(cloud: Cloud, cells: set[Path], *, front: bool) -> None:
     """End cells whose pid file is not among `cells`, and the front when there shall be none."""
-    kept = cells | ({FrontFiles(cloud.run / "edge" / "front").pid} if front else set())
+    kept = cells | ({front_files(cloud, "front").pid} if front else set())
     others = [path for path in pid_files(cloud) if path not in kept and path.exists()]
     await asyncio.gather(*(terminate(pid) for path in others if (pid := read_pid(path))))
     for path in others:

@@ -226,7 +226,7 @@ def test_last_lines_of_a_log(tmp_path: Path) -> None:
 
 def test_envoys_own_pid_file_is_read(tmp_path: Path) -> None:
     from roost.edge.bootstrap import EdgeFiles
-    from roost.edge.front import FrontFiles
+    from roost.edge.front_plan import FrontFiles
 
     cloud = Cloud("abcdef01", tmp_path, 1, 2, "localhost", IPv4Network("10.9.0.0/16"))
     assert processes.edge_pid_files(cloud)["envoy"] == EdgeFiles(cloud.run / "edge").pid
