@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 
+from roost.edge.admission import WAITING
 from roost.edge.port_config import app_of_port
 from roost.edge.snapshot import app_of, cluster_name
 from roost.model.errors import HostFailure
@@ -16,6 +17,7 @@ from roost.plan.edge_rollout import Answers
 _ACTIVE = "|".join(
     (
         r"^cluster\.app/{0}\.upstream_rq_(pending_)?active$",
+        r"^dynamicmodulescustom\.waiting\.of\.(app|port/http)/(.*/)?{0}$",
         r"^cluster\.port/(tcp|sni)/.*/{0}\.upstream_cx_active$",
         r"^udp\.port/udp/.*/{0}\.downstream_sess_active$",
     )
@@ -38,7 +40,10 @@ class Admin:
         active: dict[str, int] = {}
         for line in text.splitlines():
             name, _, value = line.rpartition(": ")
-            cluster = name.removeprefix("cluster.").removeprefix("udp.").rpartition(".")[0]
+            if name.startswith(WAITING):
+                cluster = name.removeprefix(WAITING)
+            else:
+                cluster = name.removeprefix("cluster.").removeprefix("udp.").rpartition(".")[0]
             if value.isdigit() and (found := app_of(cluster) or app_of_port(cluster)):
                 active[found] = active.get(found, 0) + int(value)
         return {found: count for found, count in active.items() if count}

@@ -166,6 +166,7 @@ def _kept_stats() -> list[dict[str, Any]]:
         *({"suffix": f".{suffix}"} for suffix in suffixes),
         {"prefix": "http.edge."},
         {"prefix": "udp."},
+        {"prefix": "dynamicmodulescustom."},
         {"prefix": "server."},
         {"prefix": "overload."},
         {"prefix": "control_plane."},

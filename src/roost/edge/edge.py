@@ -180,12 +180,12 @@ class EnvoyEdge:
         cells, holders = self._cells_of(route), self._holders(route)
         await self._doors.follow(route, holders)
         for cell in holders:
-            cell.xds.set(CLUSTER, app_cluster(route, self._doors.path(cell, route.app)))
+            self._set_cluster(cell, route)
         await self._settled(holders, CLUSTER, [cluster_name(route.app)], deadline)
         if self._routes.get(route.app) is not route:
             return
         for cell in cells:
-            cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
+            cell.xds.set(VIRTUAL_HOST, self._virtual_host(cell, route))
         await self._settled(cells, VIRTUAL_HOST, [virtual_host_name(route.app)], deadline)
         await self._serve_privately(route, old, deadline - time.monotonic())
         if self._routes.get(route.app) is route:
@@ -231,10 +231,10 @@ class EnvoyEdge:
             self._routes[route.app] = route
             await self._doors.follow(route, self._holders(route))
             for cell in self._holders(route):
-                cell.xds.set(CLUSTER, app_cluster(route, self._doors.path(cell, route.app)))
+                self._set_cluster(cell, route)
         for route in wanted.values():  # sent when the cluster is acknowledged
             for cell in self._cells_of(route):
-                cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
+                cell.xds.set(VIRTUAL_HOST, self._virtual_host(cell, route))
         self._feed.all_routed()
         deadline = time.monotonic() + 5.0 + len(wanted) / 1000
         self._set_private()
@@ -376,12 +376,16 @@ class EnvoyEdge:
             return
         for cell in self._cells_of(route):
             if virtual_host_name(app) in cell.xds.table[VIRTUAL_HOST]:
-                cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
+                cell.xds.set(VIRTUAL_HOST, self._virtual_host(cell, route))
 
-    def _virtual_host(self, route: Route) -> Any:
+    def _set_cluster(self, cell: Cell, route: Route) -> None:
+        door = self._doors.path(cell, route.app)
+        cell.xds.set(CLUSTER, app_cluster(route, door, admission=cell.place.admission))
+
+    def _virtual_host(self, cell: Cell, route: Route) -> Any:
         paths = self._remembered.cache.paths(route.app, self._clock())
         (self._led.add if paths else self._led.discard)(route.app)
-        return app_virtual_host(route, self._ports, paths)
+        return app_virtual_host(route, self._ports, paths, admission=cell.place.admission)
 
     async def _serve_privately(self, route: Route | None, old: Route | None, timeout: float) -> None:
         """Bring the routes of private addresses up to date after a change; returns when they are acknowledged."""
@@ -397,7 +401,12 @@ class EnvoyEdge:
             if cell.place.private:
                 found = [
                     private_virtual_host(
-                        virtual_host(route, self._ports, self._remembered.cache.paths(route.app, self._clock())),
+                        virtual_host(
+                            route,
+                            self._ports,
+                            self._remembered.cache.paths(route.app, self._clock()),
+                            admission=cell.place.admission,
+                        ),
                         route.private,
                     )
                     for route in self._routes.values()

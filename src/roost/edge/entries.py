@@ -36,6 +36,7 @@ from roost.edge.accesslog import (
     TRIES,
     Entry,
 )  # fmt: skip
+from roost.edge.admission import LATE
 from roost.edge.contract import WakeResult
 from roost.edge.replies import code_of
 from roost.edge.snapshot import ACTIVATOR, app_of
@@ -117,6 +118,8 @@ def read_entry(entry: Entry, machine: str, activation: Activation | None, alike:
             flags, status, details, own=own,
             to_activator=through_activator(entry), to_statics=bool(static_app_of(entry[ROUTE] or "")),
         )  # fmt: skip
+    if LATE in details:
+        queue = total  # it waited for nothing else
     if activation is not None:
         machine, wake, connect = activation.machine, activation.wake, activation.connect
         queue = max(0.0, (activation.read_at - at) * 1000)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.edge import bounds, flycast, limits, quic, tls
+from roost.edge import admission, bounds, flycast, limits, quic, tls
 from roost.edge.accesslog import access_log
 from roost.edge.authority import INVENTED, named_plainly, refuse_odd_names
 from roost.edge.http_options import compressors
@@ -59,6 +59,7 @@ class EdgePlace:
     private: tuple[str, ...] = ()  # the edge's addresses in private networks, IPv4 first; (): it doesn't serve them
     http3: bool = False  # on the https port, where there is no front
     by_address: RateLimit | None = None  # requests that it takes of one client address; None: no limit
+    admission: str = ""  # the module for hard limits; "": Envoy has none
 
     @property
     def speaks_http3(self) -> bool:
@@ -96,7 +97,7 @@ def _private_listener(place: EdgePlace) -> Any:
     """Return the listener for private networks: plain HTTP, by the address that was called."""
     manager = connection_manager(place, 80, secure=False)
     manager["rds"] = {"route_config_name": flycast.ROUTES_NAME, "config_source": ADS}
-    manager["http_filters"] = [flycast.by_address(), *_http_filters()]
+    manager["http_filters"] = [flycast.by_address(), *_http_filters(place)]
     first, *others = [{"socket_address": {"address": address, "port_value": FLYCAST_PORT}} for address in place.private]
     message = parse(
         LISTENER,
@@ -238,13 +239,14 @@ def activator_cluster(place: EdgePlace) -> Any:
     return resource(ACTIVATOR, message)
 
 
-def _http_filters() -> list[dict[str, Any]]:
+def _http_filters(place: EdgePlace) -> list[dict[str, Any]]:
     router = {
         "@type": f"{_EXTENSIONS}filters.http.router.v3.Router",
         "suppress_envoy_headers": True,
         "upstream_http_filters": hooks_of_machines(),
     }
-    return [named_plainly(), *compressors(), too_large(), {"name": "envoy.filters.http.router", "typed_config": router}]
+    last = {"name": "envoy.filters.http.router", "typed_config": router}
+    return [named_plainly(), *compressors(), too_large(), *admission.filters(place.admission), last]
 
 
 def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str, Any]:
@@ -254,7 +256,7 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str
         "stat_prefix": "edge",
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES_NAME, "config_source": ADS},
-        "http_filters": [*limits.filters(place.by_address), *_http_filters()],
+        "http_filters": [*limits.filters(place.by_address), *_http_filters(place)],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "server_name": "roost",
         "via": "1.1 roost",

@@ -12,13 +12,17 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from roost.edge.admission import WAITING
 from roost.edge.cell import Cell
 from roost.edge.contract import Load, Route
 from roost.model.errors import HostFailure
 
-_WANTED = r"^cluster\.app/.*\.(endpoint\..*\.(rq|cx)_active|upstream_rq_pending_active)$"
+_WANTED = (
+    r"^(cluster\.app/.*\.(endpoint\..*\.(rq|cx)_active|upstream_rq_pending_active)|dynamicmodulescustom\.waiting\..*)$"
+)
 _ENDPOINT = re.compile(r"cluster\.app/(?P<app>[^.:]+)\.endpoint\.(?P<at>[0-9.]+_[0-9]+)\.(?P<what>rq|cx)_active")
 _PENDING = re.compile(r"cluster\.app/(?P<app>[^.:]+)\.upstream_rq_pending_active")
+_WAITING = re.compile(re.escape(WAITING) + r"app/(?P<app>[^.:]+)")
 
 
 @dataclass(slots=True)
@@ -39,8 +43,8 @@ def parse_gauges(text: str) -> Gauges:
             continue
         if one := _ENDPOINT.fullmatch(name):
             (found.active if one["what"] == "rq" else found.connections)[one["app"]][one["at"]] = int(value)
-        elif one := _PENDING.fullmatch(name):
-            found.pending[one["app"]] = int(value)
+        elif one := _PENDING.fullmatch(name) or _WAITING.fullmatch(name):
+            found.pending[one["app"]] = found.pending.get(one["app"], 0) + int(value)
     return found
 
 

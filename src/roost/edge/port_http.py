@@ -41,10 +41,10 @@ def http_routes(port: PublicPort, place: EdgePlace) -> Any:
     name = port_name(port)
     message = routes(place, name, {})
     del message.virtual_hosts[:]
-    message.virtual_hosts.append(virtual_host(_route(port), cluster=name))
+    message.virtual_hosts.append(virtual_host(_route(port), cluster=name, admission=place.admission))
     return resource(name, message)
 
 
-def http_cluster(port: PublicPort, door: Path) -> Any:
+def http_cluster(port: PublicPort, door: Path, place: EdgePlace) -> Any:
     """Return the cluster of a port with the handler http."""
-    return app_cluster(_route(port), door, port_name(port))
+    return app_cluster(_route(port), door, port_name(port), place.admission)

@@ -127,7 +127,7 @@ class PortTable:
             cell.pass_on(port.app, chain_by_name(port, cell.place.log))
             return
         if "http" in port.handlers and isinstance(place, Path):
-            cell.xds.set(CLUSTER, http_cluster(port, place))
+            cell.xds.set(CLUSTER, http_cluster(port, place, cell.place))
             cell.xds.set(ROUTES, http_routes(port, cell.place))
             cell.xds.set(LISTENER, http_listener(port, cell.place))
             return

@@ -27,6 +27,9 @@ from envoy.extensions.filters.http.compressor.v3.compressor_pb2 import (  # type
     CompressorPerRoute,
 )
 from envoy.extensions.filters.http.custom_response.v3 import custom_response_pb2  # type: ignore[import-untyped]  # noqa: F401
+from envoy.extensions.filters.http.dynamic_modules.v3.dynamic_modules_pb2 import (  # type: ignore[import-untyped]
+    DynamicModuleFilterPerRoute,
+)
 from envoy.extensions.filters.http.header_mutation.v3 import (  # type: ignore[import-untyped]
     header_mutation_pb2 as header_mutation_filter_pb2,  # noqa: F401
 )
@@ -96,6 +99,7 @@ from envoy.service.discovery.v3.discovery_pb2 import (  # type: ignore[import-un
 )
 from envoy.type.matcher.v3 import http_inputs_pb2  # type: ignore[import-untyped]  # noqa: F401
 from google.protobuf import any_pb2, json_format
+from google.protobuf.wrappers_pb2 import StringValue
 from xds.type.v3 import typed_struct_pb2  # type: ignore[import-untyped]  # noqa: F401
 
 __all__ = [
@@ -110,6 +114,7 @@ __all__ = [
     "CompressorPerRoute",
     "DeltaDiscoveryRequest",
     "DeltaDiscoveryResponse",
+    "DynamicModuleFilterPerRoute",
     "FilterConfig",
     "HeaderValueOption",
     "HttpProtocolOptions",
@@ -118,6 +123,7 @@ __all__ = [
     "Resource",
     "Route",
     "RouteConfiguration",
+    "StringValue",
     "UpstreamTlsContext",
     "VirtualHost",
     "add_AggregatedDiscoveryServiceServicer_to_server",

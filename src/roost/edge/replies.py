@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from roost.edge.admission import FULL, LATE
 from roost.edge.authority import DETAIL
 from roost.edge.pages import Page, html_page, json_page, text_page
 from roost.edge.static_paths import HEADER
@@ -43,6 +44,8 @@ RULES = (  # the first that fits holds
     Rule("app_invalid_answer", ("UPE",)),  # also by way of servers of ours, which pass on what the app says
     Rule("control_plane_restarting", _LOST, to_activator=True),
     Rule("app_at_hard_limit", ("UO",)),
+    Rule("app_at_hard_limit", statuses=(503,), detail=FULL),
+    Rule("app_queue_timeout", statuses=(503,), detail=LATE),
     Rule("app_not_accepting", ("UF",), detail="timeout"),
     Rule("app_not_listening", ("UF",)),
     Rule("app_closed_connection", ("UC", "LR", "UR", "URX")),

@@ -21,7 +21,7 @@ from roost.edge.challenges import PATH
 from roost.edge.contract import Route
 from roost.edge.http_options import apply_to_host, lead_to_door, speak
 from roost.edge.limits import limit_app
-from roost.edge.machine_limits import limit_cluster, skip_seen
+from roost.edge.machine_limits import admit_to, limit_cluster, skip_seen
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
 from roost.edge.replies import MARK
 from roost.edge.resilience import eject_outliers, repeat_safely, retry_unsent
@@ -94,10 +94,11 @@ def check_route(route: Route) -> None:
             raise BadInput(f"{endpoint.port} is not a port")
 
 
-def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "") -> Any:
+def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "", admission: str = "") -> Any:
     """Return the cluster resource of an app: HTTP to its machines, least requests first.
 
     It is called `name`, if not after the app. Without machines it leads to the door where requests wait for them.
+    With a module for `admission` it limits nothing itself.
     """
     cluster = Cluster(name=name or cluster_name(route.app), type=Cluster.STATIC, lb_policy=Cluster.LEAST_REQUEST)
     cluster.connect_timeout.FromMilliseconds(int(CONNECT_TIMEOUT * 1000))
@@ -113,25 +114,29 @@ def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "") -> Any:
         lead_to_door(cluster, door)
     protocol = HttpProtocolOptions()
     speak(protocol, route)
-    limit_cluster(cluster, protocol, route)
+    limit_cluster(cluster, protocol, route, admitted=bool(admission))
     options = cluster.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
     options.CopyFrom(any_of(protocol))
     return resource(cluster.name, cluster)
 
 
-def app_virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = ()) -> Any:
+def app_virtual_host(
+    route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = (), *, admission: str = ""
+) -> Any:
     """Return the virtual host resource of an app; see `virtual_host`."""
-    host = virtual_host(route, ports, remembered)
+    host = virtual_host(route, ports, remembered, admission=admission)
     return resource(host.name, host)
 
 
-def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = (), *, cluster: str = "") -> Any:
+def virtual_host(
+    route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = (), *, cluster: str = "", admission: str = ""
+) -> Any:
     """Return the virtual host resource of an app; requests below the paths `remembered` may be for others to answer.
 
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
-    Tried again is what the app can't have acted on (resilience.py). Where the edge speaks TLS, `force_https` leads
-    there. Paths of certificate authorities' challenges go by way of the activator, which answers those that it knows,
-    for host names of the app's own.
+    `admission` is the module that holds the limits of its machines. Tried again is what the app can't have acted on
+    (resilience.py). Where the edge speaks TLS, `force_https` leads there. Paths of certificate authorities' challenges
+    go by way of the activator, which answers those that it knows, for host names of the app's own.
     """
     host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
     if len(route.hosts) > 1:
@@ -155,6 +160,7 @@ def virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] 
     retry_unsent(retry)
     skip_seen(retry, route)
     entry.request_headers_to_remove.append("roost-activator")
+    admit_to(entry, route, admission, cluster)
     repeat_safely(host)
     look_at_size(host.routes[-1])
     lead_wishes(host, before=2)

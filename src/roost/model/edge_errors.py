@@ -49,6 +49,11 @@ _TABLE = (
         "Try again, or raise the limit or the number of machines.", 1,
     ),
     EdgeError(
+        "app_queue_timeout", 503, "app", "PR03",
+        "The request waited for 30 s, and no machine of the app came below its hard_limit.",
+        "Try again, or raise the limit or the number of machines.", 1,
+    ),
+    EdgeError(
         "app_closed_connection", 502, "app", "PU02", "The app closed the connection before it had answered.",
         "It may have crashed or restarted in the middle of the request. " + _SAID,
     ),
