@@ -19,6 +19,10 @@ XDS = "roostd"
 # When a listener's configuration changes, answers on its old connections say at once that they close; streams and
 # WebSockets may go on for so many seconds.
 DRAIN_TIME = 3600
+# A worker in an endless loop: Envoy ends itself then, and its keeper starts it again. One that sleeps and does not wake
+# is found much sooner (`threads`); so long a time is for a worker that has very much to do, or a host that stood still.
+ENDLESS = "10s"
+SERVING_THREADS = ("envoy", "wrk:")  # how the names begin of the threads that wake ten times a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ def bootstrap(node: str, files: EdgeFiles, caps: Caps) -> dict[str, Any]:
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _kept_stats()}}},
         "overload_manager": _overload(caps),
+        "watchdogs": {"worker_watchdog": {"kill_timeout": ENDLESS}},
         "layered_runtime": {"layers": [{"name": "roost", "static_layer": RUNTIME}]},
     }
 

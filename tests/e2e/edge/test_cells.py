@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
@@ -26,6 +27,7 @@ from roost.edge.edge import EnvoyEdge
 from roost.edge.listener import EdgePlace, activator_cluster, route_configuration
 from roost.edge.process import wait_for_end
 from roost.edge.protos import CLUSTER, RouteConfiguration, resource
+from roost.edge.threads import threads_of
 from roost.plan.cells import common_cells, shard
 
 CELLS = 3
@@ -125,6 +127,32 @@ async def test_a_frozen_cell_is_gone_round_and_replaced(at: Bench) -> None:
     await until(lambda: pid_of(at, "1") not in (0, first), timeout=3.0)
     await until(lambda: len(envoys_of(at.cloud)) == CELLS)
     assert at.waker.calls == 0
+
+
+async def test_a_cell_with_a_wedged_worker_is_replaced_in_about_a_second(at: Bench) -> None:
+    """Its main thread, which answers for it, is well; so are the other cells."""
+    await at.edge.put(route(at, "a", org_in("1", "2")))
+    await at.edge.put(route(at, "b", org_in("0", "2")))
+    first, others = pid_of(at, "1"), [pid_of(at, "0"), pid_of(at, "2")]
+    worker = next(one.tid for one in threads_of(first) if one.name.startswith("wrk:"))
+    wedge = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.e2e.edge.wedge", str(worker), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert wedge.stdout is not None
+        assert await asyncio.wait_for(wedge.stdout.readline(), 10) == b"stopped\n"
+        began = time.monotonic()
+        while pid_of(at, "1") in (0, first):
+            assert (await at.get(host="b.localhost")).status == 200
+            assert time.monotonic() - began < 2.0, "the cell is not replaced"
+        await until(lambda: bool(cell_status(at, "1")["connected"]), what="and configured")
+        assert (await at.get(host="a.localhost")).status == 200
+        assert [pid_of(at, "0"), pid_of(at, "2")] == others
+        assert at.waker.calls == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            wedge.kill()
+        await wedge.wait()
 
 
 async def test_the_next_roostd_adopts_all_and_a_dead_front_comes_back_with_its_map(at: Bench) -> None:
