@@ -21,7 +21,7 @@ XDS = "roostd"
 DRAIN_TIME = 3600
 # A worker in an endless loop: Envoy ends itself then, and its keeper starts it again. One that sleeps and does not wake
 # is found much sooner (`threads`); so long a time is for a worker that has very much to do, or a host that stood still.
-ENDLESS = "10s"
+ENDLESS = "5s"
 SERVING_THREADS = ("envoy", "wrk:")  # how the names begin of the threads that wake ten times a second
 
 

@@ -354,6 +354,7 @@ THE_END = (
     Step("kill {roostd}"),
     Step("roost status -a shop", shows="shop"),  # waits until it is back
     Step("roost status", shows=r"roostd +pid"),
+    Step("roost edge start", shows="roostd, pid"),
     Step("roost down"),
     Step("roost down"),
     Step("roost up --http-port 80 --domain apps.example.com"),
