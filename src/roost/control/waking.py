@@ -133,6 +133,7 @@ class Waking:
             endpoint=Endpoint(machine.id, machine.private_ipv4, service.internal_port if service else 0),
             app=app,
             force_https=service is not None and any(port.force_https for port in service.ports),
+            hard_limit=service.hard_limit if service else 0,
         )
         resumable = machine.state is MachineState.SUSPENDED and self._readiness.was_listening(machine)
         if resumable and await asyncio.to_thread(self._lifecycle.thaw, machine.id):

@@ -3,8 +3,8 @@
 It reads the head of one request per connection, asks the `Waker` for an endpoint, and from then on
 only moves bytes in both directions, so uploads, streams and WebSockets work. It owns no state beyond
 its connections. Bounds: `MAX_WAITING` requests wait for a wake-up at once, `MAX_WAITING_PER_HOST` for
-one host; a client that goes away cancels its wait. If roostd dies its connections break, and Envoy
-tells the clients that the control plane is restarting.
+one host, and then for room on a machine that has a hard_limit (slots.py); a client that goes away cancels its wait. If
+roostd dies its connections break, and Envoy tells the clients that the control plane is restarting.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from roost.edge import admission
 from roost.edge.challenges import Challenges
 from roost.edge.connection_server import ConnectionServer
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
@@ -22,6 +23,7 @@ from roost.edge.entries import Activation, Sighting
 from roost.edge.head import BadHead, Head, parse_head, with_header
 from roost.edge.http_head import END
 from roost.edge.replies import MARK
+from roost.edge.slots import Slots
 from roost.edge.splice import (
     BAD_HEAD,
     BROKEN,
@@ -33,6 +35,7 @@ from roost.edge.splice import (
     flush,
     move,
     not_listening,
+    refusal_of,
     refuse,
 )
 from roost.edge.static_paths import HEADER, METHODS, FindStatics
@@ -77,8 +80,9 @@ class Activator(ConnectionServer):
         challenges: Challenges | None = None,
         https_port: int = 0,
         note: Callable[[str, Activation], None] = lambda _id, _activation: None,
+        slots: Slots | None = None,
     ) -> None:
-        self._statics = statics
+        self._statics, self._slots = statics, slots or Slots()
         self._challenges = challenges or Challenges()
         self._https_port = https_port
         super().__init__(path, report)
@@ -115,20 +119,29 @@ class Activator(ConnectionServer):
                 await self._pass_on(self._statics, head, static[0], reader, writer)
             return
         body = bytearray()
-        result = await self._wake(host, reader, body)
+        result = await self._wake(host, reader, body, seen)
         if result is None:
             return
-        seen.woken(result)
         if result.endpoint is None:
             seen.refused(result.app, (result.refusal or BROKEN).code)
             await refuse(head.method, head.accept, result.refusal or BROKEN, reader, writer)
             return
-        if self._must_be_secure(head, result.force_https):
-            await _send(head, _moved(head, self._https_port), reader, writer)
-            return
+        try:
+            if self._must_be_secure(head, result.force_https):
+                await _send(head, _moved(head, self._https_port), reader, writer)
+                return
+            await self._serve_app(head, body, result, result.endpoint, seen, reader, writer)
+        finally:
+            if result.hard_limit:
+                self._slots.leave(result.app, result.endpoint)
+
+    async def _serve_app(
+        self, head: Head, body: bytearray, result: WakeResult, endpoint: Endpoint, seen: Sighting,
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
+    ) -> None:  # fmt: skip
         self._count(result.app, 1)
         try:
-            refusal = await _splice(head.raw + bytes(body), result.endpoint, reader, writer, seen.connected)
+            refusal = await _splice(head.raw + bytes(body), endpoint, reader, writer, seen.connected)
             if refusal is not None:
                 seen.refused(result.app, refusal.code)
                 await refuse(head.method, head.accept, refusal, reader, writer)
@@ -150,11 +163,23 @@ class Activator(ConnectionServer):
         if not await _between(with_header(head, HEADER, value), reader, writer, from_server, to_server):
             await refuse(head.method, head.accept, _NO_STATICS, reader, writer)
 
-    async def _wake(self, host: str, reader: asyncio.StreamReader, body: bytearray) -> WakeResult | None:
-        """Wait for the waker; None when the client went away meanwhile. `body` takes what the client sends."""
+    async def _woken(self, host: str, seen: Sighting) -> WakeResult:
+        """Return what the waker says, when the machine has room too; then `slots` must be left."""
+        result = await self._waker.wake(host)
+        seen.woken(result)
+        if result.endpoint is None or not result.hard_limit:
+            return result
+        entered = await self._slots.enter(result.app, result.endpoint, result.hard_limit, admission.QUEUE_WAIT)
+        seen.admitted()
+        return result if entered else WakeResult(refusal=refusal_of("app_queue_timeout"), app=result.app)
+
+    async def _wake(
+        self, host: str, reader: asyncio.StreamReader, body: bytearray, seen: Sighting
+    ) -> WakeResult | None:
+        """Wait for the waker and for room; None when the client went away. `body` takes what it sends meanwhile."""
         self._waiting[host] += 1
         self._total += 1
-        wake = asyncio.ensure_future(self._waker.wake(host))
+        wake = asyncio.ensure_future(self._woken(host, seen))
         gone = asyncio.ensure_future(_collect(reader, body))
         try:
             await asyncio.wait((wake, gone), return_when=asyncio.FIRST_COMPLETED)

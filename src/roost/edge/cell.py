@@ -52,6 +52,7 @@ from roost.edge.protos import (
 )
 from roost.edge.replay_server import Remembered, ReplayServer
 from roost.edge.secrets import SecretKeeper
+from roost.edge.slots import Slots
 from roost.edge.snapshot import first_virtual_host
 from roost.edge.static_paths import statics_socket
 from roost.edge.statics import statics_cluster
@@ -82,7 +83,7 @@ class Cell:
         clock: Callable[[], float], caps: Caps, certificates: CertificateSource, challenges: Challenges,
         limit: Limit, remembered: Remembered, feed: RequestFeed, private: tuple[str, ...] = (),
         statics: StaticDoor | None = None, by_address: RateLimit | None = None,
-        http3: bool = False,
+        http3: bool = False, slots: Slots | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
@@ -104,8 +105,9 @@ class Cell:
         self.replays = ReplayServer(self.place.replay, waker, self._spliced, _report, remembered)
         self._statics = statics_socket(cloud.run)
         self.activator = Activator(
-            self.files.activator, waker, self._spliced, _report, statics, challenges, cloud.https_port, feed.note
-        )
+            self.files.activator, waker, self._spliced, _report, statics, challenges, cloud.https_port, feed.note,
+            slots,
+        )  # fmt: skip
         self._challenges = challenges
         self._challenged: asyncio.Server | None = None
         feed.follow(LogTail(self.files.requests, self.files.requests_read, self._reopen), self.book.ended)

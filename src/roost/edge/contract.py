@@ -111,6 +111,7 @@ class WakeResult:
     refusal: Refusal | None = None
     app: str = ""  # whose endpoint it is: the request counts as this app's traffic
     force_https: bool = False  # a request without TLS is led to the same place with it
+    hard_limit: int = 0  # requests at once on this machine; 0: no limit
 
 
 class Waker(Protocol):

@@ -37,6 +37,7 @@ from roost.edge.protos import CLUSTER, ROUTES, VIRTUAL_HOST
 from roost.edge.replay_cache import ReplayCache
 from roost.edge.replay_server import Remembered
 from roost.edge.rollout import RollOut
+from roost.edge.slots import Slots
 from roost.edge.snapshot import (
     Ports,
     app_cluster,
@@ -95,10 +96,12 @@ class EnvoyEdge:
         self.challenges = Challenges()  # any cell may be asked
         self._feed = RequestFeed()
         self._remembered = Remembered(ReplayCache(), self._rules_of, self._recached)
+        self._slots = Slots(self._freed)
+        self._narrowed: set[str] = set()  # apps of which Envoy may let in fewer, while roostd has some
         self._cells = {
             plan.name: Cell(
                 plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, limit,
-                self._remembered, self._feed, private if plan is plans[0] else (), door, by_address, http3,
+                self._remembered, self._feed, private if plan is plans[0] else (), door, by_address, http3, self._slots,
             )
             for plan in plans
         }  # fmt: skip
@@ -373,6 +376,7 @@ class EnvoyEdge:
         route = self._routes.get(app)
         if route is None:
             self._led.discard(app)
+            self._narrowed.discard(app)
             return
         for cell in self._cells_of(route):
             if virtual_host_name(app) in cell.xds.table[VIRTUAL_HOST]:
@@ -385,7 +389,13 @@ class EnvoyEdge:
     def _virtual_host(self, cell: Cell, route: Route) -> Any:
         paths = self._remembered.cache.paths(route.app, self._clock())
         (self._led.add if paths else self._led.discard)(route.app)
-        return app_virtual_host(route, self._ports, paths, admission=cell.place.admission)
+        taken = self._slots.held(route.app) if route.hard_limit else 0
+        (self._narrowed.add if taken else self._narrowed.discard)(route.app)
+        return app_virtual_host(route, self._ports, paths, admission=cell.place.admission, taken=taken)
+
+    def _freed(self, app: str) -> None:
+        if app in self._narrowed:
+            self._recached(app)
 
     async def _serve_privately(self, route: Route | None, old: Route | None, timeout: float) -> None:
         """Bring the routes of private addresses up to date after a change; returns when they are acknowledged."""
@@ -432,7 +442,7 @@ class EnvoyEdge:
 
     async def _measure(self) -> None:
         """Read Envoy's gauges, put the books right, and drop clusters and paths whose time is over."""
-        for app in {*self._remembered.cache.apps(), *self._led}:
+        for app in {*self._remembered.cache.apps(), *self._led, *self._narrowed}:
             self._recached(app)
         readings = await asyncio.gather(*(cell.measure() for cell in self._cells.values()))
         known = [reading for reading in readings if reading is not None]

@@ -56,6 +56,7 @@ class Activation:
     wake: float
     connect: float
     error: str = ""
+    queue: float = 0.0  # until the machine was below its limit
 
 
 class Sighting:
@@ -65,7 +66,7 @@ class Sighting:
         self._id, self._note = request_id, note
         self._read_at = time.time()
         self._since = time.monotonic()
-        self._wake = 0.0
+        self._wake = self._queue = 0.0
         self._app = self._machine = ""
 
     def woken(self, result: WakeResult) -> None:
@@ -73,13 +74,19 @@ class Sighting:
         self._wake = self._lap()
         self._app, self._machine = result.app, result.endpoint.machine_id if result.endpoint else ""
 
+    def admitted(self) -> None:
+        """The machine has room for it, or there was none for too long."""
+        self._queue = self._lap()
+
     def connected(self) -> None:
         """The app has accepted the connection."""
-        self._note(self._id, Activation(self._app, self._machine, self._read_at, self._wake, self._lap()))
+        self._note(
+            self._id, Activation(self._app, self._machine, self._read_at, self._wake, self._lap(), queue=self._queue)
+        )
 
     def refused(self, app: str, code: str) -> None:
         """The request is answered with an error of this class."""
-        self._note(self._id, Activation(app, self._machine, self._read_at, self._wake, 0.0, code))
+        self._note(self._id, Activation(app, self._machine, self._read_at, self._wake, 0.0, code, self._queue))
 
     def _lap(self) -> float:
         since, self._since = self._since, time.monotonic()
@@ -122,7 +129,7 @@ def read_entry(entry: Entry, machine: str, activation: Activation | None, alike:
         queue = total  # it waited for nothing else
     if activation is not None:
         machine, wake, connect = activation.machine, activation.wake, activation.connect
-        queue = max(0.0, (activation.read_at - at) * 1000)
+        queue = max(0.0, (activation.read_at - at) * 1000) + activation.queue
         first = entry[ANSWERED] / 1000 if entry[ANSWERED] else total
         app = 0.0 if activation.error else max(0.0, first - queue - wake - connect)
         error = activation.error if error != "client_gone" and activation.error else error

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from roost.edge.admission import QUEUE_WAIT, admit
+from roost.edge import admission
 from roost.edge.contract import Route
 
 NO_LIMIT = 1_000_000  # circuit breakers can't be switched off, only set high
@@ -37,12 +37,15 @@ def slots(route: Route) -> int:
     return route.hard_limit * max(1, len(route.endpoints))
 
 
-def admit_to(entry: Any, route: Route, module: str, cluster: str) -> None:
-    """Put an app's limit into a route to its machines, if it has one and there is a module for that."""
+def admit_to(entry: Any, route: Route, module: str, cluster: str, taken: int = 0) -> None:
+    """Put an app's limit into a route to its machines, if it has one and there is a module for that.
+
+    So many as are `taken` come to the machines by another way.
+    """
     if not module or not route.hard_limit:
         return
-    wait = QUEUE_WAIT if route.endpoints else WAKE_TIMEOUT
-    admit(entry, module, cluster, limit=slots(route), queue=queue_length(route), wait=wait)
+    wait = admission.QUEUE_WAIT if route.endpoints else WAKE_TIMEOUT
+    admission.admit(entry, module, cluster, limit=max(0, slots(route) - taken), queue=queue_length(route), wait=wait)
 
 
 def limit_cluster(cluster: Any, protocol: Any, route: Route, *, admitted: bool = False) -> None:

@@ -121,22 +121,29 @@ def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "", admission: s
 
 
 def app_virtual_host(
-    route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = (), *, admission: str = ""
+    route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = (), *, admission: str = "", taken: int = 0
 ) -> Any:
     """Return the virtual host resource of an app; see `virtual_host`."""
-    host = virtual_host(route, ports, remembered, admission=admission)
+    host = virtual_host(route, ports, remembered, admission=admission, taken=taken)
     return resource(host.name, host)
 
 
 def virtual_host(
-    route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = (), *, cluster: str = "", admission: str = ""
+    route: Route,
+    ports: Ports = NO_TLS,
+    remembered: Sequence[str] = (),
+    *,
+    cluster: str = "",
+    admission: str = "",
+    taken: int = 0,
 ) -> Any:
     """Return the virtual host resource of an app; requests below the paths `remembered` may be for others to answer.
 
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
-    `admission` is the module that holds the limits of its machines. Tried again is what the app can't have acted on
-    (resilience.py). Where the edge speaks TLS, `force_https` leads there. Paths of certificate authorities' challenges
-    go by way of the activator, which answers those that it knows, for host names of the app's own.
+    `admission` is the module that holds the limits of its machines, of which `taken` are not its own. Tried again is
+    what the app can't have acted on (resilience.py). Where the edge speaks TLS, `force_https` leads there. Paths of
+    certificate authorities' challenges go by way of the activator, which answers those that it knows, for host names of
+    the app's own.
     """
     host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
     if len(route.hosts) > 1:
@@ -160,7 +167,7 @@ def virtual_host(
     retry_unsent(retry)
     skip_seen(retry, route)
     entry.request_headers_to_remove.append("roost-activator")
-    admit_to(entry, route, admission, cluster)
+    admit_to(entry, route, admission, cluster, taken)
     repeat_safely(host)
     look_at_size(host.routes[-1])
     lead_wishes(host, before=2)

@@ -185,6 +185,7 @@ class TestWaker:
     __test__ = False
     apps: dict[str, tuple[str, Endpoint]] = field(default_factory=dict)
     delay: float = 0.0
+    hard_limit: int = 0
     calls: int = 0
     starts: int = 0
     cancelled: int = 0
@@ -208,7 +209,7 @@ class TestWaker:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return WakeResult(endpoint=endpoint, app=app)
+        return WakeResult(endpoint=endpoint, app=app, hard_limit=self.hard_limit)
 
     async def wake_port(self, app: str, protocol: str, port: int) -> WakeResult:
         self.port_wakes.append((app, protocol, port))

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from tests.e2e.edge.edge_harness import Answer, Bench, bench, until
 
-from roost.edge import machine_limits
+from roost.edge import admission
 from roost.edge.machine_limits import SHORTEST_QUEUE
 
 WAIT = 1.0
@@ -34,7 +34,7 @@ class Watched:
 
 @pytest_asyncio.fixture
 async def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(machine_limits, "QUEUE_WAIT", WAIT)
+    monkeypatch.setattr(admission, "QUEUE_WAIT", WAIT)
     async with bench(tmp_path) as made:
         assert made.cell.place.admission, "the module was compiled"
         yield made
@@ -125,3 +125,34 @@ async def test_who_leaves_gives_his_place_to_the_next_and_a_higher_limit_lets_th
     assert (await at.get("/free")).status == 200
     at.app.release.set()
     assert (await held).status == 200
+
+
+async def test_a_woken_machine_gets_no_more_than_its_limit_from_roostd_and_envoy_together(at: Bench) -> None:
+    seen = Watched(at)
+    at.waker.hard_limit, at.waker.delay = 2, 0.1
+    woke = [begin(at, "/hold") for _ in range(3)]
+    await until(lambda: at.app.active == 2, what="as many as may be are under way")
+    gone = begin(at, "/gone")
+    await until(lambda: at.edge._slots.held("hello") == 4, what="two wait")
+    gone.cancel()
+    await until(lambda: at.edge._slots.held("hello") == 3, what="who leaves does not wait")
+    await at.edge.put(at.route(hard_limit=2))
+    late = await at.get("/late")
+    assert (late.status, late.headers["roost-error"]) == (503, "app_queue_timeout")
+    assert [answer.status for answer in await asyncio.gather(*woke[2:])] == [503]
+    straight = begin(at, "/straight")
+    await waiting(at, 1)
+    at.app.release.set()
+    assert [answer.status for answer in await asyncio.gather(*woke[:2], straight)] == [200] * 3
+    assert (seen.most, seen.paths) == (2, ["/hold", "/hold", "/straight"])
+    await at.logged("/late")
+    waited = [r for _, r in at.ended if r.error == "app_queue_timeout"]
+    assert {(r.path, r.queue >= WAIT * 1000, r.wake >= 100) for r in waited} == {
+        ("/late", True, False), ("/hold", True, True),
+    }  # fmt: skip
+    await until(lambda: not at.edge._slots.held("hello"))
+    at.app.release.clear()
+    both = [begin(at, "/hold") for _ in range(2)]
+    await until(lambda: at.app.active == 2, what="Envoy lets in as many as may be again")
+    at.app.release.set()
+    await asyncio.gather(*both)
