@@ -243,6 +243,7 @@ def _http_filters(place: EdgePlace) -> list[dict[str, Any]]:
     router = {
         "@type": f"{_EXTENSIONS}filters.http.router.v3.Router",
         "suppress_envoy_headers": True,
+        "dynamic_stats": False,  # counts by status and app, which nobody reads and bootstrap.py does not keep
         "upstream_http_filters": hooks_of_machines(),
     }
     last = {"name": "envoy.filters.http.router", "typed_config": router}
