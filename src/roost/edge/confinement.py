@@ -18,18 +18,26 @@ OPEN_FILES = 65536
 
 
 def confined(
-    command: Sequence[str], *, reads: Sequence[Path], user: int = USER, file_bytes: int = 0
+    command: Sequence[str],
+    *,
+    reads: Sequence[Path],
+    user: int = USER,
+    file_bytes: int = 0,
+    variables: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return the command that runs `command` as `user`, able to listen on ports below 1024 and nothing else.
 
     No file that it writes grows beyond `file_bytes` (0: no limit): what it writes then is lost, and it runs on.
-    Returns it with its file limits only, if `user` can't reach one of `reads` or roostd isn't root.
+    `variables` (NAME=VALUE) are added to its environment.
+    Returns it with its file limits and variables only, if `user` can't reach one of `reads` or roostd isn't root.
     """
     prlimit, setpriv = shutil.which("prlimit"), shutil.which("setpriv")
     limits: tuple[str, ...] = (prlimit, f"--nofile={open_files()}:", "--core=0:") if prlimit else ()
-    env = shutil.which("env")
-    if prlimit and env and file_bytes:  # without the second, a write beyond the limit would kill it
+    env = shutil.which("env") or "/usr/bin/env"
+    if prlimit and file_bytes:  # without the second, a write beyond the limit would kill it
         limits = (*limits, f"--fsize={file_bytes}", env, "--ignore-signal=XFSZ")
+    if variables:
+        limits = (*limits, env, *variables)
     if not setpriv or os.geteuid() != 0 or not all(reachable(path) for path in reads):
         return (*limits, *command)
     return (

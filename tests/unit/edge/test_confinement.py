@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from roost.edge.bootstrap import VARIABLES
 from roost.edge.confinement import USER, confined, reachable
 from roost.edge.process import check_port
 from roost.model.errors import Conflict
@@ -31,6 +33,16 @@ def test_the_command_stays_itself(tmp_path: Path) -> None:
     assert not any("reuid" in word for word in confined(command, reads=(tmp_path / "missing",)))
     if os.geteuid() == 0:
         assert f"--reuid={USER}" in confined(command, reads=(Path("/bin/sh"),))
+
+
+def test_variables_reach_the_command_and_are_heeded() -> None:
+    """glibc heeds no tunables of a program that got rights by being started."""
+    asks = ("/bin/sh", "-c", "echo $GLIBC_TUNABLES; od -An -td8 -w16 /proc/self/auxv")
+    for file_bytes in (0, 1 << 20):
+        argv = confined(asks, reads=(Path("/bin/sh"),), file_bytes=file_bytes, variables=VARIABLES)
+        told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+        assert told[0] == "glibc.pthread.rseq=0"
+        assert dict(line.split() for line in told[1:])["23"] == "0"  # AT_SECURE
 
 
 def test_a_port_in_use_is_told_and_a_free_one_is_not() -> None:
