@@ -24,6 +24,8 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ("GET", "/v1/apps"): obj(total_apps=WHOLE, apps=many(ref("App"))),
     ("POST", "/v1/apps"): ref("App"),
     ("GET", _A): ref("App"),
+    ("GET", "/v1/admin/domain"): ref("DomainCertificates"),
+    ("POST", "/v1/admin/domain/check"): ref("DomainCertificates"),
     ("GET", f"{_A}/status"): ref("AppStatus"),
     ("GET", f"{_A}/releases"): many(ref("Release")),
     ("GET", f"{_A}/requests/summary"): obj(

@@ -215,5 +215,18 @@ SCHEMAS: dict[str, Schema] = {
     "CloudStatus": obj(
         id=TEXT, version=TEXT, domain=TEXT, http_port=WHOLE, api_port=WHOLE, pid=WHOLE, started_at=TIME, edge=ANY,
         pool=obj(used_bytes=WHOLE, total_bytes=WHOLE), apps=WHOLE, machines=table(WHOLE),
+        certificate=null_or(obj(kind=TEXT, status=TEXT, summary=TEXT, trouble=TEXT, remediation=TEXT)),
+    ),
+    "DomainCertificates": obj(
+        domain=TEXT, kind=one_of("wildcard", "names", "none"), status=one_of("active", "pending", "failing", "none"),
+        summary=TEXT, new_names_this_week=WHOLE, new_names_per_week=WHOLE, next_attempt_at=null_or(TIME),
+        names=many(
+            obj(
+                hostname=TEXT, app=TEXT, issuer=TEXT, expires_at=null_or(TIME), renew_at=null_or(TIME),
+                next_attempt_at=null_or(TIME), error=TEXT, message=TEXT, failures=WHOLE,
+            )
+        ),
+        dns_records=many(obj(name=TEXT, type=TEXT, value=TEXT, purpose=TEXT)),
+        troubles=many(obj(code=TEXT, message=TEXT, remediation=TEXT)),
     ),
 }  # fmt: skip

@@ -25,11 +25,24 @@ def list_certs(
 ) -> None:
     """List an app's host names."""
     with context.client() as client:
-        found = client.certificates.list(context.app_name(app), filter=filter)
+        name = context.app_name(app)
+        found = client.certificates.list(name, filter=filter)
+        host = f"{name}.{client.status()['domain']}"
+        own = client.certificates.get(name, host) if filter in host and not as_json else None
     if as_json:
         output.say_json(found)
         return
-    rows = ((item["hostname"], item["status"], "yes" if item["configured"] else "no", _has(item)) for item in found)
+    rows = [(item["hostname"], item["status"], "yes" if item["configured"] else "no", _has(item)) for item in found]
+    if own is not None:
+        rows.insert(
+            0,
+            (
+                own["hostname"],
+                own["status"],
+                "yes",
+                "of the cloud's domain" if own["acme_requested"] else "by the cloud's own authority",
+            ),
+        )
     output.say(output.table(("host name", "status", "leads here", "certificate"), rows))
 
 

@@ -24,6 +24,14 @@ HttpsPort = Annotated[
 ApiPort = Annotated[int | None, typer.Option("--api-port", metavar="N", min=1, max=65535, help="Port of the API.")]
 Domain = Annotated[str, typer.Option("--domain", metavar="NAME", help="Apps answer on APP.NAME.")]
 Stray = Annotated[str, typer.Option("--stray", metavar="ID", help="End this cloud, whose home was removed by hand.")]
+Email = Annotated[
+    str | None,
+    typer.Option(
+        "--email",
+        metavar="ADDRESS",
+        help="For certificates that browsers trust: yours; with it you agree to the authority's terms.",
+    ),
+]
 Foreground = Annotated[bool, typer.Option("--foreground", help="Stay in the foreground; Ctrl-C ends it.")]
 
 
@@ -33,7 +41,7 @@ def daemon_arguments(verb: str, options: Mapping[str, object]) -> list[str]:
     for name, value in options.items():
         if value is True:
             argv.append(f"--{name}")
-        elif value not in (None, False, ""):
+        elif value not in (None, False, "") or (name == "email" and value == ""):
             argv += [f"--{name}", str(value)]
     return argv
 
@@ -52,6 +60,7 @@ def up(
     https_port: HttpsPort = None,
     api_port: ApiPort = None,
     domain: Domain = "",
+    email: Email = None,
     foreground: Foreground = False,
 ) -> None:
     """Start the cloud on this server; makes it at the first time. Does nothing if it runs."""
@@ -62,7 +71,7 @@ def up(
         "https-port": None if https_port is None else str(https_port),
         "api-port": api_port,
     }
-    become_daemon("up", {**ports, "domain": domain, "foreground": foreground})
+    become_daemon("up", {**ports, "domain": domain, "email": email, "foreground": foreground})
 
 
 def down(home: context.HomeOption = None) -> None:
@@ -147,6 +156,7 @@ def render_cloud(found: Mapping[str, Any]) -> str:
             ("version", found.get("version")),
             ("apps at", f"http://APP.{found.get('domain')}:{found.get('http_port')}"),
             ("https at", f"https://APP.{found.get('domain')}:{secure}" if (secure := found.get("https_port")) else ""),
+            ("certificate", _certificate(found.get("certificate") or {})),
             ("API", found["api_url"]),
             ("roostd", f"pid {roostd['pid']}, up since {roostd.get('started_at') or '?'}"),
             ("envoy", edge),
@@ -159,6 +169,14 @@ def render_cloud(found: Mapping[str, Any]) -> str:
             ("machines", counts or "none"),
         )
     )
+
+
+def _certificate(told: Mapping[str, Any]) -> str:
+    """Return what is said of the certificates of the cloud's domain."""
+    text = str(told.get("summary", ""))
+    if told.get("trouble") and told.get("kind") != "none":
+        text += f"; {told['trouble']} (roost admin domain)"
+    return text
 
 
 def _cells(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -231,7 +249,7 @@ def machine_table(machines: Sequence[Mapping[str, Any]]) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `roost`."""
-    app.command(epilog="Example: roost up --http-port 80 --domain apps.example.com")(up)
+    app.command(epilog="Example: roost up --domain apps.example.com --email ops@example.com")(up)
     app.command(epilog="Example: roost down")(down)
     app.command("destroy-cloud", epilog="Example: roost destroy-cloud --yes")(destroy_cloud)
     app.command(epilog="Example: roost doctor")(doctor)

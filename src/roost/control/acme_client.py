@@ -126,7 +126,7 @@ class AcmeClient:
             self._net.account = messages.RegistrationResource(body=body, uri=stored.uri)
             return
         wanted = messages.NewRegistration.from_data(
-            email=self._settings.email or None, terms_of_service_agreed=self._settings.agrees
+            email=self._settings.email or None, terms_of_service_agreed=bool(self._settings.agrees)
         )
         try:
             uri = self._client.new_account(wanted).uri

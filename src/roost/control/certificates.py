@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from roost.control.certificate_files import read_upload
+from roost.control.cloud_domain import CloudDomain
 from roost.control.core import Core
 from roost.control.local_authority import LocalAuthority
 from roost.control.sealing import keys_of, of_app
@@ -34,8 +35,8 @@ class Lookup(Protocol):
 class Certificates:
     """Certificates by app and host name."""
 
-    def __init__(self, core: Core, lookup: Lookup, local: LocalAuthority) -> None:
-        self._core = core
+    def __init__(self, core: Core, lookup: Lookup, local: LocalAuthority, of_domain: CloudDomain) -> None:
+        self._core, self._of_domain = core, of_domain
         self._lookup = lookup
         self._local = local
         self.announce: Callable[[str, str], None] = lambda _app, _host: None
@@ -52,13 +53,17 @@ class Certificates:
         return self._core.store.certificates.list(app, part=part, after=after, limit=limit)
 
     def get(self, app: str, hostname: str) -> Certificate:
-        """Return one; raises NotFound."""
+        """Return one, or what serves an app's own name in the cloud's domain; raises NotFound."""
         self._core.store.apps.get(app)
+        if hostname == self._core.cloud.app_host(app):
+            return self._of_domain.of_app(app)[0]
         return self._core.store.certificates.get(app, hostname)
 
     def judge(self, certificate: Certificate) -> tuple[Requirements, Verdict]:
         """Return what must be in DNS, and where the certificate stands by the last check."""
         wanted = requirements(self._core.store.apps.get(certificate.app), certificate, self._core.cloud.domain)
+        if certificate.hostname == self._core.cloud.app_host(certificate.app):
+            return wanted, self._of_domain.of_app(certificate.app)[1]
         return wanted, verdict(certificate, wanted, self._core.now(), possible=self.possible())
 
     def request(self, app: str, hostname: str) -> Certificate:
@@ -104,6 +109,8 @@ class Certificates:
     def check(self, app: str, hostname: str) -> Certificate:
         """Ask DNS now, and keep what it says; raises NotFound."""
         found = self.get(app, hostname)
+        if hostname == self._core.cloud.app_host(app):
+            return found  # it needs no record of its own: the operator checks the domain as a whole
         wanted, _ = self.judge(found)
         seen = self._lookup.look(
             queried(hostname),
@@ -118,8 +125,14 @@ class Certificates:
         return checked
 
     def delegated(self, challenge: str) -> str:
-        """Return the name below the cloud's domain that a challenge's record is delegated to, "" if it is not."""
+        """Return the name that a challenge's record is delegated to, "" if it is not.
+
+        The cloud's own domain may be delegated to any name, others only to names below it: the operator's command must
+        not change for an app's owner what is not theirs.
+        """
         target = self._lookup.alias(challenge)
+        if challenge == f"_acme-challenge.{self._core.cloud.domain}":
+            return target
         return target if target.endswith(f".acme.{self._core.cloud.domain}") else ""
 
     def remove(self, app: str, hostname: str) -> None:

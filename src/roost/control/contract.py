@@ -49,6 +49,7 @@ from roost.model.image import Image
 from roost.model.operation import Operation, Progress
 from roost.model.replay import Kept
 from roost.plan.certificates import Requirements, Verdict
+from roost.plan.domain_report import Report
 
 # of machines, of identity, of what apps keep, and values: named here as all the others
 __all__ = [
@@ -229,6 +230,12 @@ class Admin(Protocol):
 
     def rotate_keys(self) -> KeyRotation:
         """Replace the key that wraps all others, and make the next key that signs identity tokens."""
+
+    def domain(self) -> Report:
+        """Return how the public certificates of the cloud's domain stand."""
+
+    def check_domain(self) -> Report:
+        """Ask DNS now, and have the authority asked again at once."""
 
 
 class Audit(Protocol):

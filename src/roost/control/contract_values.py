@@ -9,6 +9,7 @@ from roost.edge.contract import EdgeStatus
 from roost.model.app import App, Release
 from roost.model.app_config import AppConfig
 from roost.model.machine import Machine
+from roost.plan.domain_report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +108,4 @@ class CloudStatus:
     pool_total: int
     apps: int
     machines_by_state: dict[str, int]
+    certificate: Report | None = None  # the public ones of the domain

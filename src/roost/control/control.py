@@ -15,6 +15,7 @@ from roost.control.audit import Audit
 from roost.control.autoscale_acts import AutoscaleActs
 from roost.control.autoscaling import Autoscaling
 from roost.control.certificates import Certificates
+from roost.control.cloud_domain import CloudDomain
 from roost.control.contract import CloudStatus
 from roost.control.core import Core, log
 from roost.control.deploys import Deploys
@@ -37,6 +38,7 @@ from roost.control.name_proofs import NameProofs
 from roost.control.network_policies import NetworkPolicies
 from roost.control.oidc import Oidc
 from roost.control.operations import Operations
+from roost.control.order_book import of_apps
 from roost.control.orgs import Orgs
 from roost.control.pressure import Pressure
 from roost.control.releases import Releases
@@ -62,6 +64,7 @@ from roost.control.waking import Waking
 from roost.host.contract import Observed, RuntimeState
 from roost.model.errors import RoostError
 from roost.model.machine import Machine, MachineState
+from roost.plan.cloud_domain import way_of_domain
 
 RECOVERIES = 8  # machines brought back at the same time
 
@@ -75,16 +78,20 @@ class Control:
         self.secrets = Secrets(core)
         self.secret_keys = SecretKeys(core)
         local_authority = LocalAuthority(core)
-        self.certificates = Certificates(core, DnsLookup(), local_authority)
-        self.serving_certificates = ServingCertificates(core, self.certificates, local_authority)
+        lookup = DnsLookup(core.acme.resolvers)
+        of_domain = CloudDomain(core, lookup, *way_of_domain(core.cloud, core.acme))
+        self.certificates = Certificates(core, lookup, local_authority, of_domain)
+        self.serving_certificates = ServingCertificates(core, self.certificates, local_authority, of_domain)
+        self._of_domain = of_domain
         self._lifecycle = Lifecycle(core, self.secrets)
         self._followers = Followers(core, self._lifecycle)
         self._lifecycle.attach(self._followers)
         readiness, routing = self._followers.readiness, self._followers.routing
         self.certificates.announce = self.serving_certificates.announcer(routing.sync)
         proofs = NameProofs(core.edge.challenges, core.acme, self.certificates.delegated)
-        self._issuing = Issuing(core, core.acme, proofs, self.certificates.announce)
-        self.certificates.wake_issuing = self._issuing.wake
+        of_domain.changed = self.serving_certificates.domain_announcer()
+        self._issuing = Issuing(core, core.acme, proofs, [of_apps(core, self.certificates.announce), of_domain.book()])
+        self.certificates.wake_issuing = of_domain.wake_issuing = self._issuing.wake
         self.certificates.possible = lambda: self._issuing.possible
         self.volumes = Volumes(core)
         self.machines = Machines(core, self._lifecycle, self._followers, self.volumes)
@@ -95,7 +102,7 @@ class Control:
         self.replays = Replays(core)
         signing_keys = SigningKeys(core.cloud.keys / "oidc")
         self.oidc = Oidc(core, signing_keys, core.issuer or core.cloud.api_url)
-        self.admin = Admin(core, signing_keys)
+        self.admin = Admin(core, signing_keys, of_domain)
         self.region = core.region
         self.domain, self.network_cidr = core.cloud.domain, str(core.cloud.ipv6_network)
         self.operations = Operations(core)
@@ -148,6 +155,7 @@ class Control:
         await asyncio.to_thread(self.admin.resume)
         await asyncio.to_thread(self.network_policies.resume)
         await asyncio.to_thread(self.ip_assignments.resume)
+        await asyncio.to_thread(self._of_domain.resume)
         await self._core.edge.start()
         await self._followers.routing.sync_all()
         self._loops = [
@@ -233,4 +241,5 @@ class Control:
             pool_total=total,
             apps=core.store.apps.count(),
             machines_by_state=core.store.machines.counts(),
+            certificate=self._of_domain.report(),
         )

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 import dns.exception
 import dns.name
 import dns.resolver
+from dns.nameserver import Do53Nameserver
 
+from roost.model.acme import split_resolver
 from roost.model.certificate import Seen
 
 _TOGETHER = 8.0  # seconds for all questions about one name
@@ -18,11 +20,10 @@ _LOCAL = (".localhost", ".internal", ".test", ".invalid")  # names that public D
 
 
 class DnsLookup:
-    """Asks the host's resolvers, or the given ones."""
+    """Asks the host's resolvers, or the given ones, written as in the settings."""
 
     def __init__(self, nameservers: Sequence[str] = (), *, port: int = 53) -> None:
-        self._nameservers = list(nameservers)
-        self._port = port
+        self._nameservers = [Do53Nameserver(*split_resolver(each, port)) for each in nameservers]
 
     def look(self, name: str, *, target: str, challenge: str, ownership: str) -> Seen:
         """Return what DNS has for `name`, for the two names that prove things, and for the app's own name, `target`.
@@ -60,7 +61,6 @@ class DnsLookup:
         resolver = dns.resolver.Resolver(configure=not self._nameservers)
         if self._nameservers:
             resolver.nameservers = self._nameservers
-            resolver.port = self._port
         deadline = time.monotonic() + _TOGETHER
 
         def ask(name: str, kind: str) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """Has certificates issued and renewed: one pass looks at all that were asked for, and goes on with what is due.
 
-State owned: which names are being worked on now. The order's address and its key are stored (the key sealed) before the
-next step depends on them, so a kill anywhere leads to the same order again, and an order that can't be used any
-more to a new one. The issued certificate, its key and the end of the order are one write. A certificate that
-is being renewed serves until its successor is there. Failures are waited out (`plan.issuing`).
+The names come from books (`order_book`): apps' own host names, and names of the cloud's domain. State owned: which
+names are being worked on now. The order's address and its key are stored (the key sealed) before the next step depends
+on them, so a kill anywhere leads to the same order again, and an order that can't be used any more to a new one. The
+issued certificate, its key and the end of the order are one write. A certificate that is being renewed serves until
+its successor is there. Failures are waited out (`plan.issuing`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -24,18 +25,18 @@ from roost.control.acme_client import AcmeClient, AcmeTrouble, Proof, private_ke
 from roost.control.certificate_files import issuer_of
 from roost.control.core import Core, log
 from roost.control.name_proofs import NameProofs
-from roost.control.sealing import keys_of, of_app
+from roost.control.order_book import OrderBook
+from roost.control.sealing import keys_of
 from roost.model.acme import AcmeSettings
 from roost.model.certificate import Attempt, Certificate, Issued, KeyKind
 from roost.model.errors import NotFound, RoostError
-from roost.plan.issuing import after_failure, asks_at, challenge_for, due_at, renewal
+from roost.plan.issuing import after_failure, challenge_for, renewal
 
 PERIOD = 60.0  # seconds between two looks
 WORKERS = 4
 PROOF_TIMEOUT = 120.0  # seconds until an authority has checked a name
 PROOF_LOOK = 1.0
 FINAL_TIMEOUT = 120.0
-Announce = Callable[[str, str], None]
 
 
 class _Ending(Exception):
@@ -45,8 +46,8 @@ class _Ending(Exception):
 class Issuing:
     """The reconciler of certificates that were asked for."""
 
-    def __init__(self, core: Core, settings: AcmeSettings, proofs: NameProofs, announce: Announce) -> None:
-        self._core, self._settings, self._proofs, self._announce = core, settings, proofs, announce
+    def __init__(self, core: Core, settings: AcmeSettings, proofs: NameProofs, books: Sequence[OrderBook]) -> None:
+        self._core, self._settings, self._proofs, self._books = core, settings, proofs, books
         self._busy: set[str] = set()
         self._guard = threading.Lock()
         self._ended = threading.Event()
@@ -84,55 +85,55 @@ class Issuing:
 
     def look(self) -> None:
         """Begin with what is due and is not being worked on."""
-        now = self._core.now()
-        for found in self._core.store.certificates.to_issue():
-            ask_at = asks_at(found)
-            due = due_at(found) <= now
-            if not due and (ask_at is None or ask_at > now):
-                continue
+        for book in self._books:
             with self._guard:
-                if found.hostname in self._busy:
-                    continue
-                self._busy.add(found.hostname)
-            self._workers.submit(self._work, found, due)
+                busy = frozenset(self._busy)
+            for found, due in book.due(self._core.now(), busy):
+                with self._guard:
+                    if found.hostname in self._busy:
+                        continue
+                    self._busy.add(found.hostname)
+                self._workers.submit(self._work, book, found, due)
 
-    def _work(self, found: Certificate, due: bool) -> None:
+    def _work(self, book: OrderBook, found: Certificate, due: bool) -> None:
         try:
             if due:
-                self._issue(found)
+                self._issue(book, found)
             else:
-                self._ask_about_renewal(found)
+                self._ask_about_renewal(book, found)
         except AcmeTrouble as trouble:
-            self._failed(found.hostname, found.app, trouble)
+            self._failed(book, found, trouble)
         except _Ending:
             return  # the next roostd goes on with the order
         except NotFound:
             log.info("a host name went while its certificate was being issued", host=found.hostname)
         except RoostError as error:
-            self._failed(found.hostname, found.app, AcmeTrouble("cloud", error.message))
+            self._failed(book, found, AcmeTrouble("cloud", error.message))
         except Exception:
             log.exception("issuing failed", host=found.hostname)
-            self._failed(found.hostname, found.app, AcmeTrouble("internal", "a fault of Roost: see roostd's log"))
+            self._failed(book, found, AcmeTrouble("internal", "a fault of Roost: see roostd's log"))
         finally:
             with self._guard:
                 self._busy.discard(found.hostname)
 
-    def _failed(self, host: str, app: str, trouble: AcmeTrouble) -> None:
+    def _failed(self, book: OrderBook, found: Certificate, trouble: AcmeTrouble) -> None:
+        host, app = found.hostname, found.app
         with self._core.locks.holding(keys_of(app)):
             try:
-                now = self._core.store.certificates.get(app, host)
+                now = book.rows.get(app, host)
             except NotFound:
                 return
             attempt = after_failure(
                 host, now.attempt or Attempt(), self._core.now(), error=trouble.error, message=trouble.message,
                 retry_after=trouble.retry_after,
             )  # fmt: skip
-            self._core.store.certificates.save_attempt(app, host, attempt)
+            book.rows.save_attempt(app, host, attempt)
         log.warning(
             "no certificate", host=host, error=trouble.error, message=trouble.message, failures=attempt.failures
         )
+        book.failed(host)
 
-    def _issue(self, found: Certificate) -> None:
+    def _issue(self, book: OrderBook, found: Certificate) -> None:
         core = self._core
         way = (found.attempt.challenge if found.attempt and found.attempt.order else "") or challenge_for(
             found, self.possible
@@ -141,7 +142,7 @@ class Issuing:
             raise AcmeTrouble("noChallenge", "a wildcard needs DNS, and [acme] dns_hook is not set")
         client = AcmeClient(core, self._settings)
         core.fault("acme.account")
-        key, order = self._order(client, found, way)
+        key, order = self._order(book, client, found, way)
         core.fault("acme.ordered")
         shown: list[Proof] = []
         try:
@@ -159,28 +160,28 @@ class Issuing:
         core.fault("acme.proven")
         chain = client.finalize(order, FINAL_TIMEOUT)
         core.fault("acme.finalized")
-        self._keep(client, found, chain, key)
+        self._keep(book, client, found, chain, key)
 
-    def _order(self, client: AcmeClient, found: Certificate, way: str) -> tuple[bytes, object]:
+    def _order(self, book: OrderBook, client: AcmeClient, found: Certificate, way: str) -> tuple[bytes, object]:
         """Return the order's key as PEM, and the order: the one under way, else a new one."""
-        core, attempt = self._core, found.attempt or Attempt()
+        core, rows, attempt = self._core, book.rows, found.attempt or Attempt()
         place = f"{found.app}/order/{found.hostname}"
-        _, sealed = core.store.certificates.sealed_keys(found.hostname)
-        key = core.vault.open(sealed, place, key=of_app(found.app)) if sealed else b""
+        _, sealed = rows.sealed_keys(found.hostname)
+        key = core.vault.open(sealed, place, key=book.data_key(found.app)) if sealed else b""
         if attempt.order and key:
             order = client.find_order(attempt.order, _request(found.hostname, private_key(key)))
             if order is not None:
                 return key, order
         key = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         with core.locks.holding(keys_of(found.app)):
-            core.store.certificates.get(found.app, found.hostname)
-            sealed = core.vault.seal(key, place, key=of_app(found.app))
-            core.store.certificates.save_attempt(found.app, found.hostname, replace(attempt, order=""), sealed=sealed)
+            rows.get(found.app, found.hostname)
+            sealed = core.vault.seal(key, place, key=book.data_key(found.app))
+            rows.save_attempt(found.app, found.hostname, replace(attempt, order=""), sealed=sealed)
         core.fault("acme.key")
         order = client.new_order(_request(found.hostname, private_key(key)))
         attempt = replace(attempt, order=order.uri, challenge=way)
         with core.locks.holding(keys_of(found.app)):
-            core.store.certificates.save_attempt(found.app, found.hostname, attempt)
+            rows.save_attempt(found.app, found.hostname, attempt)
         return key, order
 
     def _wait_until_proven(self, client: AcmeClient, order: object) -> None:
@@ -197,7 +198,7 @@ class Issuing:
         except AcmeTrouble as trouble:
             log.warning("a proof could not be taken away", name=proof.name, message=trouble.message)
 
-    def _keep(self, client: AcmeClient, found: Certificate, chain: str, key: bytes) -> None:
+    def _keep(self, book: OrderBook, client: AcmeClient, found: Certificate, chain: str, key: bytes) -> None:
         core, host = self._core, found.hostname
         leaf = x509.load_pem_x509_certificate(chain.encode())
         if leaf.public_key() != private_key(key).public_key():
@@ -207,23 +208,24 @@ class Issuing:
         renew_at = min(renewal(host, begins, expires), wanted or expires)
         issued = Issued(chain, KeyKind.ECDSA, issuer_of(leaf), begins, expires, core.now(), renew_at, ask_at)
         with core.locks.holding(keys_of(found.app)):
-            core.store.certificates.get(found.app, host)
-            sealed = core.vault.seal(key, f"{found.app}/issued/{host}", key=of_app(found.app))
-            core.store.certificates.save_issued(found.app, host, issued, sealed)
+            book.rows.get(found.app, host)
+            sealed = core.vault.seal(key, f"{found.app}/issued/{host}", key=book.data_key(found.app))
+            book.rows.save_issued(found.app, host, issued, sealed)
         log.info("certificate issued", host=host, issuer=issued.issuer, expires_at=expires)
         core.fault("acme.kept")
-        self._announce(found.app, host)
+        book.announce(found.app, host)
+        self.wake()  # its success may let others begin
 
-    def _ask_about_renewal(self, found: Certificate) -> None:
+    def _ask_about_renewal(self, book: OrderBook, found: Certificate) -> None:
         if found.issued is None:
             return
         wanted, ask_at = AcmeClient(self._core, self._settings).renewal(found.issued.fullchain)
         renew_at = min(found.issued.renew_at, wanted or found.issued.renew_at)
         kept = replace(found.issued, renew_at=renew_at, ask_at=ask_at)
         with self._core.locks.holding(keys_of(found.app)):
-            now = self._core.store.certificates.get(found.app, found.hostname).issued
+            now = book.rows.get(found.app, found.hostname).issued
             if now == found.issued:  # not renewed meanwhile
-                self._core.store.certificates.save_issued(found.app, found.hostname, kept, None)
+                book.rows.save_issued(found.app, found.hostname, kept, None)
 
 
 def _request(host: str, key: EllipticCurvePrivateKey) -> bytes:

@@ -23,7 +23,7 @@ from roost.edge.contract import ChallengeAnswers, Material
 from roost.host.process import run
 from roost.model.acme import AcmeSettings
 from roost.model.errors import RoostError
-from roost.plan.issuing import ALPN, DNS, HTTP
+from roost.plan.issuing import ALPN, HTTP, possible_ways
 
 _IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # id-pe-acmeIdentifier (RFC 8737)
 Delegation = Callable[[str], str]  # name of a challenge's record -> the name that it is delegated to, or ""
@@ -37,8 +37,7 @@ class NameProofs:
 
     def possible(self, https: bool) -> tuple[str, ...]:
         """Return the ways that this cloud can prove names, the preferred first."""
-        able = {HTTP: True, ALPN: https, DNS: bool(self._settings.dns_hook)}
-        return tuple(way for way in self._settings.challenges if able[way])
+        return possible_ways(self._settings.challenges, https=https, dns=bool(self._settings.dns_hook))
 
     def show(self, proof: Proof) -> None:
         """Let the authority find it; raises AcmeTrouble when the command for DNS fails."""

@@ -1,5 +1,7 @@
 """What certificate the edge shows for a name: brought ones first, then issued ones, then the local authority's.
 
+Names of the cloud's domain have public ones where there are any (`cloud_domain`), else the local authority's.
+
 State owned: none beyond what `LocalAuthority` has. Implements the edge's `CertificateSource`. An expired certificate
 that was brought gives way to one that was issued, and is shown if there is no other: clients then say what is wrong.
 """
@@ -10,9 +12,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from roost.control.certificates import Certificates
+from roost.control.cloud_domain import CloudDomain
 from roost.control.core import Core, log
 from roost.control.local_authority import LocalAuthority
 from roost.edge.contract import Material
+from roost.edge.tls import has_wildcard
 from roost.model.errors import BadInput, RoostError
 from roost.model.names import check_app_name
 
@@ -22,8 +26,8 @@ ANNOUNCE_TIMEOUT = 10.0  # seconds
 class ServingCertificates:
     """Finds the certificate for a name."""
 
-    def __init__(self, core: Core, certificates: Certificates, local: LocalAuthority) -> None:
-        self._core = core
+    def __init__(self, core: Core, certificates: Certificates, local: LocalAuthority, of_domain: CloudDomain) -> None:
+        self._core, self._of_domain = core, of_domain
         self._certificates = certificates
         self._local = local
 
@@ -35,12 +39,23 @@ class ServingCertificates:
         """Return the certificate for a name; raises HostFailure when its key can't be opened."""
         domain = self._core.cloud.domain
         if host == f"*.{domain}":
-            return self._local.wildcard()
+            return self._of_domain.material(host) or self._local.wildcard()
         if host == domain:
             return self._local.single(host)
         if host.endswith(f".{domain}"):
-            return self._local.single(host) if self._is_app(host.removesuffix(f".{domain}")) else None
+            return self._in_domain(host, host.removesuffix(f".{domain}"))
         return self._certificates.material(host)
+
+    def _in_domain(self, host: str, app: str) -> Material | None:
+        """Return the certificate for a name of the cloud's domain, where they don't share one."""
+        is_app = self._is_app(app)
+        if is_app:
+            self._of_domain.was_called(app)
+        if (found := self._of_domain.material(host)) is not None:
+            return found
+        if has_wildcard(self._core.cloud.domain):
+            return self._local.wildcard()
+        return self._local.single(host) if is_app else None
 
     def announcer(self, sync: Callable[[str], Awaitable[None]]) -> Callable[[str, str], None]:
         """Return what to call, on any thread, when an app's host name has changed; the edge has it then."""
@@ -54,6 +69,17 @@ class ServingCertificates:
                 self._core.on_loop(announce(app, host), ANNOUNCE_TIMEOUT)
             except (RoostError, TimeoutError) as error:  # the sweep tries again
                 log.warning("the edge does not have a host name yet", app=app, host=host, error=str(error))
+
+        return on_any_thread
+
+    def domain_announcer(self) -> Callable[[list[str]], None]:
+        """Return what to call, on any thread, when certificates of the cloud's domain have changed."""
+
+        async def announce(hosts: list[str]) -> None:
+            self._core.edge.certificates_changed(hosts)
+
+        def on_any_thread(hosts: list[str]) -> None:
+            self._core.begin_on_loop(announce(hosts))
 
         return on_any_thread
 

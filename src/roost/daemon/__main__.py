@@ -17,8 +17,10 @@ from pathlib import Path
 from roost.daemon import edge_stand_in, processes, up
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.settings import Settings, home_of, read_settings
+from roost.model.acme import AcmeSettings, with_email
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Forbidden, NotFound, RoostError, TimedOut
+from roost.plan.cloud_domain import Way, way_of_domain, why_not_public
 
 _EXIT_CODES: dict[type[RoostError], int] = {BadInput: 2, NotFound: 3, Forbidden: 4, TimedOut: 124}
 
@@ -30,11 +32,11 @@ def say(text: str) -> None:
 
 def run_up(settings: Settings, arguments: argparse.Namespace) -> int:
     """Carry out `up`."""
-    wanted = up.Wanted(arguments.http_port, arguments.api_port, arguments.domain, arguments.https_port)
+    wanted = up.Wanted(arguments.http_port, arguments.api_port, arguments.domain, arguments.https_port, arguments.email)
     if arguments.foreground:
         up.become_roostd(settings, wanted, say)
     cloud = up.start(settings, wanted, say)
-    print(summary(cloud))
+    print(summary(cloud, with_email(settings.acme, cloud.email)))
     token = up.unseen_admin_token(cloud)
     if token:
         print(
@@ -50,19 +52,29 @@ def run_up(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def summary(cloud: Cloud) -> str:
+def summary(cloud: Cloud, acme: AcmeSettings) -> str:
     """Say where everything is."""
     secure = cloud.app_https_url("APP")
     return "\n".join(
         (
             "Roost is up.",
             f"  apps    {cloud.app_url('APP')}",
-            *((f"  https   {secure} (`roost certs ca` prints the certificate to trust)",) if secure else ()),
+            *((f"  https   {secure} ({_trust(cloud, acme)})",) if secure else ()),
             f"  API     {cloud.api_url} (on this server only; the token is in {cloud.keys / 'cli.token'})",
             f"  state   {cloud.home}",
             f"  logs    {cloud.logs}",
         )
     )
+
+
+def _trust(cloud: Cloud, acme: AcmeSettings) -> str:
+    way, _ = way_of_domain(cloud, acme)
+    if way is not Way.NONE:
+        return "certificates come by themselves: `roost admin domain` says how far they are"
+    told = "`roost certs ca` prints the certificate to trust"
+    if not why_not_public(cloud.domain) and not acme.agrees and acme.own_domain is not False:
+        told += "; for one that browsers trust: `roost down`, then `roost up --email YOU@EXAMPLE.COM`"
+    return told
 
 
 def run_down(settings: Settings, _arguments: argparse.Namespace) -> int:
@@ -159,6 +171,10 @@ def parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--api-port", type=_port, help="port of the API on 127.0.0.1 (default for a new cloud: 4280)")
     added.add_argument("--domain", help="apps answer on APP.DOMAIN (default for a new cloud: localhost)")
+    added.add_argument(
+        "--email",
+        help='for certificates that browsers trust: yours, by which you agree to the authority\'s terms; "": none',
+    )
     added.add_argument("--foreground", action="store_true", help="become roostd instead of starting it, for systemd")
     added = verb("edge-start", "start the edge without roostd, from the last good configuration", run_edge_start)
     added.add_argument("--foreground", action="store_true", help="become what looks after the edge, for systemd")

@@ -76,6 +76,7 @@ def to_json(cloud: Cloud) -> dict[str, Any]:
         "https_port": cloud.https_port,
         "api_port": cloud.api_port,
         "domain": cloud.domain,
+        **({"email": cloud.email} if cloud.email else {}),
         "ipv4_network": str(cloud.ipv4_network),
     }
 
@@ -108,6 +109,7 @@ def from_json(data: Mapping[str, Any], home: Path, cache: Path | None = None) ->
         domain=str(data["domain"]),
         ipv4_network=IPv4Network(data["ipv4_network"]),
         https_port=int(data.get("https_port", usual_https_port(int(data["http_port"])))),
+        email=str(data.get("email", "")),
     )
     return replace(cloud, cache=cache) if cache is not None else cloud
 
@@ -131,8 +133,9 @@ def usual_https_port(http_port: int) -> int:
 
 
 def new_cloud(
-    home: Path, *, cache: Path, http_port: int, api_port: int, domain: str, https_port: int | None = None
-) -> Cloud:
+    home: Path, *, cache: Path, http_port: int, api_port: int, domain: str, https_port: int | None = None,
+    email: str = "",
+) -> Cloud:  # fmt: skip
     """Return a new cloud for `home`, an empty directory; nothing is written yet.
 
     Raises Conflict when `home` holds other things: a home is removed as a whole by destroy-cloud.
@@ -147,7 +150,7 @@ def new_cloud(
     used = [*parse_routes(Path("/proc/net/route").read_text()), *_networks_of_others(cache)]
     network = choose_network(cloud_id, used)
     secure = usual_https_port(http_port) if https_port is None else https_port
-    return Cloud(cloud_id, home, http_port, api_port, domain, network, cache, secure)
+    return Cloud(cloud_id, home, http_port, api_port, domain, network, cache, secure, email)
 
 
 def forget_cloud(cloud: Cloud) -> None:

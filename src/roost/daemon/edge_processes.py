@@ -36,8 +36,13 @@ def make_edge(
     waker: Waker,
     certificates: CertificateSource | None,
     statics: FindStatics | None = None,
+    *,
+    shared: bool = True,
 ) -> EnvoyEdge:
-    """Return the edge that the settings ask for; nothing runs yet."""
+    """Return the edge that the settings ask for; nothing runs yet.
+
+    `shared`: names of the cloud's domain share a certificate.
+    """
     if settings.edge.http3 and not (cloud.https_port and has_wildcard(cloud.domain)):
         raise BadInput(
             "edge.http3 needs a port for https and a domain that can have a wildcard certificate",
@@ -60,6 +65,7 @@ def make_edge(
         limit=limiter(cloud) if several else lambda _name, _pid: None,
         by_address=settings.edge.by_address,
         http3=settings.edge.http3,
+        shared=shared,
     )
 
 

@@ -20,6 +20,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -49,10 +50,12 @@ from roost.host.agent import LocalHost
 from roost.host.contract import Doors
 from roost.host.own_address import outgoing_ipv4
 from roost.host.process import run
+from roost.model.acme import AcmeSettings, with_email
 from roost.model.cloud import FLYCAST_PORT, Cloud
 from roost.model.errors import RoostError
 from roost.model.steering import Wish
 from roost.plan.addresses import BUILD_SLOTS, ipv4_of, ipv6_of
+from roost.plan.cloud_domain import shares_certificate, way_of_domain
 from roost.plan.public_ports import PortRules
 from roost.store.store import Store
 
@@ -129,19 +132,20 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         return slot, ipv4_of(cloud, slot), ipv6_of(cloud, slot)
 
     waker = _LateWaker()
+    acme = with_email(settings.acme, cloud.email)
     store = Store(cloud.database_url)
     by_name = bool(cloud.https_port) and settings.edge.cells == 1 and not settings.edge.own_cells
     core = Core(
         cloud=cloud,
         store=store,
         host=host,
-        edge=make_edge(cloud, settings, waker, waker, waker.statics),
+        edge=make_edge(cloud, settings, waker, waker, waker.statics, shared=_shares_certificate(cloud, acme, store)),
         images=images,
         builder=MachineBuilder(cloud, images, host, run, address),
         vault=Vault(KeyRing(cloud.keys), store.data_keys),
         memory_kept_free=settings.memory_reserve_mb << 20,
         issuer=settings.issuer,
-        acme=settings.acme,
+        acme=acme,
         public_ipv4=settings.edge.address or outgoing_ipv4(),
         port_rules=PortRules(
             cloud.http_port, cloud.https_port, settings.edge.service_ports, (cloud.api_port, FLYCAST_PORT), by_name
@@ -151,6 +155,12 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
     )
     waker.control = Control(core)
     return waker.control
+
+
+def _shares_certificate(cloud: Cloud, acme: AcmeSettings, store: Store) -> bool:
+    """Say whether the names of the cloud's domain share a certificate from this start on."""
+    way, _ = way_of_domain(cloud, acme)
+    return shares_certificate(cloud.domain, way, store.domain_certificates.list(), time.time())
 
 
 def provide_tokens(control: Control, cloud: Cloud) -> None:

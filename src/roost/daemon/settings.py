@@ -33,7 +33,18 @@ _KEYS = {
     "oidc": {"issuer"},
     "edge": EDGE_KEYS,
     "metrics": {"interval"},
-    "acme": {"directory", "email", "agree_terms", "ca_bundle", "challenges", "dns_hook", "dns_hook_timeout"},
+    "acme": {
+        "directory",
+        "email",
+        "agree_terms",
+        "ca_bundle",
+        "challenges",
+        "dns_hook",
+        "dns_hook_timeout",
+        "resolvers",
+        "own_domain",
+        "names_per_week",
+    },
     "registry": {"default", "auth_file", "mirrors", "insecure"},
 }
 

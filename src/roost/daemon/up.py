@@ -20,11 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roost.daemon import cloud_file, edge_stand_in, pid_file, processes, sole, strays
+from roost.daemon.acme_settings import check_email
 from roost.daemon.settings import Settings, child_environment
 from roost.daemon.supervise import STOP_TIMEOUT, roostd_argv
 from roost.host.process import Child, run, spawn
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Conflict, FailedPrecondition, Forbidden, HostFailure, TimedOut
+from roost.plan.cloud_domain import why_not_public
 
 START_TIMEOUT = 120.0
 FOREGROUND_TIMEOUT = 15.0
@@ -41,6 +43,7 @@ class Wanted:
     api_port: int | None = None
     domain: str | None = None
     https_port: int | None = None  # 0: none
+    email: str | None = None  # "": none any more
 
 
 def require_root(verb: str) -> None:
@@ -92,6 +95,7 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
     Raises Conflict when a flag would change a running cloud, BadInput when the ports can't be.
     """
     http_port, api_port, domain = wanted.http_port, wanted.api_port, wanted.domain
+    email = None if wanted.email is None else check_email(wanted.email, "--email")
     if not (settings.home / cloud_file.FILE_NAME).exists():
         if stray := strays.of_home(settings.home):
             raise Conflict(
@@ -100,10 +104,11 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
         cloud = changed = cloud_file.new_cloud(
             settings.home,
             cache=settings.cache,
-            http_port=http_port or cloud_file.DEFAULT_HTTP_PORT,
+            http_port=http_port or (80 if email and not why_not_public(domain or "") else cloud_file.DEFAULT_HTTP_PORT),
             api_port=api_port or cloud_file.DEFAULT_API_PORT,
             domain=cloud_file.check_domain(domain or cloud_file.DEFAULT_DOMAIN),
             https_port=wanted.https_port,
+            email=email or "",
         )
     else:
         cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
@@ -113,6 +118,7 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
             api_port=api_port or cloud.api_port,
             domain=cloud_file.check_domain(domain or cloud.domain),
             https_port=_https_port(cloud, wanted),
+            email=cloud.email if email is None else email,
         )
     if changed.http_port == changed.api_port:
         raise BadInput(
@@ -126,7 +132,8 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
         )
     if changed != cloud and _may_run(cloud):
         raise Conflict(
-            "the cloud runs with other ports or another domain", hint="run `roost down` first, then `up` again"
+            "the cloud runs with other ports, another domain or email address",
+            hint="run `roost down` first, then `up` again",
         )
     return changed
 

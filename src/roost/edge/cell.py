@@ -83,7 +83,7 @@ class Cell:
         clock: Callable[[], float], caps: Caps, certificates: CertificateSource, challenges: Challenges,
         limit: Limit, remembered: Remembered, feed: RequestFeed, private: tuple[str, ...] = (),
         statics: StaticDoor | None = None, by_address: RateLimit | None = None,
-        http3: bool = False, slots: Slots | None = None,
+        http3: bool = False, slots: Slots | None = None, shared: bool = True,
     ) -> None:  # fmt: skip
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
@@ -95,7 +95,7 @@ class Cell:
         self.place = EdgePlace(
             cloud.http_port, region, self.files.activator, https_port=cloud.https_port, domain=cloud.domain,
             incoming=None if plan.alone else self.files.incoming, private=private, by_address=by_address,
-            http3=http3,
+            http3=http3, shared=shared,
         )  # fmt: skip
         self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
         self._certificates = certificates_file(cloud, plan.name)

@@ -86,6 +86,7 @@ class EnvoyEdge:
         limit: Limit = lambda _name, _pid: None,
         by_address: RateLimit | None = None,
         http3: bool = False,
+        shared: bool = True,
     ) -> None:
         self._cloud, self._clock = cloud, clock
         self._common, self._own = common_cells(cells), tuple(own)
@@ -102,6 +103,7 @@ class EnvoyEdge:
             plan.name: Cell(
                 plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, limit,
                 self._remembered, self._feed, private if plan is plans[0] else (), door, by_address, http3, self._slots,
+                shared,
             )
             for plan in plans
         }  # fmt: skip

@@ -58,6 +58,7 @@ class EdgePlace:
 
     private: tuple[str, ...] = ()  # the edge's addresses in private networks, IPv4 first; (): it doesn't serve them
     http3: bool = False  # on the https port, where there is no front
+    shared: bool = True  # names of the cloud's domain share a certificate
     by_address: RateLimit | None = None  # requests that it takes of one client address; None: no limit
     admission: str = ""  # the module for hard limits; "": Envoy has none
 
@@ -84,7 +85,7 @@ def listeners(place: EdgePlace, by_name: Sequence[dict[str, Any]] = ()) -> list[
         filters = _filters(place, place.https_port, secure=True)
         told = [quic.told(place.https_port)] if place.speaks_http3 else []
         of_cloud = _filters(place, place.https_port, secure=True, told=told)
-        chains = [*tls.filter_chains(place.domain, filters, of_cloud), *by_name]
+        chains = [*tls.filter_chains(place.domain, filters, of_cloud, shared=place.shared), *by_name]
         found.append(_listener(place, HTTPS, place.https_port, chains, [tls.inspector()]))
         if place.speaks_http3:
             found.append(quic.listener(place.https_port, place.domain, filters[0]["typed_config"]))

@@ -37,11 +37,11 @@ def app_of_port(name: str) -> str:
     return name.rpartition("/")[2] if name.startswith(PREFIX) else ""
 
 
-def port_listener(port: PublicPort, log: Path, domain: str) -> Any:
+def port_listener(port: PublicPort, log: Path, domain: str, *, shared: bool = True) -> Any:
     """Return the listener of a port. Ends of connections go to `log`, as requests do."""
     if port.protocol == "udp":
         return _udp_listener(port)
-    return listener_message(port, _chains(port, log, domain))
+    return listener_message(port, _chains(port, log, domain, shared=shared))
 
 
 def listener_message(port: PublicPort, chains: list[dict[str, Any]]) -> Any:
@@ -96,11 +96,11 @@ def _udp_listener(port: PublicPort) -> Any:
     return resource(name, message)
 
 
-def _chains(port: PublicPort, log: Path, domain: str) -> list[dict[str, Any]]:
+def _chains(port: PublicPort, log: Path, domain: str, *, shared: bool) -> list[dict[str, Any]]:
     filters = [_tcp_proxy(port_name(port), log)]
     versions = port.tls.versions or tls.VERSIONS
     if "tls" in port.handlers:
-        return tls.chains_by_name(domain, filters, port.tls.alpn, versions)
+        return tls.chains_by_name(domain, filters, port.tls.alpn, versions, shared=shared)
     return [{"filters": filters}]
 
 

@@ -32,7 +32,8 @@ def http_listener(port: PublicPort, place: EdgePlace) -> Any:
     filters = [{"name": "http", "typed_config": manager}]
     chains: list[dict[str, Any]] = [{"filters": filters}]
     if secure:
-        chains = tls.chains_by_name(place.domain, filters, port.tls.alpn or tls.ALPN, port.tls.versions or tls.VERSIONS)
+        alpn, versions = port.tls.alpn or tls.ALPN, port.tls.versions or tls.VERSIONS
+        chains = tls.chains_by_name(place.domain, filters, alpn, versions, shared=place.shared)
     return listener_message(port, chains)
 
 

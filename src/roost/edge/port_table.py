@@ -132,7 +132,7 @@ class PortTable:
             cell.xds.set(LISTENER, http_listener(port, cell.place))
             return
         cell.xds.set(CLUSTER, port_cluster(port, place))
-        cell.xds.set(LISTENER, port_listener(port, cell.place.log, cell.place.domain))
+        cell.xds.set(LISTENER, port_listener(port, cell.place.log, cell.place.domain, shared=cell.place.shared))
 
     async def _open_door(self, key: Key, port: PublicPort, cell: Cell) -> None:
         def refused(why: Refusal) -> None:

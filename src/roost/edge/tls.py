@@ -1,10 +1,11 @@
 """TLS at the edge: the https listener, and certificates as Envoy takes them (SDS). Pure.
 
-Names of the cloud's own domain share one wildcard certificate, the secret `CLOUD`, which Envoy holds from its start.
-For every other name Envoy asks for the certificate when a client first greets it by that name (on-demand SDS), and
-keeps it from then on. So a certificate more or less, or a new one, changes no listener and drains no connection; a
-name without a certificate fails its own handshakes and nobody else's. A wildcard right below a top-level name
-(*.localhost) is accepted by few clients: such a domain's names get certificates of their own, on demand too.
+Names of the cloud's own domain share one wildcard certificate, the secret `CLOUD`, which Envoy holds from its start,
+unless they have public ones of their own. For every other name Envoy asks for the certificate when a client first
+greets it by that name (on-demand SDS), and keeps it from then on. So a certificate more or less, or a new one,
+changes no listener and drains no connection; a name without a certificate fails its own handshakes and nobody else's. A
+wildcard right below a top-level name (*.localhost) is accepted by few clients: such a domain's names get certificates
+of their own, on demand too.
 """
 
 from __future__ import annotations
@@ -54,13 +55,13 @@ def inspector() -> dict[str, Any]:
 
 
 def filter_chains(
-    domain: str, filters: list[dict[str, Any]], of_cloud: list[dict[str, Any]] | None = None
+    domain: str, filters: list[dict[str, Any]], of_cloud: list[dict[str, Any]] | None = None, *, shared: bool = True
 ) -> list[dict[str, Any]]:
     """Return the filter chains of the https listener, with these network filters.
 
     `of_cloud` are those of the names in the cloud's own domain, if other ones.
     """
-    chains = [_challenge_chain(), *chains_by_name(domain, filters)]
+    chains = [_challenge_chain(), *chains_by_name(domain, filters, shared=shared)]
     for chain in chains:
         if of_cloud is not None and chain["name"] == "cloud":
             chain["filters"] = of_cloud
@@ -68,12 +69,16 @@ def filter_chains(
 
 
 def chains_by_name(
-    domain: str, filters: list[dict[str, Any]], alpn: Sequence[str] = ALPN, versions: Sequence[str] = VERSIONS
-) -> list[dict[str, Any]]:
-    """Return filter chains that show the certificate of the name that a client says."""
+    domain: str, filters: list[dict[str, Any]], alpn: Sequence[str] = ALPN, versions: Sequence[str] = VERSIONS,
+    *, shared: bool = True,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return filter chains that show the certificate of the name that a client says.
+
+    `shared`: names of the cloud's domain share one, where they can.
+    """
     chains = []
     common = _common(alpn, versions)
-    if has_wildcard(domain):
+    if shared and has_wildcard(domain):
         chains.append(chain_of_cloud(domain, filters, alpn, versions))
     chains.append(_chain("on-demand", {}, _context({**common, **_BY_NAME}, _FRESH), filters))
     return chains

@@ -2,7 +2,7 @@
 
 Two clouds run side by side on one machine because each name below carries the cloud id. The value
 is stored in `HOME/cloud.json` at the first `roost up` and never changes afterwards, except the
-ports and the domain.
+ports, the domain and the email address.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Cloud:
     ipv4_network: IPv4Network  # machines' private addresses; the first host address is the gateway
     cache: Path = Path("/var/cache/roost")  # per host, shared between clouds: base images, build tools
     https_port: int = 0  # the edge's public port for TLS; 0: none
+    email: str = ""  # for the certificate authority, whose terms are agreed to by saying it; "": not said
 
     @property
     def run(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from roost.model.certificate import WILDCARD, Attempt, Certificate
@@ -16,6 +17,12 @@ JITTER = 0.05  # of its life: names that were added together are not renewed tog
 FIRST_PAUSE = 120.0  # seconds after a failure; doubles
 LONGEST_PAUSE = 12 * 3600.0
 RATE_LIMIT_PAUSE = 3600.0  # when the authority does not say how long
+
+
+def possible_ways(challenges: Sequence[str], *, https: bool, dns: bool) -> tuple[str, ...]:
+    """Return the ways in which names can be proven, in the order of `challenges`."""
+    able = {HTTP: True, ALPN: https, DNS: dns}
+    return tuple(way for way in challenges if able[way])
 
 
 def spread(name: str) -> float:

@@ -234,6 +234,23 @@ cloud_certificates = Table(  # the local authority's own, and what it signed for
     Column("created_at", Float, nullable=False),
 )
 
+domain_certificates = Table(  # public ones for names of the cloud's own domain; they outlive their apps
+    "domain_certificates",
+    metadata,
+    Column("hostname", String, primary_key=True),
+    Column("app", String, nullable=False, index=True),
+    Column("created_at", Float, nullable=False),
+    Column("called_at", Float, nullable=False),
+    Column("first_issued_at", Float, nullable=False),
+    Column("directory", String, nullable=False),  # of the authority
+    Column("issued", JSON(none_as_null=True)),
+    Column("issued_sealed", LargeBinary),
+    Column("attempt", JSON(none_as_null=True)),
+    Column("attempt_sealed", LargeBinary),
+    Column("seen", JSON(none_as_null=True)),
+    Column("checked_at", Float, nullable=False),
+)
+
 operations = Table(
     "operations",
     metadata,

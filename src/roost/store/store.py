@@ -11,6 +11,7 @@ from roost.store.cloud_certificates import CloudCertificates
 from roost.store.data_keys import DataKeys
 from roost.store.database import Database
 from roost.store.destroyed import Destroyed
+from roost.store.domain_certificates import DomainCertificates
 from roost.store.identity import Orgs, Tokens
 from roost.store.leases import Leases
 from roost.store.machines import Events, Machines, machine_of
@@ -36,6 +37,7 @@ class Store:
         self.certificates = Certificates(self.database)
         self.acme_accounts = AcmeAccounts(self.database)
         self.cloud_certificates = CloudCertificates(self.database)
+        self.domain_certificates = DomainCertificates(self.database)
         self.secret_keys = SecretKeys(self.database)
         self.machines = Machines(self.database)
         self.destroyed_machines = Destroyed(self.database, "machine", machine_of)

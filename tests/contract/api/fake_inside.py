@@ -7,9 +7,11 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
+from tests.contract.api import fake_domain
 
 from roost.api.inside import SOURCE
 from roost.control.contract import KeyRotation
+from roost.plan.domain_report import Report
 
 
 class Oidc:
@@ -26,6 +28,12 @@ class Oidc:
 class Admin:
     def rotate_keys(self) -> KeyRotation:
         return KeyRotation(2, 3, 0)
+
+    def domain(self) -> Report:
+        return fake_domain.report()
+
+    def check_domain(self) -> Report:
+        return fake_domain.report()
 
 
 def own_socket(api: FastAPI, machine_id: str, **headers: str) -> httpx2.AsyncClient:

@@ -35,14 +35,21 @@ class Authority:
     ca_bundle: Path
     hook: Path
     dns_management: int
+    dns: int
     root: str
 
-    def settings(self) -> str:
-        """The table for the cloud's config.toml."""
+    def settings(self, *, hook: bool = True, own_domain: bool = False) -> str:
+        """The table for the cloud's config.toml. Its terms are agreed to by `roost up --email`."""
+        command = f'dns_hook = ["{self.hook}", "{self.dns_management}"]\n' if hook else ""
         return (
-            f'[acme]\ndirectory = "{self.directory}"\nagree_terms = true\nemail = "ops@example.com"\n'
-            f'ca_bundle = "{self.ca_bundle}"\ndns_hook = ["{self.hook}", "{self.dns_management}"]\n'
+            f'[acme]\ndirectory = "{self.directory}"\nca_bundle = "{self.ca_bundle}"\n'
+            f'resolvers = ["127.0.0.1:{self.dns}"]\n{command}' + ("" if own_domain else "own_domain = false\n")
         )
+
+    def tell_dns(self, path: str, **body: str) -> None:
+        """Change what DNS has."""
+        address = f"http://127.0.0.1:{self.dns_management}/{path}"
+        httpx2.post(address, json=body, trust_env=False).raise_for_status()
 
     def hook_log(self) -> list[str]:
         path = self.hook.with_name(self.hook.name + ".log")
@@ -80,7 +87,7 @@ def running(directory: Path, http_port: int, https_port: int) -> Iterator[Author
         ]  # fmt: skip
         try:
             root = _root(management, directory / "acme.pem")
-            yield Authority(f"https://localhost:{acme}/dir", directory / "acme.pem", hook, dns_management, root)
+            yield Authority(f"https://localhost:{acme}/dir", directory / "acme.pem", hook, dns_management, dns, root)
         finally:
             for process in processes:
                 process.kill()

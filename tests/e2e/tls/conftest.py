@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.cloud.conftest import RunningCloud, free_port
 from tests.e2e.tls import authority
 
-DOMAIN = "apps.test"
+DOMAIN = "apps.example.com"
 SERVER = """
 import http.server, json, os, time
 boot = str(time.time_ns())
@@ -102,7 +102,7 @@ def cloud() -> Iterator[TlsCloud]:
             try:
                 environment.setenv("ROOST_FAULT_FILE", str(home / "fault"))
                 running.roost(
-                    "up", "--home", home, "--domain", DOMAIN, "--http-port", str(http),
+                    "up", "--home", home, "--domain", DOMAIN, "--email", "ops@example.com", "--http-port", str(http),
                     "--https-port", str(https), "--api-port", str(running.api_port),
                 )  # fmt: skip
                 running.authority = running.roost("certs", "ca").stdout

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from tests.e2e.cloud.conftest import ROOT, wait_until
 from tests.e2e.cloud.programs import fresh
-from tests.e2e.tls.conftest import TlsCloud, upload
+from tests.e2e.tls.conftest import DOMAIN, TlsCloud, upload
 from tests.e2e.tls.made import self_made
 
 SOURCE = ROOT / "bench" / "zero_lost_app"
@@ -39,7 +39,7 @@ def write(place: Path, app: str, release: str) -> Path:
 @asynccontextmanager
 async def called(cloud: TlsCloud, app: str, name: str, trusted: Path) -> AsyncIterator[dict[str, Any]]:
     """Call the app; what became of the requests is in the dictionary afterwards."""
-    words = (cloud.http_port, f"{app}.apps.test", cloud.https_port, name, trusted, 1)
+    words = (cloud.http_port, f"{app}.{DOMAIN}", cloud.https_port, name, trusted, 1)
     clients = await asyncio.create_subprocess_exec(
         sys.executable, ROOT / "bench" / "zero_lost_load.py", *map(str, words),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,

@@ -13,6 +13,7 @@ from roost.api.auth import GuardedRoute, TheAccess, TheControl, ThePrincipal, do
 from roost.api.identity_shapes import principal_to_json
 from roost.api.metrics import ApiMetrics
 from roost.api.shapes import cloud_to_json
+from roost.api.shapes_domain import standing_to_json
 from roost.model.identity import Action
 from roost.plan.access import CLOUD
 
@@ -25,8 +26,9 @@ def cloud_status(control: TheControl, access: TheAccess) -> dict[str, Any]:
     status = control.status()
     if not access.may(Action.READ, CLOUD):
         seen = sum(access.sees(app.org, app.name) for app in control.apps.list())
-        status = replace(status, apps=seen, machines_by_state={})
-    return cloud_to_json(status)
+        status = replace(status, apps=seen, machines_by_state={}, certificate=None)
+    told = standing_to_json(status.certificate) if status.certificate is not None else None
+    return cloud_to_json(status) | {"certificate": told}
 
 
 @router.get("/v1/tokens/current")

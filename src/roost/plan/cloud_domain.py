@@ -1,0 +1,160 @@
+"""The public certificate of the cloud's own domain: whether it can have one, how, and what to ask for now (pure).
+
+One wildcard where DNS records can be set; else one certificate for each app's name. Each has one name only, so that a
+name that the authority refuses holds up no other, and a new app changes no certificate that serves.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from roost.model.acme import AcmeSettings
+from roost.model.certificate import WILDCARD, Attempt
+from roost.model.cloud import Cloud
+from roost.model.domain_name import DomainName
+from roost.plan.issuing import DNS, FIRST_PAUSE, due_at, possible_ways
+
+WEEK = 7 * 86_400.0
+LONGEST_DOUBT = 3600.0  # seconds between two names while none succeeds
+# Names that nobody can have (RFC 2606, 6761, 6762, 7686, 8375, 9476), and those that ICANN keeps for private use.
+_NOBODYS = {
+    "localhost", "local", "localdomain", "test", "invalid", "example", "internal", "onion", "alt", "arpa", "home",
+    "corp", "lan", "mail", "intranet", "private",
+}  # fmt: skip
+
+
+class Way(StrEnum):
+    """How the names of the cloud's domain have public certificates."""
+
+    NONE = "none"
+    WILDCARD = "wildcard"  # one for all, by DNS-01
+    NAMES = "names"  # one for each app
+
+
+def why_not_public(domain: str) -> str:
+    """Return why no public authority has a certificate for the names below a domain, "" if one may."""
+    try:
+        ipaddress.ip_address(domain)
+    except ValueError:
+        pass
+    else:
+        return f"{domain} is an address, and public certificates are for names"
+    last = domain.rpartition(".")[2]
+    if last in _NOBODYS:
+        return f"names that end in .{last} are nobody's, so there are no public certificates for them"
+    if "." not in domain:
+        return f"{domain} is no domain that can be had"
+    return f"{domain} is an address, and public certificates are for names" if last.isdecimal() else ""
+
+
+def way_of(
+    domain: str, possible: Sequence[str], *, agrees: bool, https: bool, wanted: bool | None = None
+) -> tuple[Way, str]:
+    """Return how its names have certificates, and why not if they have none.
+
+    `possible` are the ways in which names can be proven, `wanted` what the operator says, None for nothing.
+    """
+    why = why_not_public(domain)
+    if wanted is False:
+        return Way.NONE, "[acme] own_domain is false"
+    if why and not wanted:
+        return Way.NONE, why
+    if not https:
+        return Way.NONE, "the edge has no port for https"
+    if not agrees:
+        return Way.NONE, "nobody has agreed to the authority's terms"
+    if DNS in possible and "." in domain:
+        return Way.WILDCARD, ""
+    return (Way.NAMES, "") if set(possible) - {DNS} else (Way.NONE, "[acme] challenges leaves no way to prove names")
+
+
+def way_of_domain(cloud: Cloud, acme: AcmeSettings) -> tuple[Way, str]:
+    """Return how the cloud's domain has public certificates, and why not if it has none."""
+    https = bool(cloud.https_port)
+    possible = possible_ways(acme.challenges, https=https, dns=bool(acme.dns_hook))
+    return way_of(cloud.domain, possible, agrees=bool(acme.agrees), https=https, wanted=acme.own_domain)
+
+
+def shares_certificate(domain: str, way: Way, found: Sequence[DomainName], now: float) -> bool:
+    """Say whether the edge shows all names of the domain one certificate, rather than looking each up.
+
+    Where names have had certificates of their own, they go on having them until the wildcard is there: it never gets
+    worse on the way.
+    """
+    below = [each for each in found if each.hostname.endswith(f".{domain}")]
+    valid = {each.hostname for each in below if each.issued is not None and each.issued.expires_at > now}
+    if way is Way.NAMES:
+        return False
+    return not valid or f"{WILDCARD}{domain}" in valid
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to do now, and what has to wait."""
+
+    renew: tuple[DomainName, ...] = ()  # also those whose order is under way
+    begin: tuple[str, ...] = ()  # host names that have had none
+    used: int = 0  # new names within the week
+    free_at: float = 0.0  # when the next new name may be asked for; 0: now
+    doubt_until: float = 0.0  # the authority is asked for one name at a time, next at this time; 0: no doubt
+
+
+def choose(
+    found: Sequence[DomainName], newcomers: Sequence[str], now: float, *, per_week: int, busy: Collection[str] = ()
+) -> Choice:
+    """Return what to ask the authority for.
+
+    `found` are the names that are wanted, `newcomers` host names without a row, the preferred first, `busy` those being
+    worked on. At most `per_week` new names, of which those that nobody has called take half at most. While no name
+    succeeds they are tried one by one, with pauses: what is wrong is likely wrong for all.
+    """
+    if any(each.attempt is not None and each.attempt.rate_limited_until > now for each in found):
+        return Choice(used=_used(found, now))
+    ready = [each for each in found if each.hostname not in busy and due_at(each.as_certificate()) <= now]
+    known = [each for each in ready if each.first_issued_at or (each.attempt is not None and each.attempt.order)]
+    fresh = [each for each in ready if each not in known]
+    fresh.sort(key=lambda each: (not each.called_at, each.called_at, -each.created_at))
+    used = _used(found, now) + sum(name not in {each.hostname for each in found} for name in busy)
+    called = [each.hostname for each in fresh if each.called_at][: max(0, per_week - used)]
+    others = [*(each.hostname for each in fresh if not each.called_at), *newcomers]
+    begin = called + others[: max(0, per_week // 2 - used - len(called))]
+    free_at = _free_at(found, now) if used >= per_week else 0.0
+    doubt_until = _doubt_until(found)
+    if doubt_until is None:
+        return Choice(tuple(known), tuple(begin), used, free_at)
+    if busy or doubt_until > now:
+        return Choice(used=used, free_at=free_at, doubt_until=doubt_until)
+    known.sort(key=_failures)
+    failures = {each.hostname: _failures(each) for each in fresh}
+    begin.sort(key=lambda name: failures.get(name, 0))
+    return Choice(tuple(known[:1]), tuple(begin[:1]) if not known else (), used, free_at, doubt_until)
+
+
+def _failures(name: DomainName) -> int:
+    return name.attempt.failures if name.attempt is not None else 0
+
+
+def _used(found: Sequence[DomainName], now: float) -> int:
+    """Return how many new names were issued within a week, or are being asked for."""
+    return sum(
+        each.first_issued_at > now - WEEK or (not each.first_issued_at and bool((each.attempt or Attempt()).order))
+        for each in found
+    )
+
+
+def _free_at(found: Sequence[DomainName], now: float) -> float:
+    return min((each.first_issued_at for each in found if each.first_issued_at > now - WEEK), default=now) + WEEK
+
+
+def _doubt_until(found: Sequence[DomainName]) -> float | None:
+    """Return until when to wait after failures of any name; None when the latest to end was a success."""
+    success = max((each.issued.created_at for each in found if each.issued is not None), default=0.0)
+    failed = [each.attempt for each in found if each.attempt is not None and each.attempt.failed_at > success]
+    if not failed:
+        return None if success else 0.0
+    count = sum(attempt.failures for attempt in failed)
+    latest = max(attempt.failed_at for attempt in failed)
+    return latest + min(LONGEST_DOUBT, FIRST_PAUSE * float(2 ** min(count - 1, 20)))

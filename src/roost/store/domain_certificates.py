@@ -1,0 +1,147 @@
+"""Rows of the public certificates of the cloud's own domain. Private keys are sealed before they come here.
+
+A row outlives its app until its certificate expires, so that an app that is made again costs the authority nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from roost.model.certificate import Attempt, Certificate, Issued, KeyKind, Seen
+from roost.model.domain_name import DomainName
+from roost.model.errors import NotFound
+from roost.store.database import Database
+from roost.store.schema import apps
+from roost.store.schema import domain_certificates as table
+
+_COLUMNS = [column for column in table.c if not column.name.endswith("sealed") and column.name != "directory"]
+
+
+class DomainCertificates:
+    """Names of the cloud's domain, by host name."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def list(self) -> list[DomainName]:
+        """Return all by name, each with whether its app is there."""
+        joined = table.outerjoin(apps, apps.c.name == table.c.app)
+        query = select(*_COLUMNS, apps.c.name.is_not(None).label("there")).select_from(joined)
+        with self._db.read() as connection:
+            return [_name(row) for row in connection.execute(query.order_by(table.c.hostname))]
+
+    def find(self, hostname: str) -> DomainName | None:
+        """Return one or None."""
+        found = self.serving([hostname])
+        return found[0] if found else None
+
+    def get(self, app: str, hostname: str) -> Certificate:
+        """Return one in the form of an app's own host name; raises NotFound."""
+        found = self.find(hostname)
+        if found is None or found.app != app:
+            raise NotFound(f"{hostname} has no certificate of its own yet", hint="roost admin domain")
+        return found.as_certificate()
+
+    def serving(self, hostnames: Sequence[str]) -> Sequence[DomainName]:
+        """Return those of these names that there are, in that order."""
+        query = select(*_COLUMNS).where(table.c.hostname.in_(hostnames))
+        with self._db.read() as connection:
+            found = [_name(row) for row in connection.execute(query)]
+        return sorted(found, key=lambda each: hostnames.index(each.hostname))
+
+    def apps_without(self, limit: int) -> Sequence[str]:
+        """Return the newest apps that have no row, at most `limit`."""
+        known = select(table.c.app)
+        query = select(apps.c.name).where(apps.c.name.not_in(known)).order_by(apps.c.number.desc()).limit(limit)
+        with self._db.read() as connection:
+            return tuple(connection.execute(query).scalars())
+
+    def add(self, app: str, hostname: str, directory: str, now: float, *, called: bool = False) -> None:
+        """Add a name, or note that it was called; as once when it is there."""
+        values = {
+            "hostname": hostname, "app": app, "created_at": now, "called_at": now if called else 0.0,
+            "first_issued_at": 0.0, "directory": directory, "checked_at": 0.0,
+        }  # fmt: skip
+        try:
+            with self._db.write() as connection:
+                connection.execute(insert(table).values(**values))
+        except IntegrityError:
+            if called:
+                own = and_(table.c.hostname == hostname, table.c.called_at == 0.0)
+                with self._db.write() as connection:
+                    connection.execute(update(table).where(own).values(called_at=now))
+
+    def save_attempt(self, app: str, hostname: str, attempt: Attempt | None, *, sealed: bytes | None = None) -> None:
+        """Store how far the issuing is, with the key that the order is for."""
+        values: dict[str, Any] = {"attempt": asdict(attempt) if attempt else None}
+        if sealed is not None or attempt is None:
+            values["attempt_sealed"] = sealed
+        self._update(app, hostname, values)
+
+    def save_issued(self, app: str, hostname: str, issued: Issued, sealed: bytes | None) -> None:
+        """Store an issued certificate; its key and the end of the order with it, unless `sealed` is None."""
+        values: dict[str, Any] = {"issued": asdict(issued)}
+        if sealed is not None:
+            values |= {"issued_sealed": sealed, "attempt": None, "attempt_sealed": None}
+        self._update(app, hostname, values)
+        first = and_(table.c.hostname == hostname, table.c.first_issued_at == 0.0)
+        with self._db.write() as connection:
+            connection.execute(update(table).where(first).values(first_issued_at=issued.created_at))
+
+    def save_seen(self, app: str, hostname: str, seen: Seen, now: float) -> None:
+        """Store what DNS said."""
+        self._update(app, hostname, {"seen": asdict(seen), "checked_at": now})
+
+    def _update(self, app: str, hostname: str, values: dict[str, Any]) -> None:
+        own = and_(table.c.hostname == hostname, table.c.app == app)
+        with self._db.write() as connection:
+            connection.execute(update(table).where(own).values(**values))
+
+    def sealed_keys(self, hostname: str) -> tuple[bytes | None, bytes | None]:
+        """Return what was sealed of the keys of the issued certificate and of the order under way."""
+        query = select(table.c.issued_sealed, table.c.attempt_sealed).where(table.c.hostname == hostname)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return (row[0], row[1]) if row else (None, None)
+
+    def remove(self, hostnames: Collection[str]) -> None:
+        """Remove some."""
+        with self._db.write() as connection:
+            connection.execute(delete(table).where(table.c.hostname.in_(hostnames)))
+
+    def keep_only(self, domain: str, directory: str) -> None:
+        """Forget the names of another domain. What another authority issued is to be issued anew, and serves till then.
+
+        An order or a failure at another authority is forgotten.
+        """
+        other = and_(table.c.hostname != f"*.{domain}", table.c.hostname != table.c.app + f".{domain}")
+        elsewhere = table.c.directory != directory
+        with self._db.write() as connection:
+            connection.execute(delete(table).where(other))
+            rows = connection.execute(select(*_COLUMNS).where(elsewhere)).all()
+            for row in rows:
+                issued = _name(row).issued
+                again = asdict(replace(issued, renew_at=0.0, ask_at=issued.expires_at)) if issued else None
+                values: dict[str, Any] = {"directory": directory, "issued": again, "first_issued_at": 0.0}
+                values |= {"attempt": None, "attempt_sealed": None}
+                connection.execute(update(table).where(table.c.hostname == row.hostname).values(**values))
+
+
+def _name(row: Row[*tuple[Any, ...]]) -> DomainName:
+    data: dict[str, Any] = dict(row._mapping)
+    exists = bool(data.pop("there", True)) or not data["app"]
+    issued, attempt, seen = data["issued"], data["attempt"], data["seen"]
+    data["issued"] = Issued(**(issued | {"kind": KeyKind(issued["kind"])})) if issued else None
+    data["attempt"] = Attempt(**attempt) if attempt else None
+    data["seen"] = _seen(seen) if seen else None
+    return DomainName(**data, exists=exists)
+
+
+def _seen(data: dict[str, Any]) -> Seen:
+    kept: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Seen(**kept)

@@ -1,0 +1,140 @@
+"""Public certificates for the cloud's own domain, by a real ACME server: a stranger's client trusts its root alone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cryptography import x509
+from tests.e2e.cloud.conftest import wait_until
+from tests.e2e.tls.conftest import DOMAIN, TlsCloud, config
+from tests.e2e.tls.test_issuing import restart, served
+
+ASLEEP = "asleep-own"
+
+
+def configured(cloud: TlsCloud, *ways: str, hook: bool = False) -> None:
+    """Let the domain have certificates, and names be proven in these ways."""
+    assert cloud.acme is not None
+    text = cloud.acme.settings(hook=hook, own_domain=True) + f"challenges = {json.dumps(list(ways))}\n"
+    (cloud.home / "config.toml").write_text(text)
+    restart(cloud)
+
+
+def report(cloud: TlsCloud) -> dict[str, Any]:
+    return dict(json.loads(cloud.roost("admin", "domain", "--json").stdout))
+
+
+def is_public(cloud: TlsCloud, host: str) -> bool:
+    """Whether a stranger's client trusts what the edge shows. If not, the cloud's own authority is there."""
+    try:
+        served(cloud, host)
+    except ssl.SSLError:
+        cloud.connect(host).close()
+        return False
+    return True
+
+
+def until_public(cloud: TlsCloud, host: str) -> x509.Certificate:
+    try:
+        wait_until(lambda: is_public(cloud, host), f"a public certificate for {host}", timeout=20)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {report(cloud)}") from None
+    return served(cloud, host)
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return found.get_values_for_type(x509.DNSName)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def apps(cloud: TlsCloud, app: str) -> Iterator[None]:
+    """An app that sleeps beside the one that is awake. Afterwards the domain is the own authority's again."""
+    assert cloud.acme is not None
+    cloud.roost("apps", "create", ASLEEP)
+    try:
+        body = {"config": config(force_https=True), "skip_launch": True}
+        assert cloud.api("POST", f"/apps/{ASLEEP}/machines", json=body).status_code == 200
+        yield
+    finally:
+        cloud.roost("apps", "destroy", ASLEEP, "--yes", "--force", check=False)
+        (cloud.home / "config.toml").write_text(cloud.acme.settings())
+        restart(cloud)
+
+
+def test_each_name_by_http_where_there_is_no_dns(cloud: TlsCloud, app: str) -> None:
+    assert cloud.acme is not None
+    assert not is_public(cloud, f"{app}.{DOMAIN}")
+    configured(cloud, "http-01")
+    asleep = until_public(cloud, f"{ASLEEP}.{DOMAIN}")  # with force_https
+    assert cloud.machines(ASLEEP)[0]["state"] in ("created", "stopped"), "the check woke nobody"
+    awake = until_public(cloud, f"{app}.{DOMAIN}")
+    assert (names_of(asleep), names_of(awake)) == ([f"{ASLEEP}.{DOMAIN}"], [f"{app}.{DOMAIN}"])
+    assert cloud.fetch(f"{app}.{DOMAIN}", context=cloud.context(cloud.acme.root))[0] == 200
+    assert not is_public(cloud, f"nobody.{DOMAIN}"), "asked for names of apps only"
+    told = report(cloud)
+    assert (told["kind"], told["status"], told["new_names_this_week"]) == ("names", "active", 2)
+    assert f"{app}.{DOMAIN}: active" in cloud.roost("certs", "show", f"{app}.{DOMAIN}", "-a", app).stdout
+    assert "2 of 2 names, by Pebble" not in cloud.roost("status").stdout
+
+
+def test_killed_in_an_order_and_another_app_by_tls_alpn(cloud: TlsCloud) -> None:
+    configured(cloud, "tls-alpn-01")
+    (cloud.home / "fault").write_text("acme.answered")
+    cloud.roost("apps", "create", "third-own")
+    try:
+        wait_until(lambda: not (cloud.home / "fault").exists(), "the kill")
+        until_public(cloud, f"third-own.{DOMAIN}")
+    finally:
+        cloud.roost("apps", "destroy", "third-own", "--yes", "--force", check=False)
+
+
+def test_a_failure_is_told_the_own_authority_serves_and_a_check_tries_again(cloud: TlsCloud, app: str) -> None:
+    assert cloud.acme is not None
+    host = f"fourth-own.{DOMAIN}"
+    cloud.acme.tell_dns("set-servfail", host=f"{host}.")
+    cloud.roost("apps", "create", "fourth-own")
+    try:
+        told = wait_until(lambda: found if (found := report(cloud))["status"] == "failing" else None, "the failure")
+        assert host in told["troubles"][0]["message"] and told["next_attempt_at"]
+        assert not is_public(cloud, host)
+        assert is_public(cloud, f"{app}.{DOMAIN}")
+        cloud.acme.tell_dns("clear-servfail", host=f"{host}.")
+        assert "DNS records" in cloud.roost("admin", "domain", "--check").stdout
+        until_public(cloud, host)
+    finally:
+        cloud.roost("apps", "destroy", "fourth-own", "--yes", "--force", check=False)
+
+
+def test_renewed_in_time(cloud: TlsCloud, app: str) -> None:
+    host = f"{app}.{DOMAIN}"
+    before = served(cloud, host)
+    with sqlite3.connect(cloud.home / "state.db", timeout=10) as database:
+        database.execute(
+            "UPDATE domain_certificates SET issued = json_set(issued, '$.renew_at', 1.0) WHERE hostname = ?", (host,)
+        )
+    cloud.roost("admin", "domain", "--check")
+    wait_until(lambda: served(cloud, host) != before, "the renewal", timeout=20)
+    assert report(cloud)["new_names_this_week"] == 2, "a renewal is no new name"
+
+
+def test_one_wildcard_where_records_can_be_set_also_by_delegation(cloud: TlsCloud, app: str) -> None:
+    assert cloud.acme is not None
+    record = f"_acme-challenge.{DOMAIN}"
+    cloud.acme.tell_dns("set-cname", host=f"{record}.", target="apps.zone.example.net.")
+    before = served(cloud, f"{app}.{DOMAIN}")
+    configured(cloud, "http-01", "dns-01", hook=True)
+    assert is_public(cloud, f"{app}.{DOMAIN}"), "it has its own until the wildcard is there"
+    wildcard = until_public(cloud, f"nobody.{DOMAIN}")
+    assert names_of(wildcard) == [f"*.{DOMAIN}"]
+    assert cloud.acme.hook_log()[-2:] == ["present apps.zone.example.net", "cleanup apps.zone.example.net"]
+    restart(cloud)
+    wait_until(lambda: served(cloud, f"{app}.{DOMAIN}") == wildcard, "one certificate for all")
+    assert before != wildcard
+    told = report(cloud)
+    assert (told["kind"], told["status"]) == ("wildcard", "active")
