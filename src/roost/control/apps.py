@@ -34,6 +34,7 @@ class Apps:
     ) -> None:  # fmt: skip
         """`gone` is called when an app is no more."""
         self._gone = gone
+        self.made: Callable[[], None] = lambda: None  # called when there is one more
         self._core = core
         self._requests = requests
         self._volumes = volumes
@@ -56,6 +57,7 @@ class Apps:
                 role=role,
             )
         self._requests.forget(name)  # of an earlier app of this name: not the new owner's to read
+        self.made()
         return made
 
     def get(self, name: str) -> App:

@@ -77,6 +77,11 @@ class CloudDomain:
         self._rows.add(app, host, self._core.acme.directory, self._core.now(), called=True)
         self.wake_issuing()
 
+    def app_was_made(self) -> None:
+        """Ask for the name of a new app at once: it is likely to be called soon."""
+        if self.way is Way.NAMES:
+            self.wake_issuing()
+
     def choice(self, busy: frozenset[str] = frozenset()) -> Choice:
         """Return what to ask for now."""
         newcomers: Sequence[str] = ()
@@ -86,14 +91,16 @@ class CloudDomain:
         elif self._rows.find(self._wildcard) is None:
             newcomers = [self._wildcard]
         per_week = self._core.acme.names_per_week if self.way is Way.NAMES else 2
-        return choose(self._wanted(), newcomers, self._core.now(), per_week=per_week, busy=busy)
+        ours = {host for host in busy if host.endswith(f".{self._core.cloud.domain}")}
+        return choose(self._known(), newcomers, self._core.now(), per_week=per_week, busy=ours)
+
+    def _known(self) -> list[DomainName]:
+        """Return the rows of the kind of names that are to have certificates, also of apps that are gone."""
+        return [each for each in self._rows.list() if bool(each.app) == (self.way is Way.NAMES)]
 
     def _wanted(self) -> list[DomainName]:
         """Return the rows of names that are to have a certificate."""
-        return [
-            each for each in self._rows.list()
-            if (each.hostname == self._wildcard if self.way is Way.WILDCARD else each.app and each.exists)
-        ]  # fmt: skip
+        return [each for each in self._known() if each.exists]
 
     @property
     def _wildcard(self) -> str:

@@ -111,6 +111,7 @@ class Control:
         self.apps = Apps(
             core, self._lifecycle, self.operations, self.volumes, self.requests, self.ip_assignments.resume
         )
+        self.apps.made = of_domain.app_was_made
         self.releases = Releases(core)
         self.logs = Logs(core)
         self.images = Images(core, self.operations)

@@ -107,7 +107,7 @@ class EnvoyEdge:
             )
             for plan in plans
         }  # fmt: skip
-        self._ports = Ports(cloud.http_port, cloud.https_port)
+        self._ports = Ports(cloud.http_port, cloud.https_port, challenged=not shared)
         self._front: Front | None = None
         if len(plans) > 1:
             sockets = {name: cell.place.incoming for name, cell in self._cells.items() if cell.place.incoming}

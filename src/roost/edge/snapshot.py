@@ -43,6 +43,7 @@ class Ports:
 
     http: int
     https: int
+    challenged: bool = False  # authorities check names of the cloud's domain on them, too
 
 
 NO_TLS = Ports(80, 0)
@@ -142,11 +143,11 @@ def virtual_host(
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
     `admission` is the module that holds the limits of its machines, of which `taken` are not its own. Tried again is
     what the app can't have acted on (resilience.py). Where the edge speaks TLS, `force_https` leads there. Paths of
-    certificate authorities' challenges go by way of the activator, which answers those that it knows, for host names of
-    the app's own.
+    certificate authorities' challenges go by way of the activator, which answers those that it knows, where names
+    are checked so: host names of the app's own, and the cloud's domain without a wildcard certificate.
     """
     host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
-    if len(route.hosts) > 1:
+    if len(route.hosts) > 1 or ports.challenged:
         _lead_to_challenges(host.routes.add(), route)
     if route.force_https and ports.https:
         _lead_to_https(host.routes.add(), ports)

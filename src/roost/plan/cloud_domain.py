@@ -107,17 +107,20 @@ def choose(
 ) -> Choice:
     """Return what to ask the authority for.
 
-    `found` are the names that are wanted, `newcomers` host names without a row, the preferred first, `busy` those being
-    worked on. At most `per_week` new names, of which those that nobody has called take half at most. While no name
-    succeeds they are tried one by one, with pauses: what is wrong is likely wrong for all.
+    `found` are the names there are, also those of apps that are gone; `newcomers` host names without a row, the
+    preferred first; `busy` those being worked on. At most `per_week` new names, of which those that nobody has called
+    take half at most. While no name succeeds they are tried one by one, with pauses: what is wrong is likely wrong for
+    all.
     """
     if any(each.attempt is not None and each.attempt.rate_limited_until > now for each in found):
-        return Choice(used=_used(found, now))
-    ready = [each for each in found if each.hostname not in busy and due_at(each.as_certificate()) <= now]
+        return Choice(used=_used(found, now, busy))
+    ready = [
+        each for each in found if each.exists and each.hostname not in busy and due_at(each.as_certificate()) <= now
+    ]
     known = [each for each in ready if each.first_issued_at or (each.attempt is not None and each.attempt.order)]
     fresh = [each for each in ready if each not in known]
     fresh.sort(key=lambda each: (not each.called_at, each.called_at, -each.created_at))
-    used = _used(found, now) + sum(name not in {each.hostname for each in found} for name in busy)
+    used = _used(found, now, busy)
     called = [each.hostname for each in fresh if each.called_at][: max(0, per_week - used)]
     others = [*(each.hostname for each in fresh if not each.called_at), *newcomers]
     begin = called + others[: max(0, per_week // 2 - used - len(called))]
@@ -137,12 +140,13 @@ def _failures(name: DomainName) -> int:
     return name.attempt.failures if name.attempt is not None else 0
 
 
-def _used(found: Sequence[DomainName], now: float) -> int:
+def _used(found: Sequence[DomainName], now: float, busy: Collection[str]) -> int:
     """Return how many new names were issued within a week, or are being asked for."""
-    return sum(
-        each.first_issued_at > now - WEEK or (not each.first_issued_at and bool((each.attempt or Attempt()).order))
-        for each in found
-    )
+
+    def under_way(name: DomainName) -> bool:
+        return not name.first_issued_at and (name.hostname in busy or bool((name.attempt or Attempt()).order))
+
+    return sum(each.first_issued_at > now - WEEK or under_way(each) for each in found)
 
 
 def _free_at(found: Sequence[DomainName], now: float) -> float:
@@ -152,7 +156,8 @@ def _free_at(found: Sequence[DomainName], now: float) -> float:
 def _doubt_until(found: Sequence[DomainName]) -> float | None:
     """Return until when to wait after failures of any name; None when the latest to end was a success."""
     success = max((each.issued.created_at for each in found if each.issued is not None), default=0.0)
-    failed = [each.attempt for each in found if each.attempt is not None and each.attempt.failed_at > success]
+    attempts = [each.attempt for each in found if each.exists and each.attempt is not None]
+    failed = [attempt for attempt in attempts if attempt.failed_at > success]
     if not failed:
         return None if success else 0.0
     count = sum(attempt.failures for attempt in failed)
