@@ -31,6 +31,8 @@ WHO: dict[tuple[str, str], str] = {
     ("GET", "/metrics"): CLOUD_READER,
     ("GET", "/v1/status"): READER,
     ("POST", "/v1/admin/rotate-keys"): OPERATOR,
+    ("GET", "/v1/admin/domain"): CLOUD_READER,
+    ("POST", "/v1/admin/domain/check"): OPERATOR,
     ("GET", "/v1/tokens/current"): READER,
     ("POST", "/v1/tokens/authenticate"): DEPLOYER,
     ("POST", "/v1/tokens/authorize"): DEPLOYER,
