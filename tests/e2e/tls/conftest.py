@@ -121,4 +121,4 @@ def app(cloud: TlsCloud) -> Iterator[str]:
     waited = cloud.api("GET", f"/apps/{name}/machines/{made.json()['id']}/wait?state=started&timeout=30")
     assert waited.status_code == 200, waited.text
     yield name
-    cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", name, "--yes", check=False)

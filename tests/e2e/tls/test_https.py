@@ -55,7 +55,7 @@ def test_force_https_leads_there_and_no_further(cloud: TlsCloud) -> None:
         status, body = cloud.fetch(name, "/a?b=c")
         assert status == 200 and json.loads(body)["path"] == "/a?b=c"
     finally:
-        cloud.roost("apps", "destroy", app, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", app, "--yes", check=False)
 
 
 def test_an_own_certificate_is_served_at_once_replaced_and_taken_away(cloud: TlsCloud, app: str) -> None:

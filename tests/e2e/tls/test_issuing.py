@@ -83,7 +83,7 @@ def test_http_for_an_app_that_sleeps_and_is_not_woken(cloud: TlsCloud) -> None:
         leaf = served(cloud, "asleep.example.com")
         assert isinstance(leaf.public_key(), object)
     finally:
-        cloud.roost("apps", "destroy", app, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", app, "--yes", check=False)
 
 
 def test_http_for_an_app_that_is_awake_and_passes_on_what_is_no_challenge(cloud: TlsCloud, app: str) -> None:

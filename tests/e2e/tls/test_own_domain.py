@@ -63,7 +63,7 @@ def apps(cloud: TlsCloud, app: str) -> Iterator[None]:
         assert cloud.api("POST", f"/apps/{ASLEEP}/machines", json=body).status_code == 200
         yield
     finally:
-        cloud.roost("apps", "destroy", ASLEEP, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", ASLEEP, "--yes", check=False)
         (cloud.home / "config.toml").write_text(cloud.acme.settings())
         restart(cloud)
 
@@ -93,7 +93,7 @@ def test_killed_in_an_order_and_another_app_by_tls_alpn(cloud: TlsCloud) -> None
         wait_until(lambda: not (cloud.home / "fault").exists(), "the kill")
         until_public(cloud, f"third-own.{DOMAIN}")
     finally:
-        cloud.roost("apps", "destroy", "third-own", "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", "third-own", "--yes", check=False)
 
 
 def test_a_failure_is_told_the_own_authority_serves_and_a_check_tries_again(cloud: TlsCloud, app: str) -> None:
@@ -110,7 +110,7 @@ def test_a_failure_is_told_the_own_authority_serves_and_a_check_tries_again(clou
         assert "DNS records" in cloud.roost("admin", "domain", "--check").stdout
         until_public(cloud, host)
     finally:
-        cloud.roost("apps", "destroy", "fourth-own", "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", "fourth-own", "--yes", check=False)
 
 
 def test_renewed_in_time(cloud: TlsCloud, app: str) -> None:

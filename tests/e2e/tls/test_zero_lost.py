@@ -80,7 +80,7 @@ async def test_nothing_is_lost_whatever_changes(cloud: TlsCloud, tmp_path: Path)
         assert len(found["well"]) == 8 and min(found["well"].values()) > 1, found["well"]
         assert cloud.fetch(name, "/", cloud.context(trusted.read_text()))[1] == b"two"
     finally:
-        cloud.roost("apps", "destroy", app, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", app, "--yes", check=False)
 
 
 def _pid(cloud: TlsCloud) -> int:
