@@ -18,8 +18,10 @@ from roost.edge.static_paths import FindStatics
 from roost.edge.tls import has_wildcard
 from roost.host.cgroups import Cgroups
 from roost.host.process import spawn
+from roost.model.acme import with_email
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, RoostError
+from roost.plan.cloud_domain import Way, way_of_domain
 
 MEMORY = 768 << 20  # bytes of one of several cells: above its heap's cap, so that Envoy refuses before the kernel kills
 PIDS = 256
@@ -37,17 +39,19 @@ def make_edge(
     certificates: CertificateSource | None,
     statics: FindStatics | None = None,
     *,
-    shared: bool = True,
+    shared: bool | None = None,
 ) -> EnvoyEdge:
     """Return the edge that the settings ask for; nothing runs yet.
 
-    `shared`: names of the cloud's domain share a certificate.
+    `shared`: names of the cloud's domain share a certificate; None: as the settings suggest.
     """
     if settings.edge.http3 and not (cloud.https_port and has_wildcard(cloud.domain)):
         raise BadInput(
             "edge.http3 needs a port for https and a domain that can have a wildcard certificate",
             hint=f"{cloud.domain} has none: take a domain with a dot in it, or remove edge.http3",
         )
+    if shared is None:
+        shared = way_of_domain(cloud, with_email(settings.acme, cloud.email))[0] is not Way.NAMES
     several = settings.edge.cells + len(settings.edge.own_cells) > 1
 
     def start(argv: Sequence[str], log_file: Path) -> int:
