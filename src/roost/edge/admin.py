@@ -12,7 +12,6 @@ from roost.edge.admission import WAITING
 from roost.edge.port_config import app_of_port
 from roost.edge.snapshot import app_of, cluster_name
 from roost.model.errors import HostFailure
-from roost.plan.edge_rollout import Answers
 
 _ACTIVE = "|".join(
     (
@@ -56,15 +55,6 @@ class Admin:
         """Return the names of the listeners that take connections. Raises HostFailure."""
         text = await self._ask("GET", "/listeners", {}, timeout=timeout)
         return {line.partition("::")[0] for line in text.splitlines()}
-
-    async def answers(self, timeout: float = 2.0) -> Answers:
-        """Return how many requests were answered, and how many of them with 5xx. Raises HostFailure."""
-        pattern = r"^http\.edge\.downstream_rq_(completed|5xx)$"
-        text = await self._ask("GET", "/stats", {"filter": pattern}, timeout=timeout)
-        found = {
-            name.rpartition("_")[2]: int(value) for name, _, value in (x.partition(": ") for x in text.splitlines())
-        }
-        return Answers(found.get("completed", 0), found.get("5xx", 0))
 
     async def ejected(self, app: str, timeout: float = 2.0) -> list[tuple[str, int]]:
         """Return address and port of the machines of an app that get no requests since they failed again and again.

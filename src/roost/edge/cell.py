@@ -58,6 +58,7 @@ from roost.edge.static_paths import statics_socket
 from roost.edge.statics import statics_cluster
 from roost.edge.steering_config import replay_cluster
 from roost.edge.tail import MAX_BYTES, LogTail
+from roost.edge.tally import Tally
 from roost.edge.tls import challenge_cluster
 from roost.edge.traffic import TrafficBook
 from roost.edge.unit import Unit, public_ports
@@ -65,7 +66,6 @@ from roost.edge.xds import XdsServer
 from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
 from roost.model.rate_limit import RateLimit
-from roost.plan.edge_rollout import Answers
 
 Base = list[tuple[str, Any]]  # type and resource
 
@@ -110,7 +110,8 @@ class Cell:
         )  # fmt: skip
         self._challenges = challenges
         self._challenged: asyncio.Server | None = None
-        feed.follow(LogTail(self.files.requests, self.files.requests_read, self._reopen), self.book.ended)
+        self.tally = Tally()
+        feed.follow(LogTail(self.files.requests, self.files.requests_read, self._reopen), self.book.ended, self.tally)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reopening: asyncio.Task[None] | None = None
         self._clock, self._spawn = clock, spawn
@@ -222,13 +223,6 @@ class Cell:
     def restore_base(self) -> None:
         """Give Envoy back the base configuration that it had."""
         self._set_base(self._old_base)
-
-    async def answers(self) -> Answers | None:
-        """Return what Envoy has answered so far; None when it does not tell."""
-        try:
-            return await self.admin.answers()
-        except HostFailure:
-            return None
 
     async def stop(self, *, envoy_too: bool) -> None:
         """Stop serving; end Envoy only when asked, after some seconds for the requests under way."""

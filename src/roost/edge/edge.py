@@ -22,7 +22,17 @@ from roost.edge.bootstrap import Caps
 from roost.edge.cell import Cell, workers
 from roost.edge.cell_plan import plans_of
 from roost.edge.challenges import Challenges
-from roost.edge.contract import CertificateSource, EdgeStatus, Load, NoCertificates, PublicPort, Route, Traffic, Waker
+from roost.edge.contract import (
+    CertificateSource,
+    EdgeStatus,
+    Endpoint,
+    Load,
+    NoCertificates,
+    PublicPort,
+    Route,
+    Traffic,
+    Waker,
+)
 from roost.edge.feed import RequestFeed, Take
 from roost.edge.flycast import ROUTES_NAME as PRIVATE_ROUTES
 from roost.edge.flycast import private_virtual_host
@@ -116,7 +126,7 @@ class EnvoyEdge:
         self._public = PortTable(self._cells, lambda org: self._cells[shard(org, self._common, self._own)[0]], waker)
         self._doors = HttpDoors(waker)
         self._measurer: asyncio.Task[None] | None = None
-        self._roll_out = RollOut(list(self._cells.values()))
+        self._roll_out = RollOut(list(self._cells.values()), self._places)
         self._roller: asyncio.Task[None] | None = None
         self._routes: dict[str, Route] = {}
         self._owners: dict[str, str] = {}  # host -> app
@@ -317,6 +327,10 @@ class EnvoyEdge:
             self._cloud, list(self._cells.values()), self._front, self._roll_out,
             routes=len(self._routes), leaving=len(self._leaving), port_troubles=self._public.troubles,
         )  # fmt: skip
+
+    def _places(self, app: str) -> Sequence[Endpoint]:
+        route = self._routes.get(app)
+        return route.endpoints if route else ()
 
     def _shard(self, route: Route) -> tuple[str, ...]:
         return shard(route.org, self._common, self._own)

@@ -23,6 +23,7 @@ from roost.edge.port_config import app_of_port
 from roost.edge.sampling import Lot
 from roost.edge.snapshot import app_of
 from roost.edge.tail import LogTail
+from roost.edge.tally import Tally
 from roost.model.request import Request
 
 Take = Callable[[Sequence[tuple[str, Request]]], None]  # (app, "" for none that there is; request)
@@ -44,7 +45,7 @@ class RequestFeed:
     def __init__(self) -> None:
         self.take: Take | None = None  # set before `start`; without it nothing is kept
         self.dropped = 0
-        self._tails: list[tuple[LogTail, Seen]] = []
+        self._tails: list[tuple[LogTail, Seen, Tally]] = []
         self._notes: OrderedDict[str, Activation] = OrderedDict()
         self._machines: dict[str, dict[str, str]] = {}  # app -> address -> machine
         self._routed = threading.Event()
@@ -52,9 +53,9 @@ class RequestFeed:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def follow(self, tail: LogTail, seen: Seen) -> None:
-        """Read this log too; `seen` is called on the event loop. Before `start`."""
-        self._tails.append((tail, seen))
+    def follow(self, tail: LogTail, seen: Seen, tally: Tally) -> None:
+        """Read this log too; `seen` is called on the event loop, `tally` counts what is read. Before `start`."""
+        self._tails.append((tail, seen, tally))
 
     def start(self) -> None:
         """Begin to hand on."""
@@ -96,22 +97,22 @@ class RequestFeed:
         self._machines.pop(app, None)
 
     def _run(self) -> None:
-        if any(tail.has_backlog() for tail, _ in self._tails):
+        if any(tail.has_backlog() for tail, _, _ in self._tails):
             self._routed.wait(FIRST_ROUTES)
         while True:
             ending = self._ending.wait(GATHER)
-            for tail, seen in self._tails:
+            for tail, seen, tally in self._tails:
                 try:
-                    while self._read_lot(tail, seen):
+                    while self._read_lot(tail, seen, tally):
                         pass
                 except OSError:
                     _log.exception("the log of requests can't be read")
             if ending:
-                for tail, _ in self._tails:
+                for tail, _, _ in self._tails:
                     tail.close()
                 return
 
-    def _read_lot(self, tail: LogTail, seen: Seen) -> bool:
+    def _read_lot(self, tail: LogTail, seen: Seen, tally: Tally) -> bool:
         """Hand on the next requests of a log; False when there are none."""
         lot = Lot()
         while lot.size < LINES:
@@ -129,9 +130,9 @@ class RequestFeed:
             if number % AT_ONCE == 0:
                 time.sleep(PAUSE)
             if len(requests) == LOT:
-                self._hand_on(requests)
+                self._hand_on(requests, tally)
                 requests = []
-        self._hand_on(requests)
+        self._hand_on(requests, tally)
         tail.save()
         if latest and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -163,7 +164,9 @@ class RequestFeed:
         machine = known.get(entry[MACHINE] or "", "") if known else ""
         return app, read_entry(entry, machine, activation, alike)
 
-    def _hand_on(self, lot: list[tuple[str, Request]]) -> None:
+    def _hand_on(self, lot: list[tuple[str, Request]], tally: Tally) -> None:
+        for app, request in lot:
+            tally.note(app, request)
         if self.take is None or not lot:
             return
         try:

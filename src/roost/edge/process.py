@@ -54,6 +54,7 @@ class Keeper:
         self.adopted = False
         self.restarts = 0
         self.trouble = ""
+        self.still = Stillness(())  # of the process that runs
         self._spawn, self._on_new, self._limit = spawn, on_new, limit
         self._watcher: asyncio.Task[None] | None = None
 
@@ -143,7 +144,7 @@ class Keeper:
         ended = asyncio.create_task(wait_for_end(pid))
         try:
             misses = looks = 0
-            still, hangs = Stillness(self.unit.awake), ""
+            self.still, hangs = Stillness(self.unit.awake), ""
             due = time.monotonic() + PROBE_PERIOD
             while not ended.done():
                 await asyncio.wait({ended}, timeout=LOOK)
@@ -152,7 +153,7 @@ class Keeper:
                     misses = 0 if await answers(self.unit, PROBE_TIMEOUT) else misses + 1
                     due = time.monotonic() + PROBE_PERIOD
                 if self.unit.awake:
-                    hangs = still.look(threads_of(pid), time.monotonic())
+                    hangs = self.still.look(threads_of(pid), time.monotonic())
                 if looks >= LOOKS or misses >= MISSES or hangs:
                     part = f"'s thread {hangs}" if hangs else ""
                     self.trouble = f"the edge's {self.unit.name}{part} stood still and was killed"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 STILL = 0.6  # seconds
 LOOKS = 5  # in that time at least: after a host stood still, each thread has had time to wake
+HABIT = 10  # looks at which a thread had woken, before it is judged
 _ASLEEP = frozenset("StT")  # sleeping, traced, stopped
 _WAITS_FOR_DISK = "D"
 
@@ -49,28 +50,46 @@ def _thread(task: Path) -> Thread | None:
         return None  # it has ended
 
 
+@dataclass(slots=True)
+class _Record:
+    name: str
+    waits: int
+    since: float  # when it was first seen
+    looks: int = 0  # since then
+    woken: int = 0  # looks at which the thread had woken
+
+
 class Stillness:
-    """Looks at one process's threads whose names begin with one of `watched`."""
+    """Looks at one process's threads whose names begin with one of `watched`.
+
+    A thread that one of them makes has its name, and may sleep as it likes: of a name the first thread is meant.
+    """
 
     def __init__(self, watched: Iterable[str]) -> None:
         self._watched = tuple(watched)
-        self._woke: dict[
-            int, tuple[int, float, int]
-        ] = {}  # tid -> waits, when that was first seen, and how often since
+        self._known: dict[int, _Record] = {}
 
     def look(self, threads: Iterable[Thread], now: float) -> str:
         """Return the name of a thread that stands still, else "". Pure but for what it remembers."""
         found = list(threads)
         stuck = any(thread.state == _WAITS_FOR_DISK for thread in found)
+        first = {thread.name: thread for thread in sorted(found, key=lambda one: -one.tid)}
         still = ""
-        for thread in found:
-            if not thread.name.startswith(self._watched):
-                continue
-            waits, since, looks = self._woke.get(thread.tid, (-1, now, 0))
-            if stuck or thread.state not in _ASLEEP or waits != thread.waits:
-                self._woke[thread.tid] = (thread.waits, now, 0)
-                continue
-            self._woke[thread.tid] = (waits, since, looks + 1)
-            if looks + 1 >= LOOKS and now - since >= STILL:
+        for thread in first.values():
+            if thread.name.startswith(self._watched) and self._is_still(thread, now, stuck=stuck):
                 still = thread.name
         return still
+
+    def knows(self, name: str) -> bool:
+        """Say whether a thread whose name begins so would be judged."""
+        return any(record.woken >= HABIT for record in self._known.values() if record.name.startswith(name))
+
+    def _is_still(self, thread: Thread, now: float, *, stuck: bool) -> bool:
+        record = self._known.setdefault(thread.tid, _Record(thread.name, thread.waits, now))
+        if record.waits != thread.waits:
+            record.woken += 1
+        if stuck or thread.state not in _ASLEEP or record.waits != thread.waits:
+            record.waits, record.since, record.looks = thread.waits, now, 0
+            return False
+        record.looks += 1
+        return record.woken >= HABIT and record.looks > LOOKS and now - record.since >= STILL

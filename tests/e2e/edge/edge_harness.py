@@ -109,8 +109,8 @@ async def fetch(
 class App:
     """An HTTP/1.1 server: answers with the request's head as JSON; some paths do something else.
 
-    `/hold` answers when `release` is set; `/upload` counts the body's bytes; `/die` closes at once;
-    `/drip` streams until the client leaves.
+    `/fail` has status 500; `/hold` answers when `release` is set; `/upload` counts the body's bytes; `/die` closes at
+    once; `/drip` streams until the client leaves.
     """
 
     port: int = 0
@@ -159,7 +159,8 @@ class App:
                     return False
                 size += len(data)
         body = json.dumps({"request": lines[0], "app": self.name, "size": str(size), **headers}).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nRoost-Fault: app\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        status = b"500 Oops" if path == "/fail" else b"200 OK"
+        writer.write(b"HTTP/1.1 %s\r\nRoost-Fault: app\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
         await writer.drain()
         return True
 

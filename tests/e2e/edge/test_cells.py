@@ -26,9 +26,10 @@ from roost.edge.contract import Route
 from roost.edge.edge import EnvoyEdge
 from roost.edge.listener import EdgePlace, activator_cluster, route_configuration
 from roost.edge.process import wait_for_end
-from roost.edge.protos import CLUSTER, RouteConfiguration, resource
+from roost.edge.protos import CLUSTER, ROUTES, RouteConfiguration, resource
 from roost.edge.threads import threads_of
 from roost.plan.cells import common_cells, shard
+from roost.plan.edge_rollout import Answers, is_worse
 
 CELLS = 3
 
@@ -134,6 +135,8 @@ async def test_a_cell_with_a_wedged_worker_is_replaced_in_about_a_second(at: Ben
     await at.edge.put(route(at, "a", org_in("1", "2")))
     await at.edge.put(route(at, "b", org_in("0", "2")))
     first, others = pid_of(at, "1"), [pid_of(at, "0"), pid_of(at, "2")]
+    known = at.edge._cells["1"].keeper.still
+    await until(lambda: known.knows("wrk:"), what="its worker's habits are known")
     worker = next(one.tid for one in threads_of(first) if one.name.startswith("wrk:"))
     wedge = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.e2e.edge.wedge", str(worker), stdout=asyncio.subprocess.PIPE
@@ -258,10 +261,10 @@ async def _next_roostd(at: Bench) -> None:
     await at.edge.replace_all(routes)
 
 
-def _changed(change: Callable[[Any], object]) -> Callable[[EdgePlace], object]:
+def _changed(change: Callable[[Any], object]) -> Callable[[EdgePlace], Any]:
     """Return what makes the route configuration of a later Roost."""
 
-    def make(place: EdgePlace) -> object:
+    def make(place: EdgePlace) -> Any:
         message = RouteConfiguration()
         route_configuration(place).resource.Unpack(message)
         change(message)
@@ -270,17 +273,47 @@ def _changed(change: Callable[[Any], object]) -> Callable[[EdgePlace], object]:
     return make
 
 
-async def test_a_new_base_configuration_comes_to_all_cells(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_new_base_configuration_comes_to_all_cells_whatever_apps_do(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apps that begin to fail in that very moment, in every way that apps have, are no reason to take it back."""
     monkeypatch.setattr(rollout, "WATCH", 0.5)
+    monkeypatch.setattr(rollout, "LOOK", 0.1)
+    org = org_in("0", "1")
+    for app in ("fails", "dies", "well", "well2"):
+        await at.edge.put(route(at, app, org))
     await at.edge.put(route(at, "a", org_in("2", "1")))
+    seen: list[dict[str, Answers]] = []
+
+    def judge(before: Any, after: Any, reached: Any) -> bool:
+        seen.append(after)
+        return is_worse(before, after, reached)
+
+    monkeypatch.setattr(rollout, "is_worse", judge)
 
     def newer(message: Any) -> None:
         added = message.response_headers_to_add.add()
         added.header.key, added.header.value = "x-newer", "yes"
 
-    monkeypatch.setattr(cell_module, "route_configuration", _changed(newer))
+    make = _changed(newer)
+    monkeypatch.setattr(cell_module, "route_configuration", make)
     await _next_roostd(at)
-    await until(lambda: at.edge.status().detail.get("rollout") == "done", timeout=10.0)
+    done, new = asyncio.Event(), make(at.cell.place)
+
+    async def call(app: str, path: str) -> None:
+        while not done.is_set():
+            changed = at.cell.xds.table[ROUTES]["edge"].version == new.version
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                await at.get(path if changed else "/", host=f"{app}.localhost")
+
+    called = (("fails", "/fail"), ("dies", "/die"), ("well", "/"), ("well2", "/"))
+    callers = [asyncio.create_task(call(app, path)) for app, path in called]
+    try:
+        await until(lambda: at.edge.status().detail.get("rollout") == "done", timeout=10.0)
+    finally:
+        done.set()
+        await asyncio.gather(*callers)
+    assert any(told["dies"].doubtful > 5 and told["fails"].total > 20 for told in seen if "dies" in told)
     assert (await at.get(host="a.localhost")).headers["x-newer"] == "yes"
     assert "rolled_back" not in at.edge.status().detail
     await _next_roostd(at)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from roost.edge.threads import LOOKS, STILL, Stillness, Thread
+from dataclasses import replace
+
+from roost.edge.threads import HABIT, LOOKS, STILL, Stillness, Thread
 
 STEP = STILL / LOOKS
 
 
-def told(*rows: list[Thread], step: float = STEP) -> list[str]:
-    """Look at the rows, one after the other."""
+def told(*rows: list[Thread], step: float = STEP, awake: int = HABIT) -> list[str]:
+    """Look at the rows, one after the other, after these threads have woken `awake` times."""
     still = Stillness(("envoy", "wrk:"))
+    for number in range(awake + 1):
+        before = [replace(thread, state="S", waits=number - awake) for thread in rows[0]]
+        assert still.look(before, (number - awake - 1) * step) == ""
     return [still.look(row, number * step) for number, row in enumerate(rows)]
 
 
@@ -19,11 +24,11 @@ def worker(waits: int, state: str = "S", tid: int = 2) -> Thread:
 
 def test_a_worker_that_sleeps_on_is_named_and_one_that_wakes_is_not() -> None:
     rows = [[worker(7), worker(number, tid=3)] for number in range(LOOKS + 2)]
-    assert told(*rows) == ["", *[""] * (LOOKS - 1), "wrk:worker_0", "wrk:worker_0"]
+    assert told(*rows) == [*[""] * (LOOKS + 1), "wrk:worker_0"]
 
 
 def test_a_traced_thread_counts_as_asleep() -> None:
-    assert told(*[[worker(7, "t")]] * (LOOKS + 1))[-1] == "wrk:worker_0"
+    assert told(*[[worker(7, "t")]] * (LOOKS + 2))[-1] == "wrk:worker_0"
 
 
 def test_a_runnable_worker_is_waited_for_however_long() -> None:
@@ -32,7 +37,7 @@ def test_a_runnable_worker_is_waited_for_however_long() -> None:
 
 def test_while_a_thread_waits_for_a_disk_nobody_is_judged() -> None:
     disk = Thread(9, "AccessLogFlush", "D", 1)
-    rows = [*[[worker(7), disk]] * (LOOKS * 3), *[[worker(7)]] * (LOOKS - 1)]
+    rows = [*[[worker(7), disk]] * (LOOKS * 3), *[[worker(7)]] * LOOKS]
     assert set(told(*rows)) == {""}
 
 
@@ -42,3 +47,12 @@ def test_after_the_host_stood_still_a_thread_has_time_to_wake() -> None:
 
 def test_other_threads_may_sleep() -> None:
     assert set(told(*[[Thread(1, "grpc_global_tim", "S", 1)]] * (LOOKS * 3))) == {""}
+
+
+def test_a_thread_that_has_another_ones_name_may_sleep() -> None:
+    rows = [[Thread(1, "envoy", "S", number), Thread(5, "envoy", "S", 1)] for number in range(LOOKS * 3)]
+    assert set(told(*rows)) == {""}
+
+
+def test_one_that_never_woke_often_is_not_judged() -> None:
+    assert set(told(*[[worker(7)]] * (LOOKS * 3), awake=HABIT - 2)) == {""}
