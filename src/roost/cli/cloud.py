@@ -182,6 +182,7 @@ def _certificate(told: Mapping[str, Any]) -> str:
 def _cells(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return a row for the front and for each cell, of an edge that has several."""
     parts: list[tuple[str, Mapping[str, Any]]] = [("front", detail["front"])] if detail.get("front") else []
+    parts += [("front for Postgres", detail["postgres"])] if detail.get("postgres") else []
     parts += [(f"cell {cell.get('name')}", cell) for cell in detail.get("cells") or []]
     rows = []
     for name, part in parts:

@@ -7,7 +7,7 @@ from rows and machines, at each change of a machine and whenever roostd starts: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from roost.control.core import Core
 from roost.edge.contract import Endpoint, PublicPort
@@ -15,7 +15,7 @@ from roost.host.port_probe import port_is_free
 from roost.model.errors import Conflict
 from roost.model.machine import Machine
 from roost.model.machine_config import Service
-from roost.plan.public_ports import BY_NAME, Key, check_ports, newest_asking, service_of, unused
+from roost.plan.public_ports import BY_NAME, POSTGRES, Key, check_ports, newest_asking, service_of, unused
 
 KEPT = 30.0  # seconds that a claim holds without a machine: it is made before the machine
 
@@ -30,18 +30,50 @@ def claim_ports(core: Core, app: str, services: Sequence[Service]) -> None:
         return
     new = set(wanted) - set(core.store.public_ports.of_app(app))
     core.store.public_ports.claim(app, wanted, core.now())
+    if problem := _shared_problem(core, app, new) or _taken_problem(core, app, new):
+        core.store.public_ports.release(app, new, claimed_before=core.now() + 1)
+        raise problem
+
+
+def _shared_problem(core: Core, app: str, new: Iterable[Key]) -> Conflict | None:
+    """Say why the port for Postgres can't be shared, or an app's own. Looked at after claiming: of two, none has it."""
+    shared, keys = core.port_rules.postgres, set(new)
+    others = {holder: held for holder, held in core.store.public_ports.all().items() if holder != app}
+    alone = next((one for one, held in others.items() if ("tcp", shared) in held), "")
+    by_name = next((one for one, held in others.items() if POSTGRES in map(key_of, held)), "")
+    if alone and POSTGRES in map(key_of, keys):
+        return Conflict(
+            f"services: port {shared} (tcp) is the app {alone!r}'s alone, so none can share it by pg_tls",
+            hint=f"give {alone!r} another port, or the handler pg_tls too",
+        )
+    if by_name and ("tcp", shared) in keys:
+        return Conflict(
+            f"services: port {shared} (tcp) is shared by apps with the handler pg_tls, like {by_name!r}",
+            hint="give it the handler pg_tls, or take another port",
+        )
+    return None
+
+
+def _taken_problem(core: Core, app: str, new: Iterable[Key]) -> Conflict | None:
+    """Say which port another program of the server has. The one for Postgres may be this app's own until now."""
+    mine = core.store.public_ports.of_app(app)
     for protocol, port in sorted(new):
-        if protocol in ("tcp", "udp") and not port_is_free(protocol, port):
-            core.store.public_ports.release(app, new, claimed_before=core.now() + 1)
-            raise Conflict(
-                f"services: port {port} ({protocol}) is taken by another program of the server",
+        asked = (protocol, port)
+        if key_of(asked) == POSTGRES:
+            asked = ("tcp", core.port_rules.postgres)
+            if asked in mine or core.edge.status().detail.get("postgres"):
+                continue
+        if asked[0] in ("tcp", "udp") and not port_is_free(*asked):
+            return Conflict(
+                f"services: port {asked[1]} ({asked[0]}) is taken by another program of the server",
                 hint="end that program, or take another port",
             )
+    return None
 
 
 def _stored(app: str, key: Key) -> Key:
-    """Return how a row names a port: the one by host name is each app's."""
-    return (f"{key[0]}:{app}", key[1]) if key == BY_NAME else key
+    """Return how a row names a port: one by host name is each app's."""
+    return (f"{key[0]}:{app}", key[1]) if key in (BY_NAME, POSTGRES) else key
 
 
 def key_of(stored: Key) -> Key:
@@ -89,7 +121,7 @@ def ports_of(
                 app=app,
                 port=port.port,
                 protocol=key[0],
-                hosts=hosts if key == BY_NAME else (),
+                hosts=hosts if key in (BY_NAME, POSTGRES) else (),
                 org=org,
                 endpoints=tuple(endpoints),
                 hard_limit=service.hard_limit,

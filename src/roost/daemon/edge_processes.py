@@ -70,6 +70,7 @@ def make_edge(
         by_address=settings.edge.by_address,
         http3=settings.edge.http3,
         shared=shared,
+        postgres_port=settings.edge.postgres_port if cloud.https_port else 0,
     )
 
 

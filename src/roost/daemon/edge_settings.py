@@ -10,7 +10,7 @@ from typing import Any
 from roost.model.errors import BadInput
 from roost.model.rate_limit import RateLimit, read_rate
 from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
-from roost.plan.public_ports import DEFAULT_RANGES, read_ranges
+from roost.plan.public_ports import DEFAULT_RANGES, POSTGRES, read_ranges
 
 KEYS = frozenset(
     {
@@ -18,6 +18,7 @@ KEYS = frozenset(
         "cells",
         "own_cells",
         "service_ports",
+        "postgres_port",
         "http3",
         "address_per_second",
         "address_burst",
@@ -35,6 +36,7 @@ class EdgeSettings:
     cells: int = 1  # how many processes of the edge share the orgs
     own_cells: tuple[str, ...] = ()  # orgs that have one of their own besides
     service_ports: tuple[tuple[int, int], ...] = DEFAULT_RANGES  # ports that apps may have for themselves
+    postgres_port: int = POSTGRES[1]  # that apps with the handler pg_tls share; 0: none
     http3: bool = False  # HTTP/3 on the https port, by UDP
     connections: int = 2000  # open at once from one client address; 0: no limit
     by_address: RateLimit | None = USUAL  # requests of one client address; None: no limit
@@ -47,6 +49,7 @@ def read_edge(data: Mapping[str, Any]) -> EdgeSettings:
         cells=_read_cells(data.get("cells", 1)),
         own_cells=_read_own_cells(data.get("own_cells", [])),
         service_ports=_read_service_ports(data.get("service_ports")),
+        postgres_port=_read_postgres_port(data.get("postgres_port", POSTGRES[1])),
         http3=_read_http3(data.get("http3", False), data),
         connections=_read_connections(data.get("address_connections", 2000)),
         by_address=_read_by_address(data.get("address_per_second"), data.get("address_burst")),
@@ -78,6 +81,12 @@ def _read_own_cells(value: object) -> tuple[str, ...]:
 
 def _read_service_ports(value: object) -> tuple[tuple[int, int], ...]:
     return DEFAULT_RANGES if value is None else read_ranges(value, "edge.service_ports")
+
+
+def _read_postgres_port(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 65536:
+        raise BadInput("edge.postgres_port must be a port, or 0 for none", hint="5432 is where clients look")
+    return value
 
 
 def _read_http3(value: object, data: Mapping[str, Any]) -> bool:

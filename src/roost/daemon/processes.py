@@ -52,11 +52,15 @@ def stand_in_lock(cloud: Cloud) -> Path:
     return cloud.run / "edge.lock"
 
 
+FRONTS = ("front", "postgres")  # of the edge's processes
+
+
 def edge_pid_files(cloud: Cloud) -> dict[str, Path]:
-    """Written by the edge, which has one cell or several and a front before them; by name, the front first."""
+    """Written by the edge, which has one cell or several and a front before them; by name, the fronts first."""
     base = cloud.run / "edge"
     cells = {f"cell {path.parent.name}": path for path in sorted(base.glob("cells/*/envoy.pid"))}
-    return {"front": base / "front" / "front.pid", "envoy": base / "envoy.pid", **cells}
+    postgres = {"postgres": base / "postgres" / "front.pid"}
+    return {"front": base / "front" / "front.pid", **postgres, "envoy": base / "envoy.pid", **cells}
 
 
 def end_edge(cloud: Cloud, *, timeout: float) -> bool:
@@ -130,7 +134,7 @@ def look(cloud: Cloud, *, ask_api: bool = True) -> Seen:
     return Seen(
         roostd=roostd,
         supervisor=pid_file.read(supervisor_pid_file(cloud)),
-        envoy=next((pid for name, pid in edge.items() if name != "front"), edge.get("front")),
+        envoy=next((pid for name, pid in edge.items() if name not in FRONTS), next(iter(edge.values()), None)),
         edge=edge,
         api=ask_api and roostd is not None and api_answers(cloud.api_port),
         dns=pid_file.read(dns_pid_file(cloud)),

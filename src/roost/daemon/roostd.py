@@ -148,7 +148,12 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
         acme=acme,
         public_ipv4=settings.edge.address or outgoing_ipv4(),
         port_rules=PortRules(
-            cloud.http_port, cloud.https_port, settings.edge.service_ports, (cloud.api_port, FLYCAST_PORT), by_name
+            cloud.http_port,
+            cloud.https_port,
+            settings.edge.service_ports,
+            (cloud.api_port, FLYCAST_PORT),
+            settings.edge.postgres_port if cloud.https_port else 0,
+            by_name,
         ),
         metrics_period=settings.metrics_period,
         fault=fault,

@@ -17,7 +17,7 @@ _ACTIVE = "|".join(
     (
         r"^cluster\.app/{0}\.upstream_rq_(pending_)?active$",
         r"^dynamicmodulescustom\.waiting\.of\.(app|port/http)/(.*/)?{0}$",
-        r"^cluster\.port/(tcp|sni)/.*/{0}\.upstream_cx_active$",
+        r"^cluster\.port/(tcp|sni|pg)/.*/{0}\.upstream_cx_active$",
         r"^udp\.port/udp/.*/{0}\.downstream_sess_active$",
     )
 )

@@ -73,6 +73,11 @@ class EdgeFiles:
         """The directory with the sockets on which a cell takes the front's connections."""
         return self.directory / "in"
 
+    @property
+    def postgres(self) -> Path:
+        """The directory with the socket on which a cell takes connections of the port for Postgres."""
+        return self.directory / "pg"
+
     def door(self, protocol: str, port: int | str) -> Path:
         """Socket on which connections to a public port, or requests of an app, wait for one that sleeps."""
         return self.directory / "doors" / f"{protocol}-{port}.sock"

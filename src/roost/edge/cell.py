@@ -41,6 +41,8 @@ from roost.edge.listener import (
     route_configuration,
 )
 from roost.edge.modules import admission_module, looks_there
+from roost.edge.postgres_front import NAME as POSTGRES
+from roost.edge.postgres_front import USER as POSTGRES_USER
 from roost.edge.process import Keeper, Limit, Spawn, alive, peer_pid, user_of
 from roost.edge.protos import (
     CLUSTER,
@@ -175,6 +177,7 @@ class Cell:
         hand_over(self.files.private, self.user)
         if not self.plan.alone:
             share_directory(self.files.incoming, self.user, FRONT_USER)
+        share_directory(self.files.postgres, self.user, POSTGRES_USER)
         self.files.bootstrap.write_text(json.dumps(bootstrap(self._node, self.files, self._caps), indent=1))
         module = await admission_module(self._modules, self._spawn, self.keeper.unit.log)
         self.place = replace(self.place, admission=module)
@@ -347,7 +350,11 @@ class Cell:
             answer=f'"{self._node}"',
             ports=public_ports(cloud.http_port, cloud.https_port) if self.plan.alone else (),
             awake=SERVING_THREADS,
-            stale=(self.files.admin, *(incoming_socket(self.files.incoming, name) for name in (HTTP, HTTPS))),
+            stale=(
+                self.files.admin,
+                *(incoming_socket(self.files.incoming, name) for name in (HTTP, HTTPS)),
+                incoming_socket(self.files.postgres, POSTGRES),
+            ),
         )
 
     async def _serve(self) -> None:

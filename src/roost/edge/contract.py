@@ -52,19 +52,24 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class PublicPort:
-    """A port of the cloud that leads to one app alone. Without endpoints the app sleeps: connecting wakes it."""
+    """A port of the cloud that leads to one app alone, or by name ("sni", "pg") to one of many.
+
+    Without endpoints the app sleeps: connecting wakes it.
+    """
 
     app: str
     port: int
     protocol: str = "tcp"
     org: str = ""
     endpoints: tuple[Endpoint, ...] = ()
-    hosts: tuple[str, ...] = ()  # with the protocol "sni": the names by which TLS is passed on from the https port
+    hosts: tuple[
+        str, ...
+    ] = ()  # with the protocols "sni" (TLS on the https port, passed on unopened) and "pg" (Postgres)
     hard_limit: int = 0  # connections at once per machine; 0: no limit
     region: str = "local"
     http: HttpOptions = NO_HTTP_OPTIONS
     limits: RateLimits = NONE  # of requests
-    handlers: tuple[str, ...] = ()  # of http, tls, proxy_proto; (): bytes as they are
+    handlers: tuple[str, ...] = ()  # of http, tls, pg_tls, proxy_proto; (): bytes as they are
     tls: TlsOptions = NO_TLS_OPTIONS
     proxy_version: str = ""  # of the PROXY protocol to the app: "" or v1, v2
 

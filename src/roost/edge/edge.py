@@ -42,6 +42,8 @@ from roost.edge.http_doors import HttpDoors
 from roost.edge.leftovers import end_others
 from roost.edge.loads import loads_of
 from roost.edge.port_table import PortTable
+from roost.edge.postgres_front import NAME as POSTGRES
+from roost.edge.postgres_ports import PostgresPorts
 from roost.edge.process import Limit, Spawn, accepts
 from roost.edge.protos import CLUSTER, ROUTES, VIRTUAL_HOST
 from roost.edge.replay_cache import ReplayCache
@@ -97,6 +99,7 @@ class EnvoyEdge:
         by_address: RateLimit | None = None,
         http3: bool = False,
         shared: bool = True,
+        postgres_port: int = 0,
     ) -> None:
         self._cloud, self._clock = cloud, clock
         self._common, self._own = common_cells(cells), tuple(own)
@@ -123,7 +126,13 @@ class EnvoyEdge:
             sockets = {name: cell.place.incoming for name, cell in self._cells.items() if cell.place.incoming}
             design = front_of_cells(cloud, sockets, shards(self._common, self._own))
             self._front = Front(cloud, design, spawn, limit)
-        self._public = PortTable(self._cells, lambda org: self._cells[shard(org, self._common, self._own)[0]], waker)
+        self._postgres_port = postgres_port
+        self._public = PortTable(
+            self._cells,
+            lambda org: self._cells[shard(org, self._common, self._own)[0]],
+            waker,
+            lambda cells, cell_of: PostgresPorts(cloud, postgres_port, cells, cell_of, spawn, limit),
+        )
         self._doors = HttpDoors(waker)
         self._measurer: asyncio.Task[None] | None = None
         self._roll_out = RollOut(list(self._cells.values()), self._places)
@@ -140,7 +149,8 @@ class EnvoyEdge:
         """
         self._feed.start()
         try:
-            await end_others(self._cloud, {cell.files.pid for cell in self._cells.values()}, front=bool(self._front))
+            fronts = {name for name, there in (("front", self._front), (POSTGRES, self._postgres_port)) if there}
+            await end_others(self._cloud, {cell.files.pid for cell in self._cells.values()}, fronts=fronts)
             async with asyncio.TaskGroup() as group:
                 for cell in self._cells.values():
                     group.create_task(cell.start())
@@ -164,6 +174,7 @@ class EnvoyEdge:
         await asyncio.gather(*(cell.stand_in() for cell in self._cells.values()))
         if self._front is not None:
             await self._front.start()
+        await self._public.postgres.stand_in()
 
     async def stop(self, *, envoy_too: bool) -> None:
         """Stop serving; end Envoy only when asked, since it outlives roostd."""
@@ -173,7 +184,7 @@ class EnvoyEdge:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         self._measurer = self._roller = None
-        await self._public.close()
+        await self._public.close(front_too=envoy_too)
         await self._doors.close_all()
         await asyncio.gather(*(cell.stop(envoy_too=envoy_too) for cell in self._cells.values()))
         if self._front is not None:
@@ -326,6 +337,7 @@ class EnvoyEdge:
         return status_of(
             self._cloud, list(self._cells.values()), self._front, self._roll_out,
             routes=len(self._routes), leaving=len(self._leaving), port_troubles=self._public.troubles,
+            postgres=self._public.postgres.detail(),
         )  # fmt: skip
 
     def _places(self, app: str) -> Sequence[Endpoint]:

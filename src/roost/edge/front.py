@@ -60,6 +60,11 @@ class Front:
         pid = self.keeper.pid
         return pid if pid and alive(pid) else 0
 
+    @property
+    def has_run(self) -> bool:
+        """Whether a front of an earlier roostd may be there."""
+        return self._files.pid.exists()
+
     async def start(self) -> None:
         """Start the front or adopt the one that runs. Raises Conflict when the port is taken, HostFailure."""
         binary = shutil.which("haproxy") or "/usr/sbin/haproxy"
@@ -111,6 +116,12 @@ class Front:
         self._wanted = {host: shard_key(cells) for host, cells in shards.items()}
         self._behind = True
         await self.repair()
+
+    async def follow(self, wanted: Mapping[str, str]) -> None:
+        """Bring the map to what is wanted, by the names of the map's values; tells the differences."""
+        await self.forget([host for host in self._wanted if host not in wanted])
+        for host, key in wanted.items():
+            await self.lead([host], [key])
 
     async def repair(self) -> None:
         """Set the whole map again if a command failed or the front is new."""

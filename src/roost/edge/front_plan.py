@@ -102,7 +102,7 @@ def most_connections() -> int:
     return min(MAX_CONNECTIONS, (open_files() - 200) * 2 // 5)
 
 
-def common_lines(node: str, files: FrontFiles) -> list[str]:
+def common_lines(node: str, files: FrontFiles, scripts: Sequence[Path] = ()) -> list[str]:
     """Return what any front's configuration begins with."""
     return [
         "global",
@@ -110,6 +110,7 @@ def common_lines(node: str, files: FrontFiles) -> list[str]:
         f"  maxconn {most_connections()}",
         f"  nbthread {max(1, min(4, (os.cpu_count() or 1) // 2))}",
         "  noreuseport",
+        *(f"  lua-load-per-thread {script}" for script in scripts),
         f"  stats socket {files.commands} mode 600 level admin",
         "defaults",
         "  mode tcp",

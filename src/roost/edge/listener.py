@@ -132,7 +132,7 @@ def _listener(
     first: list[dict[str, Any]] = []
     if place.incoming is not None:
         where = {"address": {"pipe": {"path": str(incoming_socket(place.incoming, name)), "mode": 0o660}}}
-        first = [_client_address()]
+        first = [client_address()]
     message = parse(
         LISTENER,
         {
@@ -151,7 +151,7 @@ def incoming_socket(directory: Path, name: str) -> Path:
     return directory / f"{name}.sock"
 
 
-def _client_address() -> dict[str, Any]:
+def client_address() -> dict[str, Any]:
     """Return the listener filter that takes the client's address from what the front says first."""
     kind = f"{_EXTENSIONS}filters.listener.proxy_protocol.v3.ProxyProtocol"
     return {"name": "envoy.filters.listener.proxy_protocol", "typed_config": {"@type": kind}}

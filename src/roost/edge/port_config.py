@@ -70,7 +70,7 @@ def chain_by_name(port: PublicPort, log: Path) -> dict[str, Any]:
     """Return the filter chain of the https listener by which an app's names are passed on unopened."""
     name = port_name(port)
     match = {"server_names": sorted(port.hosts), "transport_protocol": "tls"}
-    return {"name": name, "filter_chain_match": match, "filters": [_tcp_proxy(name, log)]}
+    return {"name": name, "filter_chain_match": match, "filters": [tcp_proxy(name, log)]}
 
 
 def _udp_listener(port: PublicPort) -> Any:
@@ -97,14 +97,15 @@ def _udp_listener(port: PublicPort) -> Any:
 
 
 def _chains(port: PublicPort, log: Path, domain: str, *, shared: bool) -> list[dict[str, Any]]:
-    filters = [_tcp_proxy(port_name(port), log)]
+    filters = [tcp_proxy(port_name(port), log)]
     versions = port.tls.versions or tls.VERSIONS
     if "tls" in port.handlers:
         return tls.chains_by_name(domain, filters, port.tls.alpn, versions, shared=shared)
     return [{"filters": filters}]
 
 
-def _tcp_proxy(cluster: str, log: Path) -> dict[str, Any]:
+def tcp_proxy(cluster: str, log: Path) -> dict[str, Any]:
+    """Return the filter that leads a connection to a port's cluster."""
     proxy = {
         "@type": f"{_EXT}filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": "ports",

@@ -23,9 +23,13 @@ from roost.edge.listener import HTTPS
 from roost.edge.port_config import chain_by_name, port_cluster, port_listener, port_name
 from roost.edge.port_door import PortDoor
 from roost.edge.port_http import http_cluster, http_listener, http_routes
+from roost.edge.postgres_config import PROTOCOL_KEY
+from roost.edge.postgres_front import NAME as POSTGRES
+from roost.edge.postgres_ports import PostgresPorts
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES
 
 Key = tuple[str, int]  # protocol and port
+BY_NAME = ("sni", PROTOCOL_KEY)  # protocols of ports that lead to many apps, by the name that a client says
 RETRY = 10.0
 ACKNOWLEDGED = 5.0  # seconds that Envoy may take for a change
 OPENING = 2.0  # seconds from there until it takes connections
@@ -36,7 +40,11 @@ _log = logging.getLogger("roost.edge")
 class PortTable:
     """Ports by app. `cell_of` says which cell serves an org's ports. All calls are on one event loop."""
 
-    def __init__(self, cells: Mapping[str, Cell], cell_of: Callable[[str], Cell], waker: Waker) -> None:
+    def __init__(
+        self, cells: Mapping[str, Cell], cell_of: Callable[[str], Cell], waker: Waker,
+        postgres: Callable[[Mapping[str, Cell], Callable[[str], Cell]], PostgresPorts],
+    ) -> None:  # fmt: skip
+        self.postgres = postgres(cells, cell_of)
         self._cells, self._cell_of, self._waker = cells, cell_of, waker
         self._ports: dict[Key, PublicPort] = {}
         self._doors: dict[Key, PortDoor | DatagramDoor] = {}
@@ -58,9 +66,12 @@ class PortTable:
             await self._take_away(app, {_key(port) for port in found})
             for port in found:
                 await self._set(port)
+        if trouble := await self.postgres.apply():
+            self._troubles |= {key: trouble for key, port in self._ports.items() if port.protocol == PROTOCOL_KEY}
 
-    async def close(self) -> None:
-        """Close the doors; what Envoy serves goes on."""
+    async def close(self, *, front_too: bool) -> None:
+        """Close the doors; what Envoy serves goes on, and so does the front for Postgres unless it shall end too."""
+        await self.postgres.stop(front_too=front_too)
         for door in self._doors.values():
             await door.stop()
         self._doors.clear()
@@ -77,6 +88,7 @@ class PortTable:
 
     async def look_after(self, active: Iterable[str]) -> None:
         """Drop clusters whose app has nothing under way any more; try again what Envoy refused. On a period."""
+        await self.postgres.look_after()
         busy = set(active)
         for name, cell in list(self._leaving.items()):
             if name.rpartition("/")[2] not in busy:
@@ -92,11 +104,12 @@ class PortTable:
         if self._ports.get(key) == port and not again:
             return
         await self._set(port)
+        refusal: str | None = await self.postgres.apply() if port.protocol == PROTOCOL_KEY else ""
         cell = self._cell_of(port.org)
         if again:
-            cell.xds.try_again(LISTENER, name)
+            cell.xds.try_again(LISTENER, _listener_of(port))
         needed = len(self._cells) == 1
-        refusal = await cell.settle(CLUSTER, [name], ACKNOWLEDGED, needed=needed)
+        refusal = refusal or await cell.settle(CLUSTER, [name], ACKNOWLEDGED, needed=needed)
         refusal = refusal or await cell.settle(LISTENER, [_listener_of(port)], ACKNOWLEDGED, needed=needed)
         if not refusal and cell.pid:
             await cell.opened(_listener_of(port), OPENING)
@@ -125,6 +138,10 @@ class PortTable:
         if port.protocol == "sni":
             cell.xds.set(CLUSTER, port_cluster(port, place))
             cell.pass_on(port.app, chain_by_name(port, cell.place.log))
+            return
+        if port.protocol == PROTOCOL_KEY:
+            cell.xds.set(CLUSTER, port_cluster(port, place))
+            self.postgres.set(port)
             return
         if "http" in port.handlers and isinstance(place, Path):
             cell.xds.set(CLUSTER, http_cluster(port, place, cell.place))
@@ -168,6 +185,9 @@ class PortTable:
                 await door.stop()
             if port.protocol == "sni":
                 cell.pass_on(port.app, None)
+            elif port.protocol == PROTOCOL_KEY:
+                self.postgres.drop(port.app)
+                await self.postgres.apply()
             else:
                 cell.xds.delete(LISTENER, name)
             if name in cell.xds.table[ROUTES]:
@@ -177,16 +197,16 @@ class PortTable:
 
 
 def _key(port: PublicPort) -> Key:
-    return (f"sni:{port.app}", port.port) if port.protocol == "sni" else (port.protocol, port.port)
+    return (f"{port.protocol}:{port.app}", port.port) if port.protocol in BY_NAME else (port.protocol, port.port)
 
 
 def _listener_of(port: PublicPort) -> str:
-    return HTTPS if port.protocol == "sni" else port_name(port)
+    return {"sni": HTTPS, PROTOCOL_KEY: POSTGRES}.get(port.protocol) or port_name(port)
 
 
 def _door_path(cell: Cell, port: PublicPort) -> Path:
-    if port.protocol == "sni":  # one port, many apps; and names of sockets are short
-        return cell.files.door("sni", hashlib.blake2b(port.app.encode(), digest_size=8).hexdigest())
+    if port.protocol in BY_NAME:  # one port, many apps; and names of sockets are short
+        return cell.files.door(port.protocol, hashlib.blake2b(port.app.encode(), digest_size=8).hexdigest())
     return cell.files.door(port.protocol, port.port)
 
 

@@ -21,6 +21,7 @@ def status_of(
     routes: int,
     leaving: int,
     port_troubles: Mapping[str, str],
+    postgres: Mapping[str, object],
 ) -> EdgeStatus:
     """Return how the edge is. What has nothing to tell is not in the detail."""
     pid = next((cell.pid for cell in cells if cell.pid), 0)
@@ -41,6 +42,7 @@ def status_of(
         "rollout": roll_out.state,
         "rolled_back": roll_out.told,
         "ports": port_troubles,
+        "postgres": postgres,
         "trouble": "; ".join(cell.keeper.trouble for cell in cells if cell.keeper.trouble),
     }
     detail |= {key: value for key, value in told.items() if value}

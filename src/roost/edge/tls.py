@@ -10,7 +10,7 @@ of their own, on demand too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,26 @@ def chain_of_cloud(
     shared = {"tls_certificate_sds_secret_configs": [{"name": CLOUD, "sds_config": _ADS}]}
     context = _context({**_common(alpn, versions), **shared}, {"session_timeout": "86400s"})
     return _chain("cloud", {"server_names": [domain, f"*.{domain}"]}, context, filters)
+
+
+def chains_of_hosts(
+    name: str, hosts: Iterable[str], domain: str, filters: list[dict[str, Any]], alpn: Sequence[str],
+    versions: Sequence[str],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return the filter chains, `name/...`, for these host names alone: of the cloud's domain, and others."""
+    of_cloud = {host for host in hosts if has_wildcard(domain) and host.endswith(f".{domain}")}
+    chains = []
+    if of_cloud:
+        chain = chain_of_cloud(domain, filters, alpn, versions)
+        chains.append(chain | _only(f"{name}/cloud", of_cloud))
+    if others := set(hosts) - of_cloud:
+        context = _context({**_common(alpn, versions), **_BY_NAME}, _FRESH)
+        chains.append(_chain("", {}, context, filters) | _only(f"{name}/on-demand", others))
+    return chains
+
+
+def _only(name: str, hosts: Iterable[str]) -> dict[str, Any]:
+    return {"name": name, "filter_chain_match": {"server_names": sorted(hosts), "transport_protocol": "tls"}}
 
 
 def challenge_cluster(socket: Path) -> Any:

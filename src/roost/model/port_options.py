@@ -14,7 +14,7 @@ from typing import Any
 from roost.model.config_reading import Reader
 from roost.model.errors import BadInput
 
-HANDLERS = ("http", "tls", "proxy_proto")
+HANDLERS = ("http", "tls", "pg_tls", "proxy_proto")
 VERSIONS = ("TLSv1.2", "TLSv1.3")
 MAX_RANGE = 100  # ports
 MAX_HEADERS = 30
@@ -32,6 +32,8 @@ _USUAL: tuple[frozenset[str], ...] = (
     frozenset({"tls", "http"}),
     frozenset({"proxy_proto"}),
     frozenset({"tls", "proxy_proto"}),
+    frozenset({"pg_tls"}),
+    frozenset({"pg_tls", "proxy_proto"}),
 )
 
 
@@ -71,11 +73,6 @@ def ports_in(port: int, first: int, last: int, where: str) -> range:
 
 def check_handlers(handlers: tuple[str, ...], where: str) -> None:
     """Raise BadInput for a handler that there isn't, and for some together that make no sense."""
-    if "pg_tls" in handlers:
-        raise BadInput(
-            f"{where}: 'pg_tls' is not supported",
-            hint='use ["tls"] and sslnegotiation=direct (PostgreSQL 17), or no handler and TLS in Postgres',
-        )
     if unknown := [one for one in handlers if one not in HANDLERS]:
         raise BadInput(f"{where}: {unknown[0][:40]!r} is not supported", hint=f"there are {', '.join(HANDLERS)}")
     if frozenset(handlers) not in _USUAL or len(set(handlers)) < len(handlers):
@@ -116,8 +113,10 @@ def read_proxy_version(data: object, where: str) -> str:
 def check_port_options(handlers: tuple[str, ...], tls: TlsOptions, proxy: str, http: HttpOptions, where: str) -> None:
     """Raise BadInput for options without the handler that they are for."""
     check_handlers(handlers, f"{where}.handlers")
-    if tls != NO_TLS_OPTIONS and "tls" not in handlers:
-        raise BadInput(f"{where}.tls_options needs the handler tls")
+    if tls != NO_TLS_OPTIONS and not {"tls", "pg_tls"} & set(handlers):
+        raise BadInput(f"{where}.tls_options needs the handler tls or pg_tls")
+    if tls.alpn and "pg_tls" in handlers:
+        raise BadInput(f"{where}.tls_options.alpn: with pg_tls it is always postgresql", hint="remove it")
     if proxy and "proxy_proto" not in handlers:
         raise BadInput(f"{where}.proxy_proto_options needs the handler proxy_proto")
     if http != NO_HTTP_OPTIONS and "http" not in handlers:

@@ -16,6 +16,7 @@ from roost.model.port_options import NO_TLS_OPTIONS
 from roost.model.rate_limit import NONE
 
 Key = tuple[str, int]  # protocol and port
+POSTGRES: Key = ("pg", 5432)  # the port for apps with pg_tls: everybody's, by host name, wherever the cloud has it
 BY_NAME: Key = ("sni", 443)  # the https port for an app that speaks TLS itself: it is everybody's, by host name
 DEFAULT_RANGES = ((1024, 32767),)  # above: where the kernel takes ports for outgoing connections
 MOST_RANGES = 32
@@ -30,6 +31,7 @@ class PortRules:
     https: int
     ranges: tuple[tuple[int, int], ...] = DEFAULT_RANGES
     reserved: tuple[int, ...] = ()
+    postgres: int = 0  # the port that apps with pg_tls share; 0: there is none
     by_name: bool = False  # whether apps may speak TLS themselves on the https port
 
 
@@ -71,7 +73,13 @@ def own_ports(services: Iterable[Service]) -> Iterator[tuple[Key, Service, Port]
     for service in services:
         for port in service.ports:
             if not is_shared(service, port):
-                yield BY_NAME if is_by_name(service, port) else (service.protocol, port.port), service, port
+                yield _key(service, port), service, port
+
+
+def _key(service: Service, port: Port) -> Key:
+    if "pg_tls" in port.handlers:
+        return POSTGRES
+    return BY_NAME if is_by_name(service, port) else (service.protocol, port.port)
 
 
 def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...]:
@@ -83,6 +91,10 @@ def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...
         where = f"port {port.port} ({service.protocol})"
         if key in found:
             raise BadInput(f"services: {where} is there twice", hint="one port leads to one service")
+        if key == POSTGRES:
+            _check_postgres(port, rules, where)
+            found[key] = service
+            continue
         if key == BY_NAME and rules.by_name:
             found[key] = service
             continue
@@ -108,6 +120,19 @@ def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...
     if len(found) > MOST:
         raise BadInput(f"services: an app can have {MOST} ports of its own, not {len(found)}")
     return tuple(found)
+
+
+def _check_postgres(port: Port, rules: PortRules, where: str) -> None:
+    if port.port != POSTGRES[1]:
+        raise BadInput(
+            f"services: {where}: apps with the handler pg_tls share port {POSTGRES[1]}, by host name",
+            hint=f"take {POSTGRES[1]}; or an own port with the handler tls or none",
+        )
+    if not rules.postgres:
+        raise BadInput(
+            f"services: {where}: the handler pg_tls needs a cloud with ports for https and for Postgres",
+            hint="ask the operator: `[edge] postgres_port` in config.toml",
+        )
 
 
 def _check_shared(services: Sequence[Service]) -> None:

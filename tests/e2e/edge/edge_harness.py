@@ -297,6 +297,7 @@ async def bench(
     http3: bool = False,
     domain: str = "localhost",
     prepare: Callable[[Cloud], None] = lambda _cloud: None,
+    postgres_port: int = 0,
 ) -> AsyncIterator[Bench]:
     cloud = make_cloud(home)
     if certificates is not None:
@@ -306,8 +307,9 @@ async def bench(
         prepare(cloud)
         async with serving(App()) as app:
             edge = EnvoyEdge(
-                cloud, waker, spawn, cells=cells, by_address=by_address, certificates=certificates, http3=http3
-            )
+                cloud, waker, spawn, cells=cells, by_address=by_address, certificates=certificates, http3=http3,
+                postgres_port=postgres_port,
+            )  # fmt: skip
             waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))
             it = Bench(cloud, waker, edge, app)
             edge.keep_requests(it.ended.extend)

@@ -193,7 +193,7 @@ def test_keys_that_have_no_effect_are_named_with_the_reason(text: str, key: str)
         ("[checks.a]\ntls_skip_verify = true", r"checks\.a\.tls_skip_verify needs"),
         ("[processes]\nweb = 'x'\n[checks.a]\nprocesses = ['b']\n", "does not have"),
         ("[[services]]\nprotocol = 'sctp'", "must be one of tcp, udp"),
-        ("[[services]]\n[[services.ports]]\nport = 25\nhandlers = ['pg_tls']", "is not supported"),
+        ("[[services]]\n[[services.ports]]\nport = 25\nhandlers = ['pgtls']", "is not supported"),
         ("[http_service]\nauto_stop_machines = 'sometimes'", "must be one of off, stop, suspend"),
         ("[processes]\na = 'x'\nb = 'y'\n[http_service]\n", "must say which of the process groups"),
         ("[processes]\nweb = 'x'\n[http_service]\nprocesses = ['wbe']", "does not have"),

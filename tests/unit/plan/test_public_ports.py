@@ -9,7 +9,7 @@ import pytest
 from roost.model.errors import BadInput
 from roost.model.machine_config import Port, Service
 from roost.model.port_options import TlsOptions
-from roost.plan.public_ports import BY_NAME, PortRules, check_ports, is_shared, read_ranges
+from roost.plan.public_ports import BY_NAME, POSTGRES, PortRules, check_ports, is_shared, read_ranges
 
 RULES = PortRules(8080, 8443, ((1024, 9999), (25, 25)), (8090,))
 
@@ -69,3 +69,13 @@ def test_tls_that_an_app_speaks_itself_goes_by_name() -> None:
     assert check_ports([_service(Port(443, ("proxy_proto",)))], replace(RULES, by_name=True)) == (BY_NAME,)
     with pytest.raises(BadInput, match="shared by all apps"):
         check_ports([_service(Port(443, ("tls",)))], replace(RULES, by_name=True))
+
+
+def test_apps_of_postgres_share_a_port_by_name() -> None:
+    service = _service(Port(5432, ("pg_tls", "proxy_proto")))
+    with pytest.raises(BadInput, match="needs a cloud with ports for https and for Postgres"):
+        check_ports([service], RULES)
+    rules = replace(RULES, postgres=15432)
+    assert check_ports([service, _service(Port(6000))], rules) == (POSTGRES, ("tcp", 6000))
+    with pytest.raises(BadInput, match=r"port 6432 .* share port 5432, by host name"):
+        check_ports([_service(Port(6432, ("pg_tls",)))], rules)
