@@ -177,7 +177,7 @@ def _kept_stats() -> list[dict[str, Any]]:
     suffixes = ("upstream_rq_active", "upstream_rq_pending_active", "upstream_rq_total", "upstream_cx_active")
     return [
         *({"suffix": f".{suffix}"} for suffix in suffixes),
-        {"prefix": "http.edge."},
+        *({"exact": f"http.edge.downstream_rq_{what}"} for what in ("completed", "5xx", "active")),
         {"prefix": "udp."},
         {"prefix": "dynamicmodulescustom."},
         {"prefix": "server."},

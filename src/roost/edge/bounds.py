@@ -37,7 +37,7 @@ def of_connection() -> dict[str, Any]:
         "max_request_headers_kb": MAX_HEADERS_KIB,
         "request_headers_timeout": f"{HEADERS:g}s",
         "request_timeout": f"{REQUEST:g}s",
-        "stream_idle_timeout": IDLE,  # until a route is known; then the route's own holds
+        "stream_idle_timeout": "0s",  # before headers have come the above holds, then the route's own: each has one
         "stream_flush_timeout": f"{FLUSH:g}s",
         "common_http_protocol_options": {
             "idle_timeout": IDLE,

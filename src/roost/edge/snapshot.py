@@ -34,6 +34,7 @@ APP_PREFIX = "app/"
 ACTIVATOR = "activator"  # its cluster
 FIRST_HOST = f"{ROUTES_NAME}/-"  # no app's name begins with a hyphen
 
+CHALLENGE_IDLE = 300  # seconds of silence on a certificate authority's request
 CONNECT_TIMEOUT = 5.0  # seconds until a machine that does not answer at all is given up
 
 
@@ -194,4 +195,5 @@ def _lead_to_challenges(entry: Any, route: Route) -> None:
     entry.match.prefix = PATH
     entry.route.cluster = ACTIVATOR
     entry.route.timeout.SetInParent()
+    entry.route.idle_timeout.FromSeconds(CHALLENGE_IDLE)
     entry.request_headers_to_remove.append(MARK)

@@ -26,7 +26,8 @@ ORDER = "roost-order"  # request header to the replay server: what the app asked
 ROUTE = "roost-route"  # request header to the replay server: the route's name
 REPLAYABLE = 1 << 20  # bytes of a request's body that are kept until the app answers
 MAX_REPLAYS_AT_ONCE = 8192
-STEERING = ("force-instance-id", "prefer-instance-id", "force-region", "prefer-region", "replay-cache-control")
+# `prefer-region` is no wish: a server is one region.
+STEERING = ("force-instance-id", "prefer-instance-id", "force-region", "replay-cache-control")
 STEER = (
     "steer-"  # what a client asks for under `fly-` or `roost-` goes on under this prefix, which says nothing to apps
 )
