@@ -40,7 +40,25 @@ def server() -> Iterator[Endpoint]:
 
 def app(name: str, *endpoints: Endpoint, hosts: tuple[str, ...] = (), **more: object) -> PublicPort:
     names = (f"{name}.localhost", *hosts)
-    return PublicPort(name, 5432, "pg", hosts=names, handlers=("pg_tls",), endpoints=endpoints, **more)  # type: ignore[arg-type]
+    return PublicPort(name, 5432, "pg", hosts=names, endpoints=endpoints, **{"handlers": ("pg_tls",), **more})  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def recorder() -> AsyncIterator[tuple[list[bytes], Endpoint]]:
+    """A program that keeps what is said to it first."""
+    told: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: Writer) -> None:
+        told.append(b"")
+        while data := await reader.read(4096):
+            told[-1] += data
+        writer.close()
+
+    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield told, Endpoint("m", "127.0.0.1", listening.sockets[0].getsockname()[1])
+    finally:
+        listening.close()
 
 
 async def connect(port: int, host: str = "db.localhost", **more: object) -> psycopg.AsyncConnection[tuple[object, ...]]:
@@ -71,6 +89,16 @@ async def answer(port: int, *parts: bytes) -> bytes:
         writer.close()
 
 
+async def by_tls(port: int, source: OneForAll, host: str, first: bytes = TLS) -> tuple[asyncio.StreamReader, Writer]:
+    """Begin TLS as a client of Postgres does, or at once when there is nothing `first`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(first)
+    async with asyncio.timeout(10):
+        assert not first or await reader.readexactly(1) == b"S"
+        await writer.start_tls(ssl.create_default_context(cadata=source.chain), server_hostname=host)
+    return reader, writer
+
+
 async def test_clients_of_postgres(tmp_path: Path, server: Endpoint) -> None:
     port, source = free_port(), OneForAll(tmp_path)
     async with bench(tmp_path, certificates=source, postgres_port=port) as it:
@@ -89,3 +117,148 @@ async def test_clients_of_postgres(tmp_path: Path, server: Endpoint) -> None:
             capture_output=True, text=True, timeout=20,
         )  # fmt: skip
         assert shown.stdout == "by psql\n", shown.stderr
+        with pytest.raises(psycopg.OperationalError, match="channel binding"):
+            await connect(port, channel_binding="require")
+
+        # a request to cancel, which says the name by TLS too
+        asked = asyncio.create_task(one(held, "select pg_sleep(60)"))
+        await until(lambda: held.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE, what="it sleeps")
+        await held.cancel_safe(timeout=10)
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            await asked
+        assert await it.cell.active("db") == {"db": 2}
+
+        # many apps on the port: one asleep, which connecting wakes, and one that wants to know who calls
+        async def wake(name: str) -> WakeResult:
+            await it.edge.put_ports(name, [app(name, server)])
+            return WakeResult(endpoint=server, app=name)
+
+        it.waker.on_port = wake
+        await it.edge.put_ports("asleep", [app("asleep")])
+        woken = await connect(port, host="asleep.localhost", **trusted)
+        assert await one(woken) == 1
+        assert it.waker.port_wakes == [("asleep", "pg", 5432)]
+        async with recorder() as (told, place):
+            await it.edge.put_ports("other", [app("other", place, handlers=("pg_tls", "proxy_proto"))])
+            _, writer = await by_tls(port, source, "other.localhost")
+            writer.write(PLAIN)
+            mine = writer.get_extra_info("sockname")[1]
+            line = f"PROXY TCP4 127.0.0.1 127.0.0.1 {mine} {port}\r\n".encode()
+            await until(lambda: told[-1:] == [line + PLAIN], what="the app is told the client's address")
+            writer.close()
+        await it.edge.put_ports("other", [app("other", server, hard_limit=1, tls=TlsOptions((), ("TLSv1.3",)))])
+        with pytest.raises(psycopg.OperationalError, match="version|alert"):
+            await connect(port, host="other.localhost", ssl_max_protocol_version="TLSv1.2")
+        only = await connect(port, host="other.localhost")
+        with pytest.raises(psycopg.OperationalError):
+            await connect(port, host="other.localhost")
+        assert await one(only) == 1
+
+        # roostd ends and another begins, an app goes: open connections go on, new ones can be made
+        front = it.edge.status().detail["postgres"]["pid"]  # type: ignore[index]
+        await it.edge.stop(envoy_too=False)
+        assert [await one(each) for each in (held, direct, woken)] == [1, 1, 1]
+        assert await one(await connect(port)) == 1
+        it.edge = EnvoyEdge(it.cloud, it.waker, spawn, certificates=source, postgres_port=port)
+        await it.edge.start()
+        await it.edge.replace_all([], {"db": [app("db", server)], "other": [app("other", server)]})
+        assert it.edge.status().detail["postgres"]["pid"] == front  # type: ignore[index]
+        assert [await one(each) for each in (held, woken)] == [1, 1]
+        with pytest.raises(psycopg.OperationalError):
+            await connect(port, host="asleep.localhost")
+        assert await one(await connect(port)) == 1
+
+        # the front dies and is back; with the last app the port is free again
+        os.kill(front, signal.SIGKILL)  # type: ignore[arg-type]
+        await until(lambda: reaches(port, "db.localhost"), what="the front is back")
+        for name in ("db", "other"):
+            await it.edge.put_ports(name, [])
+        assert "postgres" not in it.edge.status().detail
+        with socket.socket() as probe:
+            probe.bind(("0.0.0.0", port))
+            probe.listen()
+            await it.edge.put_ports("db", [app("db", server)])
+            assert "used by another program" in it.edge.status().detail["ports"]["5432/pg:db"]  # type: ignore[index]
+        it.edge._public._retry_at = 0.0
+        await it.edge._public.look_after([])
+        assert "ports" not in it.edge.status().detail
+        assert await one(await connect(port)) == 1
+
+
+async def reaches(port: int, host: str) -> bool:
+    try:
+        return await one(await connect(port, host=host)) == 1
+    except psycopg.OperationalError:
+        return False
+
+
+async def test_strangers_on_the_port_of_postgres(tmp_path: Path, server: Endpoint) -> None:
+    port, source = free_port(), OneForAll(tmp_path)
+    async with bench(tmp_path, certificates=source, postgres_port=port) as it:
+        await it.edge.put_ports("db", [app("db", server)])
+        began = time.monotonic()
+        silent = [asyncio.create_task(answer(port, part)) for part in (b"", TLS[:5], b"\x16\x03", TLS, GSS)]
+        crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+
+        told = await answer(port, PLAIN)
+        assert told[:1] == b"E"
+        assert struct.unpack("!I", told[1:5]) == (len(told) - 1,)
+        assert b"\0C28000\0Mthis server takes connections by TLS only\0H" in told
+        with pytest.raises(psycopg.OperationalError, match="by TLS only(.|\n)*sslmode=require"):
+            await connect(port, sslmode="disable")
+        assert await one(await connect(port, gssencmode="disable")) == 1
+        assert (await answer(port, GSS, PLAIN))[:2] == b"NE"
+        for cut_off in (
+            (CANCEL + b"12345678",),
+            (struct.pack("!II", 2**31 - 1, 196608 ^ 0xFF0000),),
+            (b"GET / HTTP/1.1\r\n\r\n",),
+            (b"\x16\x03\x01\x00\x05hello",),
+            (b"\0" * 5000,),
+        ):
+            assert await answer(port, *cut_off) == b"", cut_off
+        for once in ((TLS, TLS), (TLS, PLAIN), (TLS, b"no greeting"), (TLS + GSS,)):
+            assert await answer(port, *once) == b"S", once
+        assert await answer(port, GSS, GSS) == b"N"
+        reader, writer = await by_tls(port, source, "db.localhost", GSS[:0] + TLS)
+        writer.close()
+        with pytest.raises(OSError):  # by TLS at once, and not as a client of Postgres
+            await by_tls(port, source, "db.localhost", b"")
+        for host in ("nobody.localhost", "hello.localhost"):
+            with pytest.raises(OSError):
+                await by_tls(port, source, host)
+            with pytest.raises(psycopg.OperationalError):
+                await connect(port, host=host)
+        with pytest.raises(psycopg.OperationalError):
+            await connect(port, sslsni=0)
+        assert it.waker.port_wakes == []
+
+        assert await asyncio.gather(*silent) == [b"", b"", b"", b"S", b"N"]
+        assert 9 < time.monotonic() - began < 13, "who says nothing is ended"
+        for _, writer in crowd:
+            writer.close()
+        assert await one(await connect(port)) == 1
+
+
+async def test_postgres_through_cells(tmp_path: Path, server: Endpoint) -> None:
+    port, source = free_port(), OneForAll(tmp_path)
+    async with bench(tmp_path, certificates=source, postgres_port=port, cells=3) as it:
+        orgs = {it.edge._public._cell_of(org).name: org for org in map(str, range(20))}
+        names = dict(zip(sorted(orgs), ("db", "other", "asleep"), strict=False))
+        for cell, name in names.items():
+            await it.edge.put_ports(name, [app(name, server, org=orgs[cell])])
+        connections = {cell: await connect(port, host=f"{name}.localhost") for cell, name in names.items()}
+        assert [await one(each) for each in connections.values()] == [1, 1, 1]
+
+        # a cell dies without roostd: the others do not notice, and it is back with the last good configuration
+        await it.edge.stop(envoy_too=False)
+        told = EnvoyEdge(it.cloud, it.waker, spawn, cells=3, certificates=source, postgres_port=port)
+        await told.stand_in()
+        try:
+            victim, *others = names
+            os.kill(told._cells[victim].pid, signal.SIGKILL)
+            assert [await one(connections[cell]) for cell in others] == [1, 1]
+            await until(lambda: reaches(port, f"{names[victim]}.localhost"), 10, "the cell is back")
+            os.kill(told.status().detail["postgres"]["pid"], signal.SIGKILL)  # type: ignore[index]
+            await until(lambda: reaches(port, f"{names[others[0]]}.localhost"), 10, "the front is back")
+        finally:
+            await told.stop(envoy_too=False)
