@@ -135,7 +135,11 @@ async def test_clients_of_postgres(tmp_path: Path, server: Endpoint) -> None:
         await held.cancel_safe(timeout=10)
         with pytest.raises(psycopg.errors.QueryCanceled):
             await asked
-        assert await it.cell.active("db") == {"db": 2}
+
+        async def two() -> bool:
+            return await it.cell.active("db") == {"db": 2}
+
+        await until(two, what="connections are counted, and those that ended are not")
 
         # many apps on the port: one asleep, which connecting wakes, and one that wants to know who calls
         async def wake(name: str) -> WakeResult:
@@ -173,9 +177,8 @@ async def test_clients_of_postgres(tmp_path: Path, server: Endpoint) -> None:
         await it.edge.replace_all([], {"db": [app("db", server)], "other": [app("other", server)]})
         assert it.edge.status().detail["postgres"]["pid"] == front  # type: ignore[index]
         assert [await one(each) for each in (held, woken)] == [1, 1]
-        with pytest.raises(psycopg.OperationalError):
-            await connect(port, host="asleep.localhost")
-        assert await one(await connect(port)) == 1
+        await until(lambda: unreachable(port, "asleep.localhost"), what="the app that went is not served")
+        assert [await one(each) for each in (held, woken, await connect(port))] == [1, 1, 1]
 
         # the front dies and is back; with the last app the port is free again
         os.kill(front, signal.SIGKILL)  # type: ignore[arg-type]
@@ -184,6 +187,7 @@ async def test_clients_of_postgres(tmp_path: Path, server: Endpoint) -> None:
             await it.edge.put_ports(name, [])
         assert "postgres" not in it.edge.status().detail
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("0.0.0.0", port))
             probe.listen()
             await it.edge.put_ports("db", [app("db", server)])
@@ -201,10 +205,14 @@ async def reaches(port: int, host: str) -> bool:
         return False
 
 
+async def unreachable(port: int, host: str) -> bool:
+    return not await reaches(port, host)
+
+
 async def test_strangers_on_the_port_of_postgres(
     tmp_path: Path, server: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("roost.edge.postgres_front.FIRST_BYTES", "2s")
+    monkeypatch.setattr("roost.edge.postgres_front.FIRST_BYTES", "1s")
     port, source = free_port(), OneForAll(tmp_path)
     async with bench(tmp_path, certificates=source, postgres_port=port) as it:
         await it.edge.put_ports("db", [app("db", server)])
@@ -245,7 +253,7 @@ async def test_strangers_on_the_port_of_postgres(
         assert it.waker.port_wakes == []
 
         assert await asyncio.gather(*silent) == [b"", b"", b"", b"S", b"N"]
-        assert 1.9 < time.monotonic() - began < 5, "who says nothing is ended"
+        assert 0.9 < time.monotonic() - began < 5, "who says nothing is ended"
         for _, writer in crowd:
             writer.close()
         assert await one(await connect(port)) == 1
@@ -253,24 +261,24 @@ async def test_strangers_on_the_port_of_postgres(
 
 async def test_postgres_through_cells(tmp_path: Path, server: Endpoint) -> None:
     port, source = free_port(), OneForAll(tmp_path)
-    async with bench(tmp_path, certificates=source, postgres_port=port, cells=3) as it:
+    async with bench(tmp_path, certificates=source, postgres_port=port, cells=2) as it:
         orgs = {it.edge._public._cell_of(org).name: org for org in map(str, range(20))}
-        names = dict(zip(sorted(orgs), ("db", "other", "asleep"), strict=False))
+        names = dict(zip(sorted(orgs), ("db", "other"), strict=True))
         for cell, name in names.items():
             await it.edge.put_ports(name, [app(name, server, org=orgs[cell])])
         connections = {cell: await connect(port, host=f"{name}.localhost") for cell, name in names.items()}
-        assert [await one(each) for each in connections.values()] == [1, 1, 1]
+        assert [await one(each) for each in connections.values()] == [1, 1]
 
         # a cell dies without roostd: the others do not notice, and it is back with the last good configuration
         await it.edge.stop(envoy_too=False)
-        told = EnvoyEdge(it.cloud, it.waker, spawn, cells=3, certificates=source, postgres_port=port)
+        told = EnvoyEdge(it.cloud, it.waker, spawn, cells=2, certificates=source, postgres_port=port)
         await told.stand_in()
         try:
-            victim, *others = names
+            victim, other = names
             os.kill(told._cells[victim].pid, signal.SIGKILL)
-            assert [await one(connections[cell]) for cell in others] == [1, 1]
+            assert await one(connections[other]) == 1
             await until(lambda: reaches(port, f"{names[victim]}.localhost"), 10, "the cell is back")
             os.kill(told.status().detail["postgres"]["pid"], signal.SIGKILL)  # type: ignore[index]
-            await until(lambda: reaches(port, f"{names[others[0]]}.localhost"), 10, "the front is back")
+            await until(lambda: reaches(port, f"{names[other]}.localhost"), 10, "the front is back")
         finally:
             await told.stop(envoy_too=False)
