@@ -7,7 +7,7 @@ apart from the machines'. A host that has no such controller leaves the processe
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from roost.daemon.settings import Settings
@@ -16,6 +16,7 @@ from roost.edge.edge import EnvoyEdge
 from roost.edge.process import Limit
 from roost.edge.static_paths import FindStatics
 from roost.edge.tls import has_wildcard
+from roost.host import network_clients
 from roost.host.cgroups import Cgroups
 from roost.host.process import spawn
 from roost.model.acme import with_email
@@ -54,8 +55,16 @@ def make_edge(
         shared = way_of_domain(cloud, with_email(settings.acme, cloud.email))[0] is not Way.NAMES
     several = settings.edge.cells + len(settings.edge.own_cells) > 1
 
+    postgres_port = settings.edge.postgres_port if cloud.https_port else 0
+    fixed = {("tcp", postgres_port)} if postgres_port else set()
+    fixed |= {("tcp", port) for port in (cloud.http_port, cloud.https_port) if port}
+    fixed |= {("udp", cloud.https_port)} if settings.edge.http3 else set()
+
     def start(argv: Sequence[str], log_file: Path) -> int:
         return spawn(argv, log=log_file).pid
+
+    def guard(ports: Collection[tuple[str, int]]) -> None:
+        network_clients.serve(cloud.run, cloud.nft_table, fixed | set(ports))
 
     return EnvoyEdge(
         cloud,
@@ -70,7 +79,8 @@ def make_edge(
         by_address=settings.edge.by_address,
         http3=settings.edge.http3,
         shared=shared,
-        postgres_port=settings.edge.postgres_port if cloud.https_port else 0,
+        postgres_port=postgres_port,
+        guard=guard,
     )
 
 

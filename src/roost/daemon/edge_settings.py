@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
+from roost.host.network_clients import ClientLimits
 from roost.model.errors import BadInput
 from roost.model.rate_limit import RateLimit, read_rate
 from roost.plan.cells import MAX_CELLS, MAX_OWN_CELLS, own_cell
@@ -23,8 +24,10 @@ KEYS = frozenset(
         "address_per_second",
         "address_burst",
         "address_connections",
+        "address_new_connections",
     }
 )
+CLIENTS = ClientLimits(connections=2000, arrivals=500)
 USUAL = RateLimit(1000.0, 5000)  # of one client address: an office or a mobile network behind one is no attack
 
 
@@ -38,7 +41,7 @@ class EdgeSettings:
     service_ports: tuple[tuple[int, int], ...] = DEFAULT_RANGES  # ports that apps may have for themselves
     postgres_port: int = POSTGRES[1]  # that apps with the handler pg_tls share; 0: none
     http3: bool = False  # HTTP/3 on the https port, by UDP
-    connections: int = 2000  # open at once from one client address; 0: no limit
+    clients: ClientLimits = CLIENTS  # connections of one client address
     by_address: RateLimit | None = USUAL  # requests of one client address; None: no limit
 
 
@@ -51,7 +54,10 @@ def read_edge(data: Mapping[str, Any]) -> EdgeSettings:
         service_ports=_read_service_ports(data.get("service_ports")),
         postgres_port=_read_postgres_port(data.get("postgres_port", POSTGRES[1])),
         http3=_read_http3(data.get("http3", False), data),
-        connections=_read_connections(data.get("address_connections", 2000)),
+        clients=ClientLimits(
+            _read_connections(data, "address_connections", CLIENTS.connections),
+            _read_connections(data, "address_new_connections", CLIENTS.arrivals),
+        ),
         by_address=_read_by_address(data.get("address_per_second"), data.get("address_burst")),
     )
 
@@ -97,9 +103,10 @@ def _read_http3(value: object, data: Mapping[str, Any]) -> bool:
     return value
 
 
-def _read_connections(value: object) -> int:
+def _read_connections(data: Mapping[str, Any], key: str, usual: int) -> int:
+    value = data.get(key, usual)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
-        raise BadInput("edge.address_connections must be a whole number from 0 to 1000000", hint="0: no limit")
+        raise BadInput(f"edge.{key} must be a whole number from 0 to 1000000", hint="0: no limit")
     return value
 
 

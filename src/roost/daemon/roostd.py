@@ -121,7 +121,7 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
     """Build the control plane of a cloud; nothing runs yet but the host's pool and network are there."""
     fault = fault_points(settings.fault_file)
     host = LocalHost(
-        cloud, fault, pool_bytes=settings.pool_gb << 30 or None, doors=doors, connections=settings.edge.connections
+        cloud, fault, pool_bytes=settings.pool_gb << 30 or None, doors=doors, clients=settings.edge.clients
     )
     host.ensure()
     images = LocalImageStore(cloud, run, settings.registry)

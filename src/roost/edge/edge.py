@@ -41,7 +41,7 @@ from roost.edge.front_plan import front_of_cells
 from roost.edge.http_doors import HttpDoors
 from roost.edge.leftovers import end_others
 from roost.edge.loads import loads_of
-from roost.edge.port_table import PortTable
+from roost.edge.port_table import Guard, PortTable
 from roost.edge.postgres_front import NAME as POSTGRES
 from roost.edge.postgres_ports import PostgresPorts
 from roost.edge.process import Limit, Spawn, accepts
@@ -100,6 +100,7 @@ class EnvoyEdge:
         http3: bool = False,
         shared: bool = True,
         postgres_port: int = 0,
+        guard: Guard = lambda _ports: None,
     ) -> None:
         self._cloud, self._clock = cloud, clock
         self._common, self._own = common_cells(cells), tuple(own)
@@ -132,6 +133,7 @@ class EnvoyEdge:
             lambda org: self._cells[shard(org, self._common, self._own)[0]],
             waker,
             lambda cells, cell_of: PostgresPorts(cloud, postgres_port, cells, cell_of, spawn, limit),
+            guard,
         )
         self._doors = HttpDoors(waker)
         self._measurer: asyncio.Task[None] | None = None

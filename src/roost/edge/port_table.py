@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from roost.edge.cell import Cell
@@ -27,8 +27,10 @@ from roost.edge.postgres_config import PROTOCOL_KEY
 from roost.edge.postgres_front import NAME as POSTGRES
 from roost.edge.postgres_ports import PostgresPorts
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES
+from roost.model.errors import RoostError
 
 Key = tuple[str, int]  # protocol and port
+Guard = Callable[[Collection[Key]], None]  # is told which ports of apps there are; may take some milliseconds
 BY_NAME = ("sni", PROTOCOL_KEY)  # protocols of ports that lead to many apps, by the name that a client says
 RETRY = 10.0
 ACKNOWLEDGED = 5.0  # seconds that Envoy may take for a change
@@ -43,7 +45,9 @@ class PortTable:
     def __init__(
         self, cells: Mapping[str, Cell], cell_of: Callable[[str], Cell], waker: Waker,
         postgres: Callable[[Mapping[str, Cell], Callable[[str], Cell]], PostgresPorts],
+        guard: Guard = lambda _ports: None,
     ) -> None:  # fmt: skip
+        self._guard, self._guarding = guard, asyncio.Lock()
         self.postgres = postgres(cells, cell_of)
         self._cells, self._cell_of, self._waker = cells, cell_of, waker
         self._ports: dict[Key, PublicPort] = {}
@@ -56,6 +60,7 @@ class PortTable:
     async def put(self, app: str, ports: Sequence[PublicPort]) -> None:
         """Have these ports, and no others, lead to the app; returns when Envoy has acknowledged it or refused."""
         await self._take_away(app, {_key(port) for port in ports})
+        await self._have_guarded({*self._ports, *map(_key, ports)})
         await asyncio.gather(*(self._put(port) for port in ports))
 
     async def replace_all(self, ports: Mapping[str, Sequence[PublicPort]]) -> None:
@@ -98,6 +103,13 @@ class PortTable:
             self._retry_at = time.monotonic() + RETRY
             for key in [key for key in self._troubles if key in self._ports]:
                 await self._put(self._ports[key], again=True)
+
+    async def _have_guarded(self, keys: set[Key]) -> None:
+        async with self._guarding:
+            try:
+                await asyncio.to_thread(self._guard, [key for key in keys if key[0] in ("tcp", "udp")])
+            except (RoostError, OSError) as error:
+                _log.warning("connections to apps' own ports are not counted: %s", error)
 
     async def _put(self, port: PublicPort, *, again: bool = False) -> None:
         key, name = _key(port), port_name(port)

@@ -37,6 +37,7 @@ from roost.host.health import HealthResult
 from roost.host.machine_files import MachineFiles, MainProcess, Record, RunFiles, ensure_directory, known
 from roost.host.main_process import signal_number
 from roost.host.memory import host_memory, swap_space
+from roost.host.network_clients import NO_LIMITS, ClientLimits
 from roost.host.parts import COMMON_DISK_GB, Parts
 from roost.host.releasing import KILL_TIMEOUT, release
 from roost.host.runtime import ensure_read_only_crun, release_read_only_crun, runtime_for
@@ -58,7 +59,7 @@ class LocalHost:
     """The agent of the server it runs on; implements `roost.host.contract.Host`.
 
     `faults` is called with the name of each step before it begins: chaos tests end the process there.
-    `connections` is how many one client address may have open to the edge, 0: no limit.
+    `clients` is what one client address may take of the edge.
     `spares` is how many sets of namespaces, and disks, are kept ready once `ensure` was called.
     """
 
@@ -70,9 +71,9 @@ class LocalHost:
         pool_bytes: int | None = None,
         doors: Doors | None = None,
         spares: int = _SPARES,
-        connections: int = 0,
+        clients: ClientLimits = NO_LIMITS,
     ) -> None:
-        self._parts = parts = Parts(cloud, faults, doors, pool_bytes=pool_bytes, spares=spares, connections=connections)
+        self._parts = parts = Parts(cloud, faults, doors, pool_bytes=pool_bytes, spares=spares, clients=clients)
         self._cloud, self._faults, self._doors = cloud, faults, doors
         self._disks, self._volumes, self._network = parts.disks, parts.volumes, parts.network
         self._starting = Starting(parts)

@@ -31,8 +31,9 @@ from typing import Any
 from pyroute2 import IPRoute  # type: ignore[import-untyped]
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
-from roost.host import network_flycast, nftables
+from roost.host import network_clients, network_flycast, nftables
 from roost.host.contract import PrivateAddress
+from roost.host.network_clients import NO_LIMITS, ClientLimits
 from roost.host.network_filters import Limited, NetworkFilters
 from roost.host.network_forwarding import allow_forwarding
 from roost.host.network_groups import NetworkGroups
@@ -61,9 +62,9 @@ def link_name(cloud: Cloud, name: str) -> str:
 class Network:
     """The private networks of one cloud on this host. Safe to use from several threads."""
 
-    def __init__(self, cloud: Cloud, *, connections: int = 0) -> None:
+    def __init__(self, cloud: Cloud, *, clients: ClientLimits = NO_LIMITS) -> None:
         self._cloud = cloud
-        self._connections = connections  # of one client address to the edge; 0: no limit
+        self._clients = clients  # of the edge
         self._groups = NetworkGroups(cloud.run, self._living_groups)
         self._gateway = str(next(cloud.ipv4_network.hosts()))
         self._gateway_ipv6 = str(cloud.ipv6_network.network_address + 1)
@@ -176,6 +177,7 @@ class Network:
         self._groups.remove()
         self._filters.remove()
         network_flycast.remove(self._cloud.run)
+        network_clients.remove(self._cloud.run)
 
     # the pieces of ensure
 
@@ -206,6 +208,11 @@ class Network:
                 )
 
     def _load_rules(self) -> None:
+        with network_clients.held(self._cloud.run):
+            self._load()
+
+    def _load(self) -> None:
+        own = {("tcp", port) for port in (self._cloud.http_port, self._cloud.https_port) if port}
         private = self._numbered(network_flycast.read(self._cloud.run))
         numbers = self._groups.numbers()
         nftables.load(
@@ -220,8 +227,8 @@ class Network:
                 limited=tuple(self._filters.all().values()),
                 private=tuple(private),
                 edge=(self._cloud.edge_ipv4, self._cloud.edge_ipv6, FLYCAST_PORT),
-                public=(self._cloud.http_port, self._cloud.https_port),
-                connections=self._connections,
+                public=network_clients.read(self._cloud.run) | own,
+                clients=self._clients,
             )
         )
         self._ruled = set(numbers)

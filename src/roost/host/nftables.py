@@ -17,8 +17,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from roost.host import network_flycast
+from roost.host import network_clients, network_flycast
 from roost.host.contract import PrivateAddress
+from roost.host.network_clients import NO_LIMITS, ClientLimits
 from roost.host.network_filters import Limited, render_chain, render_sets
 from roost.host.process import run
 
@@ -44,8 +45,8 @@ class Rules:
     limited: tuple[Limited, ...] = ()  # machines that network policies select
     private: tuple[tuple[int, PrivateAddress], ...] = ()  # private addresses of apps, with their networks' numbers
     edge: tuple[IPv4Address, IPv6Address, int] | None = None  # where the edge serves them
-    public: tuple[int, ...] = ()  # the edge's TCP ports on the host's own addresses
-    connections: int = 0  # open at once to them from one client address; 0: no limit
+    public: frozenset[tuple[str, int]] = frozenset()  # the edge's ports on the host's own addresses
+    clients: ClientLimits = NO_LIMITS  # what one client address may take of them
 
 
 def render(rules: Rules) -> str:
@@ -71,12 +72,7 @@ table inet {rules.table} {{
     size 65535
     flags dynamic
   }}
-  set clients4 {{
-    type ipv4_addr
-    size 65535
-    flags dynamic
-  }}
-{render_sets(rules.limited)}{network_flycast.render_sets(rules.private)}\
+{network_clients.render_sets(rules.public)}{render_sets(rules.limited)}{network_flycast.render_sets(rules.private)}\
 {network_flycast.render_chain(machine, rules.edge)}  chain own_address_only {{
     type filter hook prerouting priority raw; policy accept;
     iifname {machine} fib saddr . iif oif missing drop
@@ -84,8 +80,8 @@ table inet {rules.table} {{
   chain into_host {{
     type filter hook input priority filter - 5; policy accept;
     iifname {machine} jump machine_to_host
-{_client_rules(rules)}  }}
-  chain machine_to_host {{
+{network_clients.render_input(rules.clients)}  }}
+{network_clients.render_chain(rules.clients)}  chain machine_to_host {{
     ct state established,related accept
     icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
 {_dns_rules(rules.dns)}{network_flycast.render_input(rules.edge)}\
@@ -123,17 +119,6 @@ table inet {rules.table} {{
   }}
 }}
 """
-
-
-def _client_rules(rules: Rules) -> str:
-    """Let a client address have so many connections to the edge. Loopback may: a tunnel brings those of many."""
-    ports = ", ".join(str(port) for port in rules.public if port)
-    if not ports or not rules.connections:
-        return ""
-    return (
-        f'    iifname != "lo" tcp dport {{ {ports} }} ct state new '
-        f"add @clients4 {{ ip saddr ct count over {rules.connections} }} reject with tcp reset\n"
-    )
 
 
 def _dns_rules(addresses: tuple[IPv4Address, IPv6Address] | None) -> str:

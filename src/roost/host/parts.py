@@ -16,6 +16,7 @@ from roost.host.logs import MachineLog
 from roost.host.machine_files import MachineFiles
 from roost.host.namespaces import Namespaces
 from roost.host.network import Network, resolvers
+from roost.host.network_clients import NO_LIMITS, ClientLimits
 from roost.host.spare_disks import SpareDisks
 from roost.host.volumes import Volumes
 from roost.model.cloud import Cloud
@@ -36,7 +37,7 @@ class Parts:
         *,
         pool_bytes: int | None,
         spares: int,
-        connections: int = 0,
+        clients: ClientLimits = NO_LIMITS,
     ) -> None:
         self.cloud = cloud
         self.faults = faults
@@ -44,7 +45,7 @@ class Parts:
         self.disks = Disks(cloud, pool_bytes=pool_bytes)
         self.spare_disks = SpareDisks(self.disks, cloud.pool / "spares", size_gb=COMMON_DISK_GB, number=spares)
         self.volumes = Volumes(cloud, faults)
-        self.network = Network(cloud, connections=connections)
+        self.network = Network(cloud, clients=clients)
         self.namespaces = Namespaces(spare=spares, on_pair=self.network.prepare, on_discard=self.network.release)
         self.beside = ThreadPoolExecutor(_BESIDE, thread_name_prefix="beside")
 

@@ -69,6 +69,8 @@ async def test_a_port_of_an_app(tmp_path: Path) -> None:
     port = free_port()
     async with bench(tmp_path) as it, lines("a") as first, lines("b") as second:
         asleep = PublicPort("db", port, org="acme")
+        guarded: list[list[tuple[str, int]]] = []  # what the kernel is told to count
+        it.edge._public._guard = lambda ports: guarded.append(list(ports))
 
         async def wake(_app: str) -> WakeResult:
             await asyncio.sleep(0.05)
@@ -77,6 +79,7 @@ async def test_a_port_of_an_app(tmp_path: Path) -> None:
 
         # asleep and can't be woken: the client is turned away, and the edge does not hammer
         await it.edge.put_ports("db", [asleep])
+        assert guarded == [[("tcp", port)]]
         turned_away = await Client.to(port)
         assert await turned_away.says() == ""
         assert it.waker.port_wakes == [("db", "tcp", port)]

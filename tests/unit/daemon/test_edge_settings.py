@@ -28,6 +28,7 @@ def test_what_a_client_address_may_ask_for() -> None:
         ("address_per_second = 0\naddress_burst = 5", "edge.address_burst has no effect"),
         ("address_connections = -1", "edge.address_connections"),
         ("address_connections = true", "edge.address_connections"),
+        ("address_new_connections = 1.5", "edge.address_new_connections"),
         ("cells = 0", "edge.cells"),
         ('address = "x"', "edge.address"),
         ("own_cells = 1", "edge.own_cells"),
