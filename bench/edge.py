@@ -3,6 +3,7 @@
 The backend is nginx in a machine of Roost; the peers reach it at the machine's private address. Per scenario (protocol,
 size of the answer, connections) the contenders take turns for some seconds each; h2load counts, and its log gives the
 percentiles. Processor time is all that a contender's processes used, roostd with its logs included, per request.
+A turn that does not end in time is ended, named ("no answer") and left out of the figures; the others go on.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ CONNECTIONS = (1, 32, 256)
 PROTOCOLS = ("http/1.1", "h2+tls")
 PEERS_AHEAD = ("caddy", "traefik")
 GOAL = 0.9  # of bare Envoy's requests per second
+PATIENCE = 20  # seconds that a turn may take beyond its own
 _NGINX = """daemon off; error_log /dev/stderr error; worker_processes 2; pid /tmp/pid;
 events { worker_connections 8192; }
 http { access_log off; sendfile on; keepalive_requests 1000000000; keepalive_timeout 600s;
@@ -142,27 +144,41 @@ Table = dict[tuple[str, str, int], dict[str, list[Sample]]]
 
 
 def _run(contenders: list[Contender], log: Path, seconds: int, rounds: int) -> Table:
+    """Take the turns; a contender that gave no answer in a scenario gets no more turns in it."""
     table: Table = {}
     for protocol, path, connections in itertools.product(PROTOCOLS, (SMALL, LARGE), CONNECTIONS):
         say(f"{protocol} {path} {connections} connections")
         row = table.setdefault((protocol, path, connections), {one.name: [] for one in contenders})
+        silent: set[str] = set()
         for _ in range(rounds):
             for one in contenders:
-                row[one.name].append(_load(one, protocol, path, connections, seconds, log))
+                if one.name in silent:
+                    continue
+                sample = _load(one, protocol, path, connections, seconds, log)
+                if sample is None:
+                    say(f"  {one.name}: no answer")
+                    silent.add(one.name)
+                    row[one.name].clear()
+                else:
+                    row[one.name].append(sample)
     return table
 
 
-def _load(one: Contender, protocol: str, path: str, connections: int, seconds: int, log: Path) -> Sample:
+def _load(one: Contender, protocol: str, path: str, connections: int, seconds: int, log: Path) -> Sample | None:
+    """Return what a turn measured, None if it did not end in time or nothing was answered."""
     tls = protocol == "h2+tls"
     port = one.https_port if tls else one.http_port
     url = f"{'https' if tls else 'http'}://{APP}.localhost:{port}{path}"
     log.unlink(missing_ok=True)
     before = one.cpu()
-    subprocess.run(
-        ["h2load", "--connect-to", f"127.0.0.1:{port}", "-c", str(connections), "-m", "1", "-D", str(seconds),
-         "--log-file", log, *([] if tls else ["--h1"]), url],
-        check=True, capture_output=True, timeout=seconds + 60,
-    )  # fmt: skip
+    try:
+        subprocess.run(
+            ["h2load", "--connect-to", f"127.0.0.1:{port}", "-c", str(connections), "-m", "1", "-D", str(seconds),
+             "--log-file", log, *([] if tls else ["--h1"]), url],
+            check=True, capture_output=True, timeout=seconds + PATIENCE,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return None
     used = one.cpu() - before
     times, failed = [], 0
     for line in log.read_text().splitlines():
@@ -172,33 +188,45 @@ def _load(one: Contender, protocol: str, path: str, connections: int, seconds: i
         else:
             failed += 1
     if not times:
-        raise RuntimeError(f"{one.name} answered nothing at {url}")
+        return None
     times.sort()
     p99 = times[min(len(times) - 1, int(0.99 * len(times)))]
     return Sample(len(times) / seconds, times[len(times) // 2], p99, used / len(times) * 1e6, failed)
 
 
 def _tell(report: Report, table: Table) -> None:
-    shares: dict[str, dict[str, list[float]]] = {}
+    rates: dict[str, list[dict[str, float]]] = {}  # by protocol, of each scenario what there is
     notes = [f"{'scenario':<28}{'':<9}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'cpu us':>9}{'of envoy':>10}{'failed':>8}"]
+    unanswered = []
     for (protocol, path, connections), row in table.items():
-        medians = {name: _median(samples) for name, samples in row.items()}
-        base = medians["envoy"].rate
-        for name, m in medians.items():
-            scenario = f"{protocol} {path[1:]} c={connections}"
+        scenario = f"{protocol} {path[1:]} c={connections}"
+        medians = {name: _median(samples) for name, samples in row.items() if samples}
+        rates.setdefault(protocol, []).append({name: m.rate for name, m in medians.items()})
+        for name in row:
+            if name not in medians:
+                unanswered.append(f"{scenario} {name}")
+                notes.append(f"{scenario:<28}{name:<9}no answer")
+                continue
+            m = medians[name]
+            share = f"{m.rate / medians['envoy'].rate:.2f}" if "envoy" in medians else "-"
             notes.append(
-                f"{scenario:<28}{name:<9}{m.rate:>9.0f}{m.p50:>9.2f}{m.p99:>9.2f}{m.cpu:>9.1f}{m.rate / base:>10.2f}"
-                f"{m.failed:>8}"
+                f"{scenario:<28}{name:<9}{m.rate:>9.0f}{m.p50:>9.2f}{m.p99:>9.2f}{m.cpu:>9.1f}{share:>10}{m.failed:>8}"
             )
-            shares.setdefault(protocol, {}).setdefault(name, []).append(m.rate / base)
             report.series(f"{scenario} {name}", [s.rate for s in row[name]], "/s")
-    for protocol, by_name in shares.items():
-        mean = {name: math.exp(statistics.fmean(map(math.log, values))) for name, values in by_name.items()}
-        report.goal(f"{protocol}: bare Envoy / Roost, requests per second", 1 / mean["roost"], 1 / GOAL)
+    for protocol, found in rates.items():
+        report.goal(f"{protocol}: bare Envoy / Roost, requests per second", _ratio(found, "envoy", "roost"), 1 / GOAL)
         for peer in PEERS_AHEAD:
-            report.goal(f"{protocol}: {peer} / Roost, requests per second", mean[peer] / mean["roost"], 1.0)
+            report.goal(f"{protocol}: {peer} / Roost, requests per second", _ratio(found, peer, "roost"), 1.0)
+    report.goal("scenarios in which Roost gave no answer", sum(one.endswith(" roost") for one in unanswered), 0)
     report.detail["notes"] = notes
+    report.detail["no answer"] = unanswered
     report.detail["failed"] = sum(s.failed for row in table.values() for samples in row.values() for s in samples)
+
+
+def _ratio(rates: list[dict[str, float]], above: str, below: str) -> float:
+    """Return the geometric mean over the scenarios in which both gave an answer; 0 if there is none."""
+    logs = [math.log(one[above] / one[below]) for one in rates if above in one and below in one]
+    return math.exp(statistics.fmean(logs)) if logs else 0.0
 
 
 def _median(samples: list[Sample]) -> Sample:

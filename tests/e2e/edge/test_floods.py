@@ -37,7 +37,7 @@ from tests.e2e.edge.raw_h2 import (
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from roost.edge import bounds, front
+from roost.edge import bounds, front_plan
 
 SLOWEST = 2.0  # seconds, of another client's requests meanwhile; with two busy processors and the attacker beside it
 GROWTH = 64 << 20  # bytes by which Envoy may grow
@@ -297,7 +297,7 @@ async def test_floods_of_frames_end_their_connections(at: Bench) -> None:
 
 
 async def test_with_several_cells_the_front_stands_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front, "FIRST_BYTES", "500ms")
+    monkeypatch.setattr(front_plan, "FIRST_BYTES", "500ms")
     async with bench(tmp_path, cells=2) as at:
         await at.edge.put(at.route())
         victim = Victim(at)
