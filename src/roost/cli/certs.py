@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from roost.cli import context, output, prompts
-from roost.model.errors import BadInput
+from roost.model.errors import BadInput, NotFound
+
+if TYPE_CHECKING:
+    from roost.sdk import Client
 
 group = typer.Typer(
     help="Certificates: list, add, show, check, import, remove, ca.", rich_markup_mode=None, no_args_is_help=True
@@ -28,7 +31,7 @@ def list_certs(
         name = context.app_name(app)
         found = client.certificates.list(name, filter=filter)
         host = f"{name}.{client.status()['domain']}"
-        own = client.certificates.get(name, host) if filter in host and not as_json else None
+        own = _of_domain(client, name, host) if filter in host and not as_json else None
     if as_json:
         output.say_json(found)
         return
@@ -44,6 +47,14 @@ def list_certs(
             ),
         )
     output.say(output.table(("host name", "status", "leads here", "certificate"), rows))
+
+
+def _of_domain(client: Client, app: str, host: str) -> Mapping[str, Any] | None:
+    """Return the app's name in the cloud's domain; None of an older cloud, which does not tell."""
+    try:
+        return client.certificates.get(app, host)
+    except NotFound:
+        return None
 
 
 def _has(item: Mapping[str, Any]) -> str:

@@ -39,11 +39,12 @@ def launch(
         answer = client.sources.plan(source, config=config, name=app)
         _show(client, app, answer, directory, written[0] if written else None)
         prompts.confirm("Go on?", yes=yes, default=True)
-        url, operation_id = _create(client, app, answer, directory, source, written=written, deploy=not no_deploy)
+        operation_id = _create(client, app, answer, directory, source, written=written, deploy=not no_deploy)
         if not operation_id:
             output.say(f"{app} is made. Deploy it with: roost deploy {directory}")
             return
         progress.follow(client, client.operations.get(operation_id))
+        url = client.apps.status(app)["url"]  # by https if its certificate has come meanwhile
     if plan_text.serves(answer.get("config") or {}):
         output.say(f"{app} is up:")
         output.say(url)
@@ -89,10 +90,11 @@ def _show(client: Client, app: str, answer: Mapping[str, Any], directory: Path, 
 
 
 def app_url(client: Client, app: str) -> str:
-    """Return where `app` answers."""
+    """Return where `app` will answer."""
     status = client.status()
-    port = status.get("http_port", 80)
-    return f"http://{app}.{status.get('domain', 'localhost')}" + ("" if port == 80 else f":{port}")
+    public = (status.get("certificate") or {}).get("status") in ("active", "pending")
+    scheme, port, usual = ("https", status["https_port"], 443) if public else ("http", status.get("http_port", 80), 80)
+    return f"{scheme}://{app}.{status.get('domain', 'localhost')}" + ("" if port == usual else f":{port}")
 
 
 def _create(
@@ -104,16 +106,15 @@ def _create(
     *,
     written: tuple[Path, dict[str, Any]] | None,
     deploy: bool,
-) -> tuple[str, str]:
-    """Make the app and the file and begin the deploy; returns the URL and the operation's id ("" without one)."""
+) -> str:
+    """Make the app and the file and begin the deploy; returns the operation's id ("" without one)."""
     with _undone_on_failure(client, app) as made:
         _create_app(client, app, directory, made)
         config = dict(answer.get("config") or {}) | {"app": app}
         if written is None:
             made["file"] = config_file.write(directory, {**answer, "config": config})
-        url = app_url(client, app)
         operation = client.deploys.start(app, source=source, config=config) if deploy else {}
-    return url, operation.get("id", "")
+    return operation.get("id", "")
 
 
 def _create_app(client: Client, app: str, directory: Path, made: dict[str, Any]) -> None:

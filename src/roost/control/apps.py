@@ -123,7 +123,7 @@ class Apps:
         state, reason = describe(machines, releases, deploying=deploying)
         return AppStatus(
             app=app,
-            url=self._core.cloud.app_url(name),
+            url=self._core.app_url(name),
             state=state,
             reason=reason,
             release=current,

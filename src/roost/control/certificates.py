@@ -168,7 +168,7 @@ class Certificates:
         if name.endswith(f".{domain}") or name == domain:
             raise BadInput(
                 f"hostname: {name} is in the cloud's own domain, whose names are given to apps",
-                hint="add a name of a domain of yours",
+                hint=f"its certificate comes by itself: roost certs show {name}; here, add a name of a domain of yours",
             )
         return name
 

@@ -24,6 +24,7 @@ from roost.control.sealing import Vault
 from roost.edge.contract import Edge
 from roost.host.contract import Host
 from roost.model.acme import AcmeSettings
+from roost.model.certificate import WILDCARD
 from roost.model.cloud import Cloud
 from roost.model.names import machine_id, ulid
 from roost.plan.public_ports import PortRules
@@ -144,6 +145,13 @@ class Core:
             work.close()
             raise RuntimeError("the event loop is not bound")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def app_url(self, app: str) -> str:
+        """Return where an app answers: by https once its name has a certificate that browsers trust."""
+        names = [self.cloud.app_host(app), f"{WILDCARD}{self.cloud.domain}"]
+        found = self.store.domain_certificates.serving(names)
+        public = any(each.issued is not None and each.issued.expires_at > self.now() for each in found)
+        return (self.cloud.app_https_url(app) if public else "") or self.cloud.app_url(app)
 
     @staticmethod
     def now() -> float:

@@ -239,7 +239,7 @@ class Deploys:
         self._core.store.releases.set_state(job.app, version, ReleaseState.COMPLETE, str(job.arguments["reason"]))
         release = self._core.store.releases.get(job.app, version)
         self._core.store.autoscale.deployed(job.app, autoscale_policies(release))
-        url = self._core.cloud.app_url(job.app)
+        url = self._core.app_url(job.app)
         job.keep(url=url)
         services = [service for _, service in _config(job).services]
         keys = {key for key, _, _ in own_ports(services)}

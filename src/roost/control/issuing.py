@@ -35,7 +35,7 @@ from roost.plan.issuing import after_failure, challenge_for, renewal
 PERIOD = 60.0  # seconds between two looks
 WORKERS = 4
 PROOF_TIMEOUT = 120.0  # seconds until an authority has checked a name
-PROOF_LOOK = 1.0
+PROOF_LOOKS = (0.25, 2.0)  # seconds between two looks: at first, and at most
 FINAL_TIMEOUT = 120.0
 
 
@@ -186,11 +186,13 @@ class Issuing:
 
     def _wait_until_proven(self, client: AcmeClient, order: object) -> None:
         deadline = time.monotonic() + PROOF_TIMEOUT
+        pause, most = PROOF_LOOKS
         while not client.is_proven(order):
             if time.monotonic() > deadline:
                 raise AcmeTrouble("timeout", f"the authority did not check the name within {PROOF_TIMEOUT:.0f} s")
-            if self._ended.wait(PROOF_LOOK):
+            if self._ended.wait(pause):
                 raise _Ending
+            pause = min(2 * pause, most)
 
     def _hide(self, proof: Proof) -> None:
         try:

@@ -154,6 +154,9 @@ CERTIFICATES = (
     Step("roost certs add shop.example.com -a shop"),
     Step("roost certs remove shop.example.com -a shop", answers=((r"\?", "y"),)),
     Step("roost certs ca > roost-ca.pem"),
+    Step("roost admin domain", shows="localhost: none"),
+    Step("roost admin domain --check", shows="are nobody's"),
+    Step("roost admin domain --json", shows='"kind": "none"'),
 )
 TOKEN = ("made", r'"id": "([0-9a-f]{12})"')
 ACCESS = (
@@ -357,11 +360,13 @@ THE_END = (
     Step("roost edge start", shows="roostd, pid"),
     Step("roost down"),
     Step("roost down"),
-    Step("roost up --http-port 80 --domain apps.example.com"),
+    Step("""echo '[acme]\ndirectory = "https://127.0.0.1:1/dir"' > /var/lib/roost/config.toml"""),  # nobody is asked
+    Step("roost up --domain apps.example.com --email ops@example.com", shows="roost admin domain"),
+    Step("roost certs show shop.apps.example.com -a shop", shows="pending_validation"),
     Step("roost status -a shop", shows="shop.apps.example.com"),
-    Step("roost down && ./roost up --http-port 80 --domain apps.example.org"),
+    Step("roost down && roost up --http-port 80"),
     Step("roost down && roost up --api-port {api}"),
-    Step("roost down && roost up --https-port 443", shows="https://APP.apps.example.org "),
+    Step("roost down && roost up --https-port 443", shows="https://APP.apps.example.com "),
     Step("roost up"),
     Step("roost destroy-cloud", answers=NO, code=1),
     Step("roost destroy-cloud --yes"),

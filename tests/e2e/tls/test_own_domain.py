@@ -18,11 +18,14 @@ ASLEEP = "asleep-own"
 
 
 def configured(cloud: TlsCloud, *ways: str, hook: bool = False) -> None:
-    """Let the domain have certificates, and names be proven in these ways."""
+    """Let the domain have certificates from the next roostd on, and names be proven in these ways."""
     assert cloud.acme is not None
     text = cloud.acme.settings(hook=hook, own_domain=True) + f"challenges = {json.dumps(list(ways))}\n"
     (cloud.home / "config.toml").write_text(text)
-    restart(cloud)
+
+
+def create(cloud: TlsCloud, app: str) -> None:
+    assert cloud.api("POST", "/apps", json={"name": app, "org_slug": "personal"}).status_code == 201
 
 
 def report(cloud: TlsCloud) -> dict[str, Any]:
@@ -55,23 +58,23 @@ def names_of(certificate: x509.Certificate) -> list[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def apps(cloud: TlsCloud, app: str) -> Iterator[None]:
-    """An app that sleeps beside the one that is awake. Afterwards the domain is the own authority's again."""
+    """An app that sleeps beside the one that is awake. The next roostd has the domain by the own authority again."""
     assert cloud.acme is not None
-    cloud.roost("apps", "create", ASLEEP)
+    create(cloud, ASLEEP)
     try:
         body = {"config": config(force_https=True), "skip_launch": True}
         assert cloud.api("POST", f"/apps/{ASLEEP}/machines", json=body).status_code == 200
         yield
     finally:
-        cloud.roost("apps", "destroy", ASLEEP, "--yes", check=False)
+        cloud.api("DELETE", f"/apps/{ASLEEP}?force=true")
         (cloud.home / "config.toml").write_text(cloud.acme.settings())
-        restart(cloud)
 
 
 def test_each_name_by_http_where_there_is_no_dns(cloud: TlsCloud, app: str) -> None:
     assert cloud.acme is not None
     assert not is_public(cloud, f"{app}.{DOMAIN}")
     configured(cloud, "http-01")
+    restart(cloud)
     asleep = until_public(cloud, f"{ASLEEP}.{DOMAIN}")  # with force_https
     assert cloud.machines(ASLEEP)[0]["state"] in ("created", "stopped"), "the check woke nobody"
     awake = until_public(cloud, f"{app}.{DOMAIN}")
@@ -81,36 +84,42 @@ def test_each_name_by_http_where_there_is_no_dns(cloud: TlsCloud, app: str) -> N
     told = report(cloud)
     assert (told["kind"], told["status"]) == ("names", "active")
     assert {each["app"] for each in told["names"]} == {app, ASLEEP}
+    url = cloud.api("GET", f"/apps/{app}/status").json()["url"]
+    assert url == f"https://{app}.{DOMAIN}:{cloud.https_port}"
     assert f"{app}.{DOMAIN}: active" in cloud.roost("certs", "show", f"{app}.{DOMAIN}", "-a", app).stdout
     assert "2 of 2 names, by Pebble" in cloud.roost("status").stdout
+    assert f"{ASLEEP}.{DOMAIN}" in cloud.roost("admin", "domain").stdout
 
 
 def test_killed_in_an_order_and_another_app_by_tls_alpn(cloud: TlsCloud) -> None:
-    configured(cloud, "tls-alpn-01")
+    configured(cloud, "tls-alpn-01")  # the next roostd goes on with HTTP all the same
     (cloud.home / "fault").write_text("acme.answered")
-    cloud.roost("apps", "create", "third-own")
+    create(cloud, "third-own")
     try:
         wait_until(lambda: not (cloud.home / "fault").exists(), "the kill")
         until_public(cloud, f"third-own.{DOMAIN}")
+        create(cloud, "by-alpn-own")
+        until_public(cloud, f"by-alpn-own.{DOMAIN}")
     finally:
-        cloud.roost("apps", "destroy", "third-own", "--yes", check=False)
+        for name in ("third-own", "by-alpn-own"):
+            cloud.api("DELETE", f"/apps/{name}")
 
 
 def test_a_failure_is_told_the_own_authority_serves_and_a_check_tries_again(cloud: TlsCloud, app: str) -> None:
     assert cloud.acme is not None
     host = f"fourth-own.{DOMAIN}"
     cloud.acme.tell_dns("set-servfail", host=f"{host}.")
-    cloud.roost("apps", "create", "fourth-own")
+    create(cloud, "fourth-own")
     try:
         told = wait_until(lambda: found if (found := report(cloud))["status"] == "failing" else None, "the failure")
         assert host in told["troubles"][0]["message"] and told["next_attempt_at"]
         assert not is_public(cloud, host)
         assert is_public(cloud, f"{app}.{DOMAIN}")
         cloud.acme.tell_dns("clear-servfail", host=f"{host}.")
-        assert "DNS records" in cloud.roost("admin", "domain", "--check").stdout
+        cloud.api("POST", "/admin/domain/check")
         until_public(cloud, host)
     finally:
-        cloud.roost("apps", "destroy", "fourth-own", "--yes", check=False)
+        cloud.api("DELETE", "/apps/fourth-own")
 
 
 def test_renewed_in_time(cloud: TlsCloud, app: str) -> None:
@@ -120,7 +129,7 @@ def test_renewed_in_time(cloud: TlsCloud, app: str) -> None:
         database.execute(
             "UPDATE domain_certificates SET issued = json_set(issued, '$.renew_at', 1.0) WHERE hostname = ?", (host,)
         )
-    cloud.roost("admin", "domain", "--check")
+    cloud.api("POST", "/admin/domain/check")
     wait_until(lambda: served(cloud, host) != before, "the renewal", timeout=20)
     assert report(cloud)["new_names_this_week"] == new_names, "a renewal is no new name"
 
@@ -131,6 +140,7 @@ def test_one_wildcard_where_records_can_be_set_also_by_delegation(cloud: TlsClou
     cloud.acme.tell_dns("set-cname", host=f"{record}.", target="apps.zone.example.net.")
     before = served(cloud, f"{app}.{DOMAIN}")
     configured(cloud, "http-01", "dns-01", hook=True)
+    restart(cloud)
     assert is_public(cloud, f"{app}.{DOMAIN}"), "it has its own until the wildcard is there"
     wildcard = until_public(cloud, f"nobody.{DOMAIN}")
     assert names_of(wildcard) == [f"*.{DOMAIN}"]
