@@ -149,7 +149,7 @@ class Apps:
         machines = [m for m in self.world.machines.values() if m.app == name]
         releases = self.world.releases.get(name, [])
         return AppStatus(
-            self.world.app(name), f"http://{name}.test", AppState.EMPTY, "nothing was deployed yet",
+            self.world.app(name), f"http://{name}.roost.test:8080", AppState.EMPTY, "nothing was deployed yet",
             releases[0] if releases else None, machines, 0.0,
         )  # fmt: skip
 

@@ -251,7 +251,7 @@ def test_deploy(run: Run, control: Any, tmp_path: Path, monkeypatch: pytest.Monk
     sent = control.world.deploys[-1]
     assert (sent.build_args, sent.build_secrets, sent.no_cache) == ({"V": "1=2"}, {"NPM_TOKEN": "hush"}, True)
     assert "hush" not in result.output
-    assert result.stdout.splitlines()[-1] == "http://shop.test"
+    assert result.stdout.splitlines()[-1] == "http://shop.roost.test:8080"
     assert run("deploy", str(directory), "-a", "shop", "--image", "debian:bookworm").exit_code == 0
     assert (control.world.deploys[-1].source, control.world.deploys[-1].image) == ("", "debian:bookworm")
     detached = run("deploy", str(directory), "-a", "shop", "--detach")
@@ -288,7 +288,7 @@ def test_logs_images_status(run: Run, control: Any) -> None:
     assert "pid 11" in run("status").stdout
     assert "nothing was deployed yet" in run("status", "-a", "shop").stdout
     assert json.loads(run("status", "-a", "shop", "--json").stdout)["state"] == "empty"
-    assert run("open", "-a", "shop", "--print").stdout == "http://shop.test\n"
+    assert run("open", "-a", "shop", "--print").stdout == "http://shop.roost.test:8080\n"
 
 
 def test_login_stores_the_token_for_the_owner_only(run: Run, address: str, tmp_path: Path, monkeypatch: Any) -> None:
