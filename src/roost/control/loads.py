@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from roost.control.core import Core
@@ -23,7 +23,23 @@ async def current_loads(core: Core) -> Mapping[str, Load] | None:
     if not loads:
         return loads
     there = await asyncio.to_thread(established)
-    return {app: with_older(load, there) for app, load in loads.items()}
+    return _WithOlder(loads, there)
+
+
+class _WithOlder(Mapping[str, Load]):
+    """Loads, each put right when it is looked at."""
+
+    def __init__(self, loads: Mapping[str, Load], there: Counter[tuple[str, int]]) -> None:
+        self._loads, self._there = loads, there
+
+    def __getitem__(self, app: str) -> Load:
+        return with_older(self._loads[app], self._there)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loads)
+
+    def __len__(self) -> int:
+        return len(self._loads)
 
 
 def with_older(load: Load, there: Counter[tuple[str, int]]) -> Load:

@@ -30,12 +30,12 @@ class Admin:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def active_requests(self, app: str = "", timeout: float = 2.0) -> dict[str, int]:
-        """Return the requests and connections under way of one app or of all that have some; those that wait count.
+    async def active_requests(self, app: str, timeout: float = 2.0) -> dict[str, int]:
+        """Return the requests and connections under way of one app, if it has some; those that wait count.
 
         Raises HostFailure when Envoy does not answer.
         """
-        text = await self.stats(_ACTIVE.format(app or ".*"), timeout)
+        text = await self.gauges(_ACTIVE.format(app), timeout)
         active: dict[str, int] = {}
         for line in text.splitlines():
             name, _, value = line.rpartition(": ")
@@ -50,6 +50,11 @@ class Admin:
     async def stats(self, pattern: str, timeout: float = 2.0) -> str:
         """Return the numbers whose names match, one a line, those never used left out. Raises HostFailure."""
         return await self._ask("GET", "/stats", {"filter": pattern, "usedonly": ""}, timeout=timeout)
+
+    async def gauges(self, pattern: str, timeout: float = 2.0) -> str:
+        """Return the gauges whose names match, one a line, those never used left out. Raises HostFailure."""
+        query = {"filter": pattern, "usedonly": "", "type": "Gauges"}
+        return await self._ask("GET", "/stats", query, timeout=timeout)
 
     async def listeners(self, timeout: float = 2.0) -> set[str]:
         """Return the names of the listeners that take connections. Raises HostFailure."""

@@ -174,7 +174,7 @@ def _grpc_cluster(name: str, socket: Path) -> dict[str, Any]:
 
 
 def _kept_stats() -> list[dict[str, Any]]:
-    suffixes = ("upstream_rq_active", "upstream_rq_pending_active", "upstream_rq_total", "upstream_cx_active")
+    suffixes = ("upstream_rq_active", "upstream_rq_pending_active", "upstream_cx_active")
     return [
         *({"suffix": f".{suffix}"} for suffix in suffixes),
         *({"exact": f"http.edge.downstream_rq_{what}"} for what in ("completed", "5xx", "active")),

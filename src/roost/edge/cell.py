@@ -29,6 +29,7 @@ from roost.edge.challenges import Challenges
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
 from roost.edge.contract import CertificateSource, Waker
 from roost.edge.feed import RequestFeed
+from roost.edge.gauges import PATTERN, Gauges, parse_gauges
 from roost.edge.last_good import LastGood, certificates_file, read_last_good
 from roost.edge.listener import (
     HTTP,
@@ -92,6 +93,7 @@ class Cell:
         base = cloud.run / "edge"
         self._modules = base / "modules"
         self.files = EdgeFiles(base if plan.alone else base / "cells" / plan.name)
+        self.gauges: Gauges | None = None  # the latest reading; None: there is none
         self.book, self.xds = TrafficBook(), XdsServer()
         self.admin = Admin(self.files.admin)
         self.place = EdgePlace(
@@ -286,17 +288,20 @@ class Cell:
             await asyncio.sleep(0.01)
         return False
 
-    async def active(self, app: str = "") -> dict[str, int] | None:
-        """Return the requests under way by app; None when Envoy runs and does not tell. Raises nothing."""
+    async def active(self, app: str) -> dict[str, int] | None:
+        """Return what an app has under way, under its name; None when Envoy runs and does not tell. Raises nothing."""
         if not self.keeper.pid:
             return {}
         try:
             return await self.admin.active_requests(app)
         except HostFailure as error:
-            if not self.pid:
-                return {}
-            _log.warning("can't read the gauges of the edge's cell %s: %s", self.name, error)
-            return None
+            return self._untold(error)
+
+    def _untold(self, error: HostFailure) -> dict[str, int] | None:
+        if not self.pid:
+            return {}
+        _log.warning("can't read the gauges of the edge's cell %s: %s", self.name, error)
+        return None
 
     async def ejected(self, app: str) -> list[tuple[str, int]]:
         """Return where the machines are that Envoy leaves out; none when it does not tell."""
@@ -304,12 +309,20 @@ class Cell:
             return await self.admin.ejected(app) if self.keeper.pid else []
         return []
 
-    async def measure(self) -> dict[str, int] | None:
+    async def measure(self) -> Mapping[str, int] | None:
         """Read Envoy's gauges and put the book right; None when they can't be read."""
-        gauges = await self.active()
-        if gauges is not None:
-            self.book.measured(gauges, self._clock())
-        return gauges
+        asked, found = time.monotonic(), None
+        told: Mapping[str, int] | None = {}
+        if self.keeper.pid:
+            try:
+                found = parse_gauges(await self.admin.gauges(PATTERN), asked)
+                told = found.active
+            except HostFailure as error:
+                told = self._untold(error)
+        self.gauges = found
+        if told is not None:
+            self.book.measured(told, self._clock())
+        return told
 
     def detail(self) -> dict[str, object]:
         """Return how the cell is, for the status."""

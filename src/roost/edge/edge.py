@@ -40,7 +40,7 @@ from roost.edge.front import Front
 from roost.edge.front_plan import front_of_cells
 from roost.edge.http_doors import HttpDoors
 from roost.edge.leftovers import end_others
-from roost.edge.loads import loads_of
+from roost.edge.loads import Loads
 from roost.edge.port_table import Guard, PortTable
 from roost.edge.postgres_front import NAME as POSTGRES
 from roost.edge.postgres_ports import PostgresPorts
@@ -68,7 +68,7 @@ from roost.model.steering import SessionRule
 from roost.plan.cells import common_cells, shard, shards
 
 MEASURE_PERIOD = 1.0  # seconds between readings of Envoy's gauges
-MEASURE_PART = 20  # a reading may take a part of the time like this: with very many apps there are fewer
+MEASURE_PART = 4  # a reading may take a part of the time like this: with very many apps there are fewer
 READY_TIMEOUT = 5.0
 LISTEN_TIMEOUT = 2.0
 DRAIN_LOOK = 0.03  # seconds between two looks at an app's requests; its workers have new routes by then
@@ -304,8 +304,10 @@ class EnvoyEdge:
         return not await self._is_quiet(app)
 
     async def loads(self) -> Mapping[str, Load] | None:
-        """Return what each awake app has under way; None when an Envoy that runs does not tell."""
-        return await loads_of(self._routes.values(), self._cells.values())
+        """Return what each awake app had under way at the latest reading; None when a running Envoy does not tell."""
+        readings = [cell.gauges for cell in self._cells.values() if cell.pid]
+        known = [reading for reading in readings if reading is not None]
+        return Loads(self._routes, known) if len(known) == len(readings) else None
 
     async def drained(self, app: str, *, timeout: float) -> bool:
         """Wait until no request of the app is under way; False at the deadline.

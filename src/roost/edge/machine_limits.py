@@ -37,6 +37,11 @@ def slots(route: Route) -> int:
     return route.hard_limit * max(1, len(route.endpoints))
 
 
+def counts_each_endpoint(route: Route) -> bool:
+    """Say whether Envoy has to count for each machine of the app, or the sums tell it."""
+    return len(route.endpoints) > 1 or bool(route.soft_limit or route.hard_limit)
+
+
 def admit_to(entry: Any, route: Route, module: str, cluster: str, taken: int = 0) -> None:
     """Put an app's limit into a route to its machines, if it has one and there is a module for that.
 

@@ -21,7 +21,7 @@ from roost.edge.challenges import PATH
 from roost.edge.contract import Route
 from roost.edge.http_options import apply_to_host, lead_to_door, speak
 from roost.edge.limits import limit_app
-from roost.edge.machine_limits import admit_to, limit_cluster, skip_seen
+from roost.edge.machine_limits import admit_to, counts_each_endpoint, limit_cluster, skip_seen
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
 from roost.edge.replies import MARK
 from roost.edge.resilience import eject_outliers, repeat_safely, retry_unsent
@@ -105,7 +105,8 @@ def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "", admission: s
     cluster = Cluster(name=name or cluster_name(route.app), type=Cluster.STATIC, lb_policy=Cluster.LEAST_REQUEST)
     cluster.connect_timeout.FromMilliseconds(int(CONNECT_TIMEOUT * 1000))
     cluster.per_connection_buffer_limit_bytes.value = 256 * 1024
-    cluster.track_cluster_stats.per_endpoint_stats = True  # read by loads.py; costs Envoy nothing but to tell
+    if counts_each_endpoint(route):
+        cluster.track_cluster_stats.per_endpoint_stats = True
     cluster.load_assignment.cluster_name = cluster.name
     locality = cluster.load_assignment.endpoints.add()
     for endpoint in sorted(route.endpoints, key=lambda e: (e.address, e.port)):

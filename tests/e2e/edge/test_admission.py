@@ -46,6 +46,7 @@ def begin(at: Bench, path: str, **more: str) -> asyncio.Task[Answer]:
 
 async def waiting(at: Bench, number: int) -> None:
     async def so_many() -> bool:
+        await at.cell.measure()
         loads = await at.edge.loads()
         return loads is not None and loads["hello"].waiting == number
 

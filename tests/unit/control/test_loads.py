@@ -7,7 +7,8 @@ from pathlib import Path
 
 from roost.control.loads import with_older
 from roost.edge.contract import Endpoint, Load, Route
-from roost.edge.loads import load_of, parse_gauges
+from roost.edge.gauges import parse_gauges
+from roost.edge.loads import Loads, load_of
 from roost.host.sockets import established
 
 ONE, TWO = Endpoint("one", "10.1.0.2", 8080), Endpoint("two", "10.1.0.3", 8080)
@@ -16,6 +17,14 @@ cluster.app/shop.endpoint.10.1.0.2_8080.cx_active: 4
 cluster.app/shop.endpoint.10.1.0.3_8080.rq_active: 0
 cluster.app/shop.upstream_rq_pending_active: 2
 cluster.app/other.endpoint.10.1.0.2_8080.rq_active: 9
+cluster.app/other.upstream_rq_active: 9
+cluster.app/other.upstream_cx_active: 11
+cluster.port/tcp/5432/db.upstream_cx_active: 3
+cluster.port/http/81/shop.upstream_rq_active: 1
+cluster.port/http/81/shop.upstream_cx_active: 1
+udp.port/udp/53/dns.downstream_sess_active: 2
+dynamicmodulescustom.waiting.of.app/shop: 5
+dynamicmodulescustom.waiting.of.port/http/81/shop: 4
 cluster.activator.upstream_rq_pending_active: 7
 no number: here
 """
@@ -29,8 +38,15 @@ TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retr
 def test_what_envoy_tells_is_added_up_over_cells() -> None:
     gauges = parse_gauges(STATS)
     load = load_of(Route("shop", ("shop.localhost",), (ONE, TWO)), [gauges, gauges])
-    assert (load.machines, load.connections, load.waiting) == ({"one": 6, "two": 0}, {"one": 8, "two": 0}, 4)
-    assert load.requests == 10
+    assert (load.machines, load.connections, load.waiting) == ({"one": 6, "two": 0}, {"one": 8, "two": 0}, 14)
+    assert load.requests == 20
+    other = Loads({"other": Route("other", ("other.localhost",), (ONE,))}, [gauges])
+    assert (other["other"].machines, other["other"].connections, list(other)) == ({"one": 9}, {"one": 11}, ["other"])
+    assert other.get("shop") is None
+
+
+def test_all_that_keeps_an_app_awake_is_counted() -> None:
+    assert parse_gauges(STATS).active == {"shop": 2 + 1 + 5 + 4, "other": 9, "db": 3, "dns": 2}
 
 
 def test_connections_that_envoy_does_not_tell_of_are_requests() -> None:
