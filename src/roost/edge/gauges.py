@@ -18,7 +18,7 @@ from roost.edge.snapshot import app_of
 
 PATTERN = (
     r"^(cluster\.app/[^.]*\.(upstream_(rq|rq_pending|cx)_active|endpoint\..*\.(rq|cx)_active)"
-    r"|cluster\.port/(tcp|sni)/.*\.upstream_cx_active|cluster\.port/http/.*\.upstream_rq_(pending_)?active"
+    r"|cluster\.port/(tcp|sni|pg)/.*\.upstream_cx_active|cluster\.port/http/.*\.upstream_rq_(pending_)?active"
     r"|udp\.port/udp/.*\.downstream_sess_active|" + WAITING.replace(".", r"\.") + ")"
 )
 _UNDER_WAY = ("upstream_rq_active", "upstream_rq_pending_active")
