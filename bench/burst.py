@@ -3,17 +3,22 @@
 One org's host is called by a client that connects to it all at once; another org, in other cells, is asked all the
 while on new connections. The parts: connections to a port that is not the edge's (what the client
 itself costs this machine), connections that say nothing, connections that were there and now ask, and all of
-it. Each beside the same time with nothing happening.
+it; and all of it from another address than loopback, without and with the kernel's limit on new connections.
+Each beside the same time with nothing happening.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import secrets
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +26,17 @@ import harness
 from cells import CELLS, _backends, _edge, _org, _p99, _probe, _route
 from harness import PYTHON, ROOT, Report, say
 
+from roost.daemon.edge_settings import CLIENTS
 from roost.edge.edge import EnvoyEdge
+from roost.host import nftables
+from roost.host.network_clients import ClientLimits
 
 COUNT = 3000
 PARTS = ROOT / "bench" / "burst.py"
 AFTER = 1.0  # seconds in which others are looked at
 
 
-def client(port: int, host: str, count: int, kind: str) -> None:
+def client(address: str, port: int, host: str, count: int, kind: str) -> None:
     """Connect `count` times at once; say on standard output when that begins and ends."""
     import os
     import resource
@@ -43,13 +51,14 @@ def client(port: int, host: str, count: int, kind: str) -> None:
     def connect() -> None:
         for link in links:
             link.setblocking(False)
-            link.connect_ex(("127.0.0.1", port))
+            link.connect_ex((address, port))
 
     if kind == "ask":  # they are there before
         for link in links:
-            link.connect(("127.0.0.1", port))
+            link.connect((address, port))
             time.sleep(0.0002)
-        time.sleep(1.0)
+    print("ready", flush=True)
+    sys.stdin.readline()
     began = time.time()
     if kind != "ask":
         connect()
@@ -63,11 +72,49 @@ def client(port: int, host: str, count: int, kind: str) -> None:
     time.sleep(AFTER)
 
 
-async def _burst(port: int, kind: str) -> list[float]:
-    argv = [PYTHON, str(PARTS), "client", str(port), "victim.localhost", str(COUNT), kind]
-    process = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE)
-    out, _ = await process.communicate()
-    return list(json.loads(out))
+@contextlib.contextmanager
+def _elsewhere() -> Iterator[tuple[str, str]]:
+    """Make a network namespace that reaches this host; gives its name and this host's address there."""
+    name = f"burst{secrets.token_hex(3)}"
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, timeout=10)
+
+    ip("netns", "add", name)
+    try:
+        ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        ip("address", "add", "10.249.77.1/30", "dev", name)
+        ip("link", "set", name, "up")
+        ip("-n", name, "address", "add", "10.249.77.2/30", "dev", "eth0")
+        ip("-n", name, "link", "set", "eth0", "up")
+        yield name, "10.249.77.1"
+    finally:
+        ip("netns", "delete", name)
+
+
+@contextlib.contextmanager
+def _limited(port: int, arrivals: int) -> Iterator[None]:
+    """Have the kernel limit new connections to the edge, as a cloud does."""
+    table = f"burst_{secrets.token_hex(3)}"
+    limits = ClientLimits(connections=CLIENTS.connections, arrivals=arrivals)
+    networks = IPv4Network("10.248.0.0/16"), IPv6Network("fdaa:ffff:ffff::/48")
+    nftables.load(nftables.Rules(table, "rburst", *networks, public=frozenset({("tcp", port)}), clients=limits))
+    try:
+        yield
+    finally:
+        nftables.remove(table)
+
+
+async def _client(port: int, kind: str, place: Sequence[str]) -> asyncio.subprocess.Process:
+    """Return a client that is ready to begin."""
+    name, address = place or ("", "127.0.0.1")
+    inside = ["ip", "netns", "exec", name] if name else []
+    argv = [*inside, PYTHON, str(PARTS), "client", address, str(port), "victim.localhost", str(COUNT), kind]
+    process = await asyncio.create_subprocess_exec(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    if await process.stdout.readline() != b"ready\n":
+        raise RuntimeError("the client did not begin")
+    return process
 
 
 def _cpu(edge: EnvoyEdge) -> dict[str, float]:
@@ -81,14 +128,16 @@ def _cpu(edge: EnvoyEdge) -> dict[str, float]:
     return found
 
 
-async def _round(port: int, kind: str, at: int) -> tuple[float, list[float]]:
+async def _round(port: int, kind: str, at: int, place: Sequence[str] = ()) -> tuple[float, list[float]]:
     """Return the seconds that the burst took to send, and what others took in the second from its begin."""
-    probe = asyncio.create_task(_probe(port, "other.localhost", 14.0 if kind == "ask" else 4.0))
-    await asyncio.sleep(1.0)
-    if kind:
-        began, ended = await _burst(at, kind)
-    else:
-        began, ended = time.time(), time.time()
+    client = await _client(at, kind, place) if kind else None
+    await asyncio.sleep(1.0)  # what was before is over
+    probe = asyncio.create_task(_probe(port, "other.localhost", 4.0))
+    await asyncio.sleep(1.5)
+    began, ended = time.time(), time.time()
+    if client is not None:
+        out, _ = await client.communicate(b"go\n")
+        began, ended = json.loads(out)
     answers = await probe
     return ended - began, [took for moment, took, _ in answers if began - 0.01 <= moment <= began + AFTER]
 
@@ -102,20 +151,25 @@ async def _measure(report: Report, rounds: int) -> None:
             await edge.put(_route("other", _org("0", "2"), backend))
             await _round(port, "", port)
             found: dict[str, list[float]] = {}
+
+            async def part(name: str, kind: str, at: int, place: Sequence[str] = ()) -> None:
+                before = _cpu(edge)
+                took, times = await _round(port, kind, at, place)
+                spent = {name: ms - before[name] for name, ms in _cpu(edge).items()}
+                told = f"sent in {took:.3f} s, others p99 {_p99(times):.1f} ms"
+                say(f"{name}: {told}, worst {max(times):.1f} of {len(times)}; {spent}")
+                found.setdefault(name, []).extend(times)
+
             for _ in range(rounds):
-                for name, kind, at in (
-                    ("nothing", "", port),
-                    ("connections to another program", "silent", deaf.getsockname()[1]),
-                    ("connections that say nothing", "silent", port),
-                    ("requests on connections that are there", "ask", port),
-                    ("connections with a request", "all", port),
-                ):
-                    before = _cpu(edge)
-                    took, times = await _round(port, kind, at)
-                    spent = {name: ms - before[name] for name, ms in _cpu(edge).items()}
-                    told = f"sent in {took:.3f} s, others p99 {_p99(times):.1f} ms"
-                    say(f"{name}: {told}, worst {max(times):.1f} of {len(times)}; {spent}")
-                    found.setdefault(name, []).extend(times)
+                await part("nothing", "", port)
+                await part("connections to another program", "silent", deaf.getsockname()[1])
+                await part("connections that say nothing", "silent", port)
+                await part("requests on connections that are there", "ask", port)
+                await part("connections with a request", "all", port)
+                with _elsewhere() as place:
+                    await part("the same from another address", "all", port, place)
+                    with _limited(port, CLIENTS.arrivals):
+                        await part("the same with the kernel's limit", "all", port, place)
             _tell(report, found)
 
 
@@ -132,7 +186,7 @@ def measure(report: Report, quick: bool) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["client"]:
-        _, _, port, host, count, kind = sys.argv
-        client(int(port), host, int(count), kind)
+        _, _, address, port, host, count, kind = sys.argv
+        client(address, int(port), host, int(count), kind)
     else:
         sys.exit(harness.main("burst", measure, __doc__))
