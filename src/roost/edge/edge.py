@@ -476,6 +476,8 @@ class EnvoyEdge:
         """Read Envoy's gauges, put the books right, and drop clusters and paths whose time is over."""
         for app in {*self._remembered.cache.apps(), *self._led, *self._narrowed}:
             self._recached(app)
+        for cell in self._cells.values():
+            cell.follow_certificates(self._owners)
         readings = await asyncio.gather(*(cell.measure() for cell in self._cells.values()))
         known = [reading for reading in readings if reading is not None]
         if len(known) == len(readings):

@@ -78,17 +78,20 @@ class EdgePlace:
         return self.activator.with_name("replay.sock")
 
 
-def listeners(place: EdgePlace, by_name: Sequence[dict[str, Any]] = ()) -> list[Any]:
-    """Return the listener resources: http, and https where it has a port, there with further chains `by_name`."""
+def listeners(place: EdgePlace, by_name: Sequence[dict[str, Any]] = (), by_quic: Sequence[str] = ()) -> list[Any]:
+    """Return the listener resources: http, and https where it has a port, there with further chains `by_name`.
+
+    `by_quic`: names outside the cloud's domain that are served by HTTP/3.
+    """
     found = [_listener(place, HTTP, place.port, [{"filters": _filters(place, place.port, secure=False)}], [])]
     if place.https_port:
         filters = _filters(place, place.https_port, secure=True)
         told = [quic.told(place.https_port)] if place.speaks_http3 else []
-        of_cloud = _filters(place, place.https_port, secure=True, told=told)
-        chains = [*tls.filter_chains(place.domain, filters, of_cloud, shared=place.shared), *by_name]
+        telling = _filters(place, place.https_port, secure=True, told=told)
+        chains = [*tls.filter_chains(place.domain, telling, shared=place.shared), *by_name]
         found.append(_listener(place, HTTPS, place.https_port, chains, [tls.inspector()]))
         if place.speaks_http3:
-            found.append(quic.listener(place.https_port, place.domain, filters[0]["typed_config"]))
+            found.append(quic.listener(place.https_port, place.domain, filters[0]["typed_config"], by_quic))
     if place.private:
         found.append(_private_listener(place))
     return found

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable
 
 from roost.edge.contract import CertificateSource
-from roost.edge.tls import CLOUD, NAMELESS, secret
+from roost.edge.tls import CLOUD, NAMELESS, host_of_secret, secret
 from roost.edge.xds import XdsServer
 
 MOST = 20_000
@@ -42,7 +42,7 @@ class SecretKeeper:
 
     def host_of(self, name: str) -> str:
         """Return the host name that a secret is for."""
-        return {CLOUD: f"*.{self._domain}", NAMELESS: self._domain}.get(name, name.lower().rstrip("."))
+        return host_of_secret(name, self._domain)
 
     async def run(self) -> None:
         """Answer, for ever."""

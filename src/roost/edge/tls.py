@@ -20,6 +20,8 @@ from roost.edge.protos import CLUSTER, SECRET, parse, resource
 
 CLOUD = "cloud"  # the secret with the wildcard certificate of the cloud's domain
 NAMELESS = "nameless"  # the secret for clients that say no name
+# Beginning of the names of secrets that a chain holds: Envoy tells a chain nothing of what it has on demand.
+HELD = "held/"
 CHALLENGES = "challenges"  # cluster and filter chain
 HANDSHAKE_TIMEOUT = "10s"
 ALPN = ("h2", "http/1.1")
@@ -54,18 +56,9 @@ def inspector() -> dict[str, Any]:
     return {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": kind}}
 
 
-def filter_chains(
-    domain: str, filters: list[dict[str, Any]], of_cloud: list[dict[str, Any]] | None = None, *, shared: bool = True
-) -> list[dict[str, Any]]:
-    """Return the filter chains of the https listener, with these network filters.
-
-    `of_cloud` are those of the names in the cloud's own domain, if other ones.
-    """
-    chains = [_challenge_chain(), *chains_by_name(domain, filters, shared=shared)]
-    for chain in chains:
-        if of_cloud is not None and chain["name"] == "cloud":
-            chain["filters"] = of_cloud
-    return chains
+def filter_chains(domain: str, filters: list[dict[str, Any]], *, shared: bool = True) -> list[dict[str, Any]]:
+    """Return the filter chains of the https listener, with these network filters."""
+    return [_challenge_chain(), *chains_by_name(domain, filters, shared=shared)]
 
 
 def chains_by_name(
@@ -88,9 +81,28 @@ def chain_of_cloud(
     domain: str, filters: list[dict[str, Any]], alpn: Sequence[str] = ALPN, versions: Sequence[str] = VERSIONS
 ) -> dict[str, Any]:
     """Return the filter chain for names of the cloud's own domain, which share a certificate."""
-    shared = {"tls_certificate_sds_secret_configs": [{"name": CLOUD, "sds_config": _ADS}]}
-    context = _context({**_common(alpn, versions), **shared}, {"session_timeout": "86400s"})
-    return _chain("cloud", {"server_names": [domain, f"*.{domain}"]}, context, filters)
+    return _chain_of("cloud", CLOUD, [domain, f"*.{domain}"], filters, alpn, versions)
+
+
+def chain_of_host(
+    name: str, host: str, filters: list[dict[str, Any]], alpn: Sequence[str], versions: Sequence[str]
+) -> dict[str, Any]:
+    """Return the filter chain for one host name whose certificate Envoy has, for where none can be looked up."""
+    return _chain_of(name, f"{HELD}{host}", [host], filters, alpn, versions)
+
+
+def host_of_secret(name: str, domain: str) -> str:
+    """Return the host name whose certificate a secret holds."""
+    return {CLOUD: f"*.{domain}", NAMELESS: domain}.get(name, name.removeprefix(HELD).lower().rstrip("."))
+
+
+def _chain_of(
+    name: str, secret_name: str, names: list[str], filters: list[dict[str, Any]], alpn: Sequence[str],
+    versions: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
+    known = {"tls_certificate_sds_secret_configs": [{"name": secret_name, "sds_config": _ADS}]}
+    context = _context({**_common(alpn, versions), **known}, {"session_timeout": "86400s"})
+    return _chain(name, {"server_names": names}, context, filters)
 
 
 def chains_of_hosts(
