@@ -118,6 +118,7 @@ __all__ = [
     "FilterConfig",
     "HeaderValueOption",
     "HttpProtocolOptions",
+    "Listener",
     "LocalRateLimit",
     "PreviousHostsPredicate",
     "Resource",
