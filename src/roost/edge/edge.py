@@ -134,8 +134,9 @@ class EnvoyEdge:
             waker,
             lambda cells, cell_of: PostgresPorts(cloud, postgres_port, cells, cell_of, spawn, limit),
             guard,
+            refused=self._feed.refused,
         )
-        self._doors = HttpDoors(waker)
+        self._doors = HttpDoors(waker, self._feed.refused)
         self._measurer: asyncio.Task[None] | None = None
         self._roll_out = RollOut(list(self._cells.values()), self._places)
         self._roller: asyncio.Task[None] | None = None

@@ -15,11 +15,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from roost.edge.accesslog import CLUSTER, ID, MACHINE, ROUTE, Entry, entry_of
 from roost.edge.contract import Route
 from roost.edge.entries import Activation, app_asked_for, ended_at, read_entry, through_activator
 from roost.edge.port_config import app_of_port
+from roost.edge.refusals import Refusals
 from roost.edge.sampling import Lot
 from roost.edge.snapshot import app_of
 from roost.edge.tail import LogTail
@@ -48,6 +50,7 @@ class RequestFeed:
         self._tails: list[tuple[LogTail, Seen, Tally]] = []
         self._notes: OrderedDict[str, Activation] = OrderedDict()
         self._machines: dict[str, dict[str, str]] = {}  # app -> address -> machine
+        self._refusals = Refusals()
         self._routed = threading.Event()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -79,6 +82,10 @@ class RequestFeed:
             self._notes[request_id] = activation
             if len(self._notes) > NOTES:
                 self._notes.popitem(last=False)
+
+    def refused(self, app: str, code: str) -> None:
+        """Learn why an app could not be woken for who waits at one of its doors."""
+        self._refusals.note(app, code, time.time())
 
     def routed(self, route: Route) -> None:
         """Learn which machine is behind an address. One that left is kept: its last requests are still to end."""
@@ -147,6 +154,8 @@ class RequestFeed:
         try:
             if not entry[ROUTE] and (app := app_of_port(entry[CLUSTER] or "")):  # a connection, no request
                 latest[app] = max(latest.get(app, 0.0), ended_at(entry))
+                if (turned_away := self._refusals.turned_away(app, entry)) is not None:
+                    lot.append((app, replace(turned_away, alike=alike)))
                 return
             app, request = self._joined(entry, alike)
             if app_of(entry[ROUTE] or ""):
@@ -162,7 +171,7 @@ class RequestFeed:
         app = app_asked_for(entry, activation)
         known = self._machines.get(app)
         machine = known.get(entry[MACHINE] or "", "") if known else ""
-        return app, read_entry(entry, machine, activation, alike)
+        return app, self._refusals.explained(app, read_entry(entry, machine, activation, alike))
 
     def _hand_on(self, lot: list[tuple[str, Request]], tally: Tally) -> None:
         for app, request in lot:

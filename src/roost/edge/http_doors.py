@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from roost.edge.cell import Cell
@@ -25,8 +25,8 @@ _log = logging.getLogger("roost.edge")
 class HttpDoors:
     """Doors by app. All calls are on one event loop."""
 
-    def __init__(self, waker: Waker) -> None:
-        self._waker = waker
+    def __init__(self, waker: Waker, refused: Callable[[str, str], None] = lambda _app, _code: None) -> None:
+        self._waker, self._refused = waker, refused
         self._doors: dict[str, dict[str, PortDoor]] = {}  # app -> cell -> door
         self._awake: dict[str, asyncio.Event] = {}
 
@@ -71,6 +71,7 @@ class HttpDoors:
 
         def refused(why: Refusal) -> None:
             _log.warning("requests to %s were refused: %s", app, why.message)
+            self._refused(app, why.code)
 
         async def opened() -> None:
             async with asyncio.timeout(OPENED):

@@ -45,9 +45,10 @@ class PortTable:
     def __init__(
         self, cells: Mapping[str, Cell], cell_of: Callable[[str], Cell], waker: Waker,
         postgres: Callable[[Mapping[str, Cell], Callable[[str], Cell]], PostgresPorts],
-        guard: Guard = lambda _ports: None,
+        guard: Guard = lambda _ports: None, refused: Callable[[str, str], None] = lambda _app, _code: None,
     ) -> None:  # fmt: skip
         self._guard, self._guarding = guard, asyncio.Lock()
+        self._refused = refused
         self.postgres = postgres(cells, cell_of)
         self._cells, self._cell_of, self._waker = cells, cell_of, waker
         self._ports: dict[Key, PublicPort] = {}
@@ -166,6 +167,7 @@ class PortTable:
     async def _open_door(self, key: Key, port: PublicPort, cell: Cell) -> None:
         def refused(why: Refusal) -> None:
             _log.warning("port %d of %s could not wake it: %s", port.port, port.app, why.message)
+            self._refused(port.app, why.code)
 
         async def wake() -> WakeResult:
             return await self._waker.wake_port(port.app, port.protocol, port.port)

@@ -39,6 +39,7 @@ class Rule:
 
 
 _LOST = ("UF", "UH", "UC", "UO", "URX", "LR", "NC", "UPE", "UR")  # whatever keeps a request from a server of ours
+DOOR = "TLS_error"  # only doors of sleeping apps are asked for TLS, and answer by hanging up
 RULES = (  # the first that fits holds
     Rule("statics_unavailable", _LOST, to_statics=True),
     Rule("app_invalid_answer", ("UPE",)),  # also by way of servers of ours, which pass on what the app says
@@ -46,6 +47,7 @@ RULES = (  # the first that fits holds
     Rule("app_at_hard_limit", ("UO",)),
     Rule("app_at_hard_limit", statuses=(503,), detail=FULL),
     Rule("app_queue_timeout", statuses=(503,), detail=LATE),
+    Rule("not_woken", ("UF",), detail=DOOR),  # why is known to roostd only: feed.py
     Rule("app_not_accepting", ("UF",), detail="timeout"),
     Rule("app_not_listening", ("UF",)),
     Rule("app_closed_connection", ("UC", "LR", "UR", "URX")),

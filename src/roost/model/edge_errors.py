@@ -133,6 +133,10 @@ _TABLE = (
     EdgeError(
         "too_many_replays_at_once", 503, "cloud", "PR04", "Too many requests are being replayed.", "Try again.", 2
     ),
+    EdgeError(
+        "not_woken", 503, "app", "PM01", "The app sleeps and could not be woken.",
+        "`roost logs --http` and `roost status` say why, and if it was the app or the cloud.", 2,
+    ),
     EdgeError("cancelled", 503, "none", "PM10", "The wait was cancelled.", "Try again.", 2),
     # The client's, and nobody's.
     EdgeError("no_such_app", 404, "none", "PR02", "There is no app of this name.", "`roost apps list` shows the apps."),

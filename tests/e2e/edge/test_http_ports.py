@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.e2e.edge.edge_harness import bench, fetch, free_port
+import pytest
+from tests.e2e.edge.edge_harness import bench, fetch, free_port, until
 from tests.e2e.edge.test_port_handlers import OneName
 
 from roost.edge.contract import PublicPort, WakeResult
 
 
 async def test_http_on_a_port_of_its_own(tmp_path: Path) -> None:
-    plain, secure = free_port(), free_port()
+    plain, secure, raw = free_port(), free_port(), free_port()
     source = OneName("hello.localhost")
     async with bench(tmp_path, certificates=source) as it:
 
@@ -20,6 +21,7 @@ async def test_http_on_a_port_of_its_own(tmp_path: Path) -> None:
             endpoints = (it.endpoint,) if awake else ()
             return [
                 PublicPort("hello", plain, endpoints=endpoints, handlers=("http",)),
+                PublicPort("hello", raw, endpoints=endpoints),
                 PublicPort("hello", secure, endpoints=endpoints, handlers=("tls", "http")),
             ]
 
@@ -30,7 +32,13 @@ async def test_http_on_a_port_of_its_own(tmp_path: Path) -> None:
         await it.edge.put_ports("hello", ports(awake=False))
         assert "ports" not in it.edge.status().detail
         refused = await fetch(plain, "any.example", "/refused")
-        assert (refused.status, refused.headers["roost-error"]) == (502, "app_not_listening")
+        assert (refused.status, refused.headers["roost-error"]) == (503, "not_woken")
+        assert (await it.logged("/refused")).error == "stopped", "the log knows why"
+        with pytest.raises(ConnectionError):
+            await fetch(raw, "any.example")
+        await until(lambda: any(r.protocol == "TCP" for _, r in it.ended), what="who was turned away is logged")
+        away = next(r for _, r in it.ended if r.protocol == "TCP")
+        assert (away.host, away.client, away.status, away.error) == (f":{raw}", "127.0.0.1", 503, "stopped")
         it.waker.on_port = wake
         for door in it.edge._public._doors.values():
             door._closed_until = 0.0
