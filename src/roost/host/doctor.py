@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from roost.host import doctor_kernel, doctor_network, gvisor
-from roost.host.finding import Finding, fail, ok, warn
+from roost.host.finding import PATIENCE, Finding, fail, ok, warn
 from roost.host.process import run
 from roost.model.errors import RoostError
 
@@ -86,7 +86,7 @@ def _tool(program: str, option: str, lowest: tuple[int, ...], package: str, purp
         return fail(program, f"missing; it {purpose}", install)
     if not option:
         return ok(program, "there")
-    done = run([program, option], timeout=10, check=False)
+    done = run([program, option], timeout=PATIENCE, check=False)
     text = (done.stdout + done.stderr).decode(errors="replace").strip()
     version = parse_version(text)
     if done.returncode or not version:

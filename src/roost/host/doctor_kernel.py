@@ -9,7 +9,7 @@ import os
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
-from roost.host.finding import Finding, fail, ok, warn
+from roost.host.finding import PATIENCE, Finding, fail, ok, warn
 from roost.host.nftables import Rules, render
 from roost.host.process import run
 
@@ -46,7 +46,7 @@ def _version(release: str) -> Finding:
 
 def _user_namespaces() -> Finding:
     name = "user namespaces"
-    if run(["unshare", "--user", "true"], timeout=10, check=False).returncode == 0:
+    if run(["unshare", "--user", "true"], timeout=PATIENCE, check=False).returncode == 0:
         return ok(name, "can be made")
     return fail(
         name,
@@ -72,7 +72,7 @@ def _loop_devices() -> Finding:
 def _virtual_links() -> Finding:
     for kind in (["veth", "peer", "name", "second"], ["bridge"]):
         words = ["unshare", "--net", "ip", "link", "add", "name", "first", "type", *kind]
-        done = run(words, timeout=10, check=False)
+        done = run(words, timeout=PATIENCE, check=False)
         if done.returncode:
             reason = done.stderr.decode(errors="replace").strip()[-200:]
             return fail("virtual links", f"can't make a {kind[0]} link: {reason}", f"modprobe {kind[0]}")
@@ -82,7 +82,9 @@ def _virtual_links() -> Finding:
 def _packet_rules() -> Finding:
     """Let the kernel check the very rules of a cloud, without loading them, in a namespace of its own."""
     rules = Rules("roost_doctor", "roostdoctor", IPv4Network("10.0.0.0/16"), IPv6Network("fdaa::/48"))
-    done = run(["unshare", "--net", "nft", "--check", "-f", "-"], input=render(rules).encode(), timeout=10, check=False)
+    done = run(
+        ["unshare", "--net", "nft", "--check", "-f", "-"], input=render(rules).encode(), timeout=PATIENCE, check=False
+    )
     if done.returncode == 0:
         return ok("nftables", "the kernel takes the rules of a cloud")
     reason = done.stderr.decode(errors="replace").strip()[:300]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from roost.host.finding import Finding, fail, ok, warn
+from roost.host.finding import PATIENCE, Finding, fail, ok, warn
 from roost.host.network_forwarding import forwarding
 from roost.host.network_resolvers import FALLBACK, host_resolvers
 from roost.host.process import run
@@ -90,7 +90,7 @@ def _firewall() -> Finding:
 
 def _nft_blockers() -> Iterable[str]:
     try:
-        listing = run(["nft", "-j", "list", "ruleset"], timeout=20, check=False)
+        listing = run(["nft", "-j", "list", "ruleset"], timeout=PATIENCE, check=False)
     except HostFailure:  # nft is missing, which has a finding of its own
         return []
     return parse_blockers(json.loads(listing.stdout)) if listing.returncode == 0 and listing.stdout else []
@@ -124,7 +124,7 @@ def _legacy_blockers() -> list[str]:
         if not names.exists() or "filter" not in names.read_text().split():
             continue
         try:
-            rules = run([tool, "-S", "FORWARD"], timeout=20, check=False).stdout.decode(errors="replace")
+            rules = run([tool, "-S", "FORWARD"], timeout=PATIENCE, check=False).stdout.decode(errors="replace")
         except HostFailure:
             continue
         if "-P FORWARD DROP" in rules:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+PATIENCE = 60.0  # seconds that a look may take: a slow server loads kernel modules at the first
+
 
 class FindingStatus(StrEnum):
     """How bad it is: `warn` means that the cloud runs, with less comfort or only for now."""
