@@ -18,7 +18,7 @@ from roost.daemon.up import ensure_run_directory, home_lock, require_root
 from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 120.0
 
 
 def start(home: Path) -> str:

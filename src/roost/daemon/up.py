@@ -28,7 +28,7 @@ from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Conflict, FailedPrecondition, Forbidden, HostFailure, TimedOut
 from roost.plan.cloud_domain import why_not_public
 
-START_TIMEOUT = 120.0
+START_TIMEOUT = 300.0  # seconds; roostd and all of the edge, on a server that is busy starting others too
 FOREGROUND_TIMEOUT = 15.0
 LOCK_TIMEOUT = 180.0
 _STARTS_BEFORE_GIVING_UP = 3

@@ -69,7 +69,7 @@ from roost.plan.cells import common_cells, shard, shards
 
 MEASURE_PERIOD = 1.0  # seconds between readings of Envoy's gauges
 MEASURE_PART = 4  # a reading may take a part of the time like this: with very many apps there are fewer
-READY_TIMEOUT = 5.0
+READY_TIMEOUT = 30.0
 LISTEN_TIMEOUT = 2.0
 DRAIN_LOOK = 0.03  # seconds between two looks at an app's requests; its workers have new routes by then
 CELL_CAPS = Caps(connections=10_000, heap_bytes=512 << 20)  # of one of several
