@@ -164,6 +164,33 @@ def killed() -> None:
     shown("roostd was killed: systemd started another, the app answered")
 
 
+def edge_alone() -> None:
+    """With roostd unable to start, and every Envoy gone, the edge is started again from what is on disk."""
+    database, aside = HOME / "state.db", HOME / "aside"
+    run("systemctl", "stop", "roost.service")
+    aside.mkdir()
+    for path in HOME.glob("state.db*"):
+        path.rename(aside / path.name)
+    database.write_bytes(b"damaged" * 1000)
+    run("systemctl", "start", "roost.service", check=False)
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        if name.read_text().strip() == "envoy":
+            os.kill(int(name.parent.name), signal.SIGKILL)
+    wait_until(lambda: get("/count")[0] == 200, "the edge answers without roostd")
+    shown("the database was damaged and Envoy killed: roost-edge.service had the app answer")
+    run("systemctl", "stop", "roost.service")
+    for path in HOME.glob("state.db*"):
+        path.unlink()
+    for path in aside.iterdir():
+        path.rename(HOME / path.name)
+    aside.rmdir()
+    run("systemctl", "reset-failed", "roost.service", check=False)
+    run("systemctl", "start", "roost.service")
+    wait_until(lambda: "roostd" in run("./roost", "status", check=False), "roostd is back")
+    assert get("/count")[0] == 200
+    shown("the database was put back: roostd took over")
+
+
 def first() -> None:
     install()
     with client() as api:
@@ -190,6 +217,7 @@ def second() -> None:
     with client() as api:
         assert inside(api, kept["machine"], "sha256sum", "/data/large").split()[0] == kept["digest"]
     shown("rebooted: the unit started the cloud, the app answers, its volume is as it was")
+    edge_alone()
     run("scripts/install", "--remove")
     roost("destroy-cloud", "--yes")
     left = {
