@@ -173,7 +173,7 @@ def ensure_run_directory(cloud: Cloud) -> None:
     cloud.run.mkdir(mode=0o700, exist_ok=True)
     if not cloud.run.is_mount():
         options = "mode=0700,nosuid,nodev,size=25%"
-        run(["mount", "-t", "tmpfs", "-o", options, f"roost-{cloud.id}", str(cloud.run)], timeout=10)
+        run(["mount", "-t", "tmpfs", "-o", options, f"roost-{cloud.id}", str(cloud.run)], timeout=60)
     for directory in (cloud.logs, cloud.keys):
         directory.mkdir(mode=0o700, exist_ok=True)
     strays.keep_identity(cloud)

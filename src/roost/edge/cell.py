@@ -75,7 +75,7 @@ from roost.model.rate_limit import RateLimit
 Base = list[tuple[str, Any]]  # type and resource
 
 DRAIN_TIMEOUT = 5.0
-BASE_TIMEOUT = 5.0
+BASE_TIMEOUT = 30.0
 LOOK = 0.1  # seconds between looks whether a cell that does not acknowledge still runs
 _log = logging.getLogger("roost.edge")
 

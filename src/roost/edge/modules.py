@@ -18,7 +18,7 @@ from roost.edge.admission import SEARCH_PATH, SOURCE, file_name, module_name
 from roost.edge.confinement import reachable
 from roost.edge.process import Spawn, wait_for_end
 
-COMPILE_TIMEOUT = 10.0
+COMPILE_TIMEOUT = 60.0
 _log = logging.getLogger("roost.edge")
 
 

@@ -158,7 +158,7 @@ def _born(*, user_only: bool) -> Holder:
     holder = hold(command)
     try:
         holder.write(_BORN)
-        if holder.read_line(timeout=5.0) != _BORN:
+        if holder.read_line(timeout=60.0) != _BORN:
             raise HostFailure(
                 "the kernel refused a new user namespace",
                 hint="check the sysctls user.max_user_namespaces and kernel.unprivileged_userns_clone",

@@ -26,7 +26,7 @@ from roost.model.network_policy import NO_FILTER, Filter, Port
 
 _FILE = "filters.json"
 _LOCK = "filters.lock"
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 _DIRECTIONS = ("ingress", "egress")
 
 

@@ -19,7 +19,7 @@ from roost.host.process import run
 
 FILE = "flycast.json"
 SETS = ("flycast4", "flycast6")
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 
 
 def render_sets(elements: Sequence[tuple[int, PrivateAddress]]) -> str:

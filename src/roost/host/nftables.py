@@ -28,7 +28,7 @@ MAX_CONNECTIONS = 8192  # tracked at once to the outside per machine, so that no
 METADATA_IPV4 = ("169.254.0.0/16", "100.100.100.200/32")  # link-local (AWS, GCP, Azure, ...), Alibaba
 METADATA_IPV6 = ("fd00:ec2::/32", "fd20:ce::254/128", "fd00:c1::/32", "fd00:42::42/128")  # AWS, GCP, Oracle, Scaleway
 AZURE_WIRE_SERVER = "168.63.129.16"  # its port 53 is the resolver of Azure's virtual machines
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ from roost.host.process_list import list_processes
 from roost.model.errors import BadInput, HostFailure, RoostError, TimedOut
 
 _CRUN = Path("/usr/bin/crun")
-_CREATE_TIMEOUT = 20.0
-START_TIMEOUT = 10.0
+_CREATE_TIMEOUT = 60.0
+START_TIMEOUT = 60.0
 RUNTIME_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "_LIBCONTAINER_CLONED_BINARY": "1",  # see ensure_read_only_crun
