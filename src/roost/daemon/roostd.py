@@ -37,7 +37,7 @@ from roost.control.core import Core
 from roost.control.key_ring import KeyRing
 from roost.control.sealing import Vault
 from roost.control.steering import Steering
-from roost.daemon import companions, edge_stand_in, sole
+from roost.daemon import companions, edge_stand_in, readiness, sole
 from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.edge_processes import make_edge
@@ -205,6 +205,7 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     try:
         api = create_api(control, replays=control.replays, rates=settings.rates, version=__version__)
         sockets.serve(api)
+        readiness.tell(settings.notify_socket)  # calls wait in the queue of `listening` from here on
         await serve_api(api, listening, asked)
     finally:
         names.cancel()

@@ -64,6 +64,7 @@ class Settings:
     edge: EdgeSettings
     metrics_period: float  # seconds between two looks at the metrics of machines
     acme: AcmeSettings  # how certificates are issued
+    notify_socket: str  # where systemd wants to hear that roostd answers; "": nowhere
     fault_file: Path | None  # tests only: holds the name of the step before which roostd kills itself, once
 
     @property
@@ -98,6 +99,7 @@ def read_settings(
         edge=read_edge(data.get("edge", {})),
         metrics_period=_read_period(data.get("metrics", {}).get("interval", 15)),
         acme=read_acme(data.get("acme", {})),
+        notify_socket=env.get("NOTIFY_SOCKET", ""),
         fault_file=Path(env["ROOST_FAULT_FILE"]) if env.get("ROOST_FAULT_FILE") else None,
     )
 

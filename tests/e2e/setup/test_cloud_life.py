@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -117,13 +118,18 @@ def test_up_of_a_cloud_whose_roostd_just_died_waits_for_it(new_cloud: Callable[[
     assert record.read_text() == supervisor
 
 
-def test_in_the_foreground_up_becomes_roostd(new_cloud: Callable[[], OwnCloud]) -> None:
+def test_in_the_foreground_up_becomes_roostd(new_cloud: Callable[[], OwnCloud], tmp_path: Path) -> None:
     cloud = new_cloud()
     ports = ["--http-port", str(cloud.http_port), "--api-port", str(cloud.api_port)]
     argv = [sys.executable, "-m", "roost.daemon", "up", "--foreground", "--home", str(cloud.home), *ports]
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)  # as systemd has itself told
+    told.bind(str(tmp_path / "notify"))
+    told.settimeout(60)
+    environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
-        until("health", lambda: healthy(cloud), timeout=60)
+        assert told.recv(100) == b"READY=1"
+        assert healthy(cloud)
         assert cloud.status()["roostd"]["pid"] == process.pid
         summary = cloud.up()
         assert summary.code == 0, summary.err
@@ -134,6 +140,7 @@ def test_in_the_foreground_up_becomes_roostd(new_cloud: Callable[[], OwnCloud]) 
         assert cloud.roost("down").code == 0
         assert traces(cloud.id, cloud.home) == []
     finally:
+        told.close()
         process.kill()
         process.wait()
 
