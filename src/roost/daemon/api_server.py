@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,6 +21,15 @@ UNREAD = 300.0  # seconds that a client may read nothing of what it is sent; wha
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so when calls can come."""
+        await super().startup(sockets)
+        self._on_listening()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to roostd: uvicorn raises each again when it has ended, which would end roostd too."""
@@ -43,12 +52,14 @@ def bind_api(port: int) -> socket.socket:
     return listening
 
 
-async def serve_api(api: FastAPI, listening: socket.socket, asked_to_end: asyncio.Event) -> None:
+async def serve_api(
+    api: FastAPI, listening: socket.socket, asked_to_end: asyncio.Event, on_listening: Callable[[], None]
+) -> None:
     """Serve until `asked_to_end` is set and the requests under way were answered, or cut off after `GRACE`."""
     config = uvicorn.Config(
         api, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, ws="websockets-sansio"
     )
-    server = _Server(config)
+    server = _Server(config, on_listening)
 
     async def end_when_asked() -> None:
         await asked_to_end.wait()

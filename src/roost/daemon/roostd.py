@@ -205,8 +205,7 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     try:
         api = create_api(control, replays=control.replays, rates=settings.rates, version=__version__)
         sockets.serve(api)
-        readiness.tell(settings.notify_socket)  # calls wait in the queue of `listening` from here on
-        await serve_api(api, listening, asked)
+        await serve_api(api, listening, asked, lambda: readiness.tell(settings.notify_socket))
     finally:
         names.cancel()
         files.cancel()
