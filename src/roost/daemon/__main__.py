@@ -16,11 +16,13 @@ from pathlib import Path
 
 from roost.daemon import edge_stand_in, processes, up
 from roost.daemon.cloud_file import load_cloud
+from roost.host.own_address import outgoing_ipv4
 from roost.daemon.settings import Settings, home_of, read_settings
 from roost.model.acme import AcmeSettings, with_email
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Forbidden, NotFound, RoostError, TimedOut
 from roost.plan.cloud_domain import Way, way_of_domain, why_not_public
+from roost.plan.domain_report import records
 
 _EXIT_CODES: dict[type[RoostError], int] = {BadInput: 2, NotFound: 3, Forbidden: 4, TimedOut: 124}
 
@@ -36,7 +38,8 @@ def run_up(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.foreground:
         up.become_roostd(settings, wanted, say)
     cloud = up.start(settings, wanted, say)
-    print(summary(cloud, with_email(settings.acme, cloud.email)))
+    address = settings.edge.address or outgoing_ipv4()
+    print(summary(cloud, with_email(settings.acme, cloud.email), address))
     token = up.unseen_admin_token(cloud)
     if token:
         print(
@@ -52,19 +55,32 @@ def run_up(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def summary(cloud: Cloud, acme: AcmeSettings) -> str:
-    """Say where everything is."""
+def summary(cloud: Cloud, acme: AcmeSettings, address: str) -> str:
+    """Say where everything is, and what DNS needs; `address` is this server's own, "" if it is not known."""
     secure = cloud.app_https_url("APP")
     return "\n".join(
         (
             "Roost is up.",
             f"  apps    {cloud.app_url('APP')}",
             *((f"  https   {secure} ({_trust(cloud, acme)})",) if secure else ()),
+            *_needs(cloud, acme, address),
             f"  API     {cloud.api_url} (on this server only; the token is in {cloud.keys / 'cli.token'})",
             f"  state   {cloud.home}",
             f"  logs    {cloud.logs}",
         )
     )
+
+
+def _needs(cloud: Cloud, acme: AcmeSettings, address: str) -> list[str]:
+    """Return what a public certificate of the domain needs."""
+    way, _ = way_of_domain(cloud, acme)
+    if way is Way.NONE:
+        return []
+    record = records(cloud.domain, way, address)[0]
+    lines = [f"  DNS     {record.name} {record.type} {record.value}"]
+    if way is Way.NAMES and cloud.http_port != 80 and cloud.https_port != 443:
+        lines.append("  ports   the certificate authority calls 80 and 443: lead them here, or give --http-port 80")
+    return lines
 
 
 def _trust(cloud: Cloud, acme: AcmeSettings) -> str:

@@ -71,7 +71,7 @@ def report(
     next_at = max(min(waits, default=0.0), chosen.doubt_until, chosen.free_at, *limited, 0.0)
     return Report(
         domain, way, standing, _summary(domain, way, valid, names, standing), tuple(names),
-        tuple(_records(domain, way, address)), tuple(found), chosen.used, per_week if way is Way.NAMES else 0,
+        tuple(records(domain, way, address)), tuple(found), chosen.used, per_week if way is Way.NAMES else 0,
         next_at if next_at > now else 0.0,
     )  # fmt: skip
 
@@ -114,7 +114,8 @@ def _summary(
     return told if len(valid) == len(names) else f"{told}; for the others the cloud's own authority serves"
 
 
-def _records(domain: str, way: Way, address: str) -> list[Record]:
+def records(domain: str, way: Way, address: str) -> list[Record]:
+    """Return the DNS records that a domain needs. `address` is this server's own."""
     try:
         own = ipaddress.ip_address(address)
         here = str(own) if own.is_global else HERE

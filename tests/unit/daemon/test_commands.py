@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from roost.daemon import __main__ as commands
 from roost.daemon import checks, cloud_file, down, faults, pid_file, processes, up
 from roost.daemon.processes import Seen
 from roost.daemon.settings import child_environment, read_settings
+from roost.model.acme import with_email
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Conflict
 
@@ -118,6 +120,33 @@ def test_flags_change_a_cloud_that_is_down(home: Path) -> None:
     wanted = up.identity(read_settings(home, {}), up.Wanted(http_port=81, domain="Y.test"))
     assert (wanted.http_port, wanted.api_port, wanted.domain) == (81, 4280, "y.test")
     assert cloud_file.load_cloud(home).http_port == 8080, "nothing is written before the host was checked"
+
+
+def test_with_an_address_for_the_authority_a_new_cloud_has_the_ports_that_it_calls(tmp_path: Path) -> None:
+    settings = replace(read_settings(tmp_path, {}), cache=tmp_path / "cache")
+    public = up.identity(settings, up.Wanted(domain="apps.example.com", email="ops@example.com"))
+    assert (public.http_port, public.https_port, public.email) == (80, 443, "ops@example.com")
+    for unlike in (
+        up.Wanted(domain="apps.example.com"),
+        up.Wanted(domain="x.test", email="ops@example.com"),
+        up.Wanted(email="ops@example.com"),
+    ):
+        assert up.identity(settings, unlike).http_port == 8080
+    told = commands.summary(public, with_email(settings.acme, public.email), "203.0.113.7")
+    assert "*.apps.example.com. A 203.0.113.7" in told and "https://APP.apps.example.com " in told
+    with pytest.raises(BadInput, match="--email"):
+        up.identity(settings, up.Wanted(email="nobody"))
+
+
+def test_an_address_for_the_authority_stays_until_it_is_taken_back(home: Path) -> None:
+    settings = read_settings(home, {})
+    cloud_file.save_cloud(up.identity(settings, up.Wanted(domain="apps.example.com", email="ops@example.com")))
+    kept = up.identity(settings, up.Wanted())
+    assert (kept.email, kept.http_port) == ("ops@example.com", 8080), "the ports are those it had"
+    told = commands.summary(kept, with_email(settings.acme, kept.email), "")
+    assert "the public address of this server" in told and "--http-port 80" in told
+    without = up.identity(settings, up.Wanted(email=""))
+    assert without.email == "" and "--email" in commands.summary(without, settings.acme, "")
 
 
 def test_the_apps_and_the_api_have_a_port_each(home: Path) -> None:
