@@ -166,14 +166,17 @@ class CloudDomain:
         chosen = next((each for each in names if each.issued and each.issued.expires_at > now), None)
         chosen = chosen or next(iter(names), None) or DomainName(host, app, now)
         told = replace(chosen.as_certificate(), app=app, hostname=host, acme_requested=self.way is not Way.NONE)
-        return told, own_verdict(told, self.report(), now)
+        return told, own_verdict(told, self._report([chosen]), now)  # nothing of other apps
 
     def report(self) -> Report:
         """Return how the domain's certificates stand, what is wrong, and which DNS records to add."""
+        return self._report(self._wanted() if self.way is not Way.NONE else [])
+
+    def _report(self, names: Sequence[DomainName]) -> Report:
         core = self._core
         chosen = self.choice() if self.way is not Way.NONE else Choice()
         return report(
-            core.cloud.domain, self.way, self._why, self._wanted() if self.way is not Way.NONE else [], core.now(),
-            chosen=chosen, per_week=core.acme.names_per_week, address=core.public_ipv4,
+            core.cloud.domain, self.way, self._why, names, core.now(), chosen=chosen,
+            per_week=core.acme.names_per_week, address=core.public_ipv4,
             ports=(core.cloud.http_port, core.cloud.https_port),
         )  # fmt: skip

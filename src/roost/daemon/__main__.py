@@ -16,8 +16,8 @@ from pathlib import Path
 
 from roost.daemon import edge_stand_in, processes, up
 from roost.daemon.cloud_file import load_cloud
-from roost.host.own_address import outgoing_ipv4
 from roost.daemon.settings import Settings, home_of, read_settings
+from roost.host.own_address import outgoing_ipv4
 from roost.model.acme import AcmeSettings, with_email
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Forbidden, NotFound, RoostError, TimedOut

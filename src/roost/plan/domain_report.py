@@ -101,31 +101,34 @@ def _summary(
 ) -> str:
     issuers = ", ".join(sorted({each.issued.issuer for each in valid if each.issued is not None}))
     if way is Way.WILDCARD:
-        return (
-            f"*.{domain}, by {issuers}"
-            if valid
-            else f"*.{domain} is being asked for"
-            if standing is Standing.PENDING
-            else (f"*.{domain} could not be had yet; the cloud's own authority serves")
-        )
+        if valid:
+            return f"*.{domain}, by {issuers}"
+        how = "is being asked for" if standing is Standing.PENDING else "could not be had yet"
+        return f"*.{domain} {how}; the cloud's own authority serves"
     if not names:
         return "each app's name gets one when the app is there"
-    told = f"{len(valid)} of {len(names)} names" + (f", by {issuers}" if issuers else "")
+    if not valid:
+        return f"none of {len(names)} names yet; the cloud's own authority serves"
+    told = f"{len(valid)} of {len(names)} names, by {issuers}"
     return told if len(valid) == len(names) else f"{told}; for the others the cloud's own authority serves"
 
 
 def records(domain: str, way: Way, address: str) -> list[Record]:
     """Return the DNS records that a domain needs. `address` is this server's own."""
-    try:
-        own = ipaddress.ip_address(address)
-        here = str(own) if own.is_global else HERE
-    except ValueError:
-        here = HERE
+    here = _public(address) or HERE
     found = [Record(f"*.{domain}.", "A", here, "leads apps' names here")]
     if way is Way.WILDCARD:
         why = "set and removed by [acme] dns_hook; or a CNAME to a name that it can change"
         found.append(Record(f"_acme-challenge.{domain}.", "TXT", "(by the command)", why))
     return found
+
+
+def _public(address: str) -> str:
+    """Return this server's own address if others can reach it by that, else ""."""
+    try:
+        return address if ipaddress.ip_address(address).is_global else ""
+    except ValueError:
+        return ""
 
 
 def _troubles(
@@ -160,6 +163,7 @@ def _troubles(
 def _reaching(domain: str, seen: Seen | None, address: str, ports: tuple[int, int]) -> list[Trouble]:
     """Return why the authority may not reach the edge."""
     found: list[Trouble] = []
+    address = _public(address)
     record = f"add: *.{domain}. A {address or HERE}"
     if seen is not None and seen.failed:
         found.append(Trouble("dns_lookup_failed", f"DNS can't be asked: {seen.failed}", "try again later"))

@@ -21,6 +21,4 @@ NAMES = (
 
 def report() -> Report:
     chosen = choose(NAMES, [], NOW, per_week=40)
-    return told(
-        DOMAIN, Way.NAMES, "", NAMES, NOW, chosen=chosen, per_week=40, address="203.0.113.7", ports=(8080, 8443)
-    )
+    return told(DOMAIN, Way.NAMES, "", NAMES, NOW, chosen=chosen, per_week=40, address="9.9.9.9", ports=(8080, 8443))

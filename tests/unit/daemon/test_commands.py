@@ -132,8 +132,8 @@ def test_with_an_address_for_the_authority_a_new_cloud_has_the_ports_that_it_cal
         up.Wanted(email="ops@example.com"),
     ):
         assert up.identity(settings, unlike).http_port == 8080
-    told = commands.summary(public, with_email(settings.acme, public.email), "203.0.113.7")
-    assert "*.apps.example.com. A 203.0.113.7" in told and "https://APP.apps.example.com " in told
+    told = commands.summary(public, with_email(settings.acme, public.email), "9.9.9.9")
+    assert "*.apps.example.com. A 9.9.9.9" in told and "https://APP.apps.example.com " in told
     with pytest.raises(BadInput, match="--email"):
         up.identity(settings, up.Wanted(email="nobody"))
 

@@ -141,7 +141,7 @@ def test_nothing_is_asked_while_the_authority_limits_us() -> None:
 
 def told(*names: DomainName, way: Way = Way.NAMES, ports: tuple[int, int] = (80, 443), per_week: int = 40) -> Report:
     chosen = choose(names, [], NOW, per_week=per_week)
-    return report(DOMAIN, way, "", names, NOW, chosen=chosen, per_week=per_week, address="203.0.113.7", ports=ports)
+    return report(DOMAIN, way, "", names, NOW, chosen=chosen, per_week=per_week, address="9.9.9.9", ports=ports)
 
 
 def test_the_report_says_what_is_wrong_and_what_dns_needs() -> None:
