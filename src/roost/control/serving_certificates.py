@@ -47,15 +47,16 @@ class ServingCertificates:
         return self._certificates.material(host)
 
     def _in_domain(self, host: str, app: str) -> Material | None:
-        """Return the certificate for a name of the cloud's domain, where they don't share one."""
-        is_app = self._is_app(app)
-        if is_app:
-            self._of_domain.was_called(app)
+        """Return the certificate for a name of the cloud's domain, where they don't share one.
+
+        None for names that nobody has, though the wildcard would do: the edge keeps each name that it was told of.
+        """
+        if not self._is_app(app):
+            return None
+        self._of_domain.was_called(app)
         if (found := self._of_domain.material(host)) is not None:
             return found
-        if has_wildcard(self._core.cloud.domain):
-            return self._local.wildcard()
-        return self._local.single(host) if is_app else None
+        return self._local.wildcard() if has_wildcard(self._core.cloud.domain) else self._local.single(host)
 
     def announcer(self, sync: Callable[[str], Awaitable[None]]) -> Callable[[str, str], None]:
         """Return what to call, on any thread, when an app's host name has changed; the edge has it then."""
