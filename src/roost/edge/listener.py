@@ -269,6 +269,7 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str
         "skip_xff_append": True,  # done below: Envoy would write its own address for a client on this host
         # No address may set Envoy's own control headers. An empty list would mean all private ones.
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
+        "proxy_100_continue": True,  # and 103: what an app says beforehand is passed on, the first of it
         "generate_request_id": True,
         "normalize_path": True,
         "merge_slashes": False,

@@ -96,6 +96,8 @@ async def fetch(
         writer.write(head.encode() + body)
         async with asyncio.timeout(30):
             top = await reader.readuntil(b"\r\n\r\n")
+            while top.startswith(b"HTTP/1.1 1"):  # 100, 103: the answer is still to come
+                top = await reader.readuntil(b"\r\n\r\n")
             lines = top.decode().strip().split("\r\n")
             assert lines[0].startswith("HTTP/1.1 "), f"no answer: {top[:200]!r}"
             told = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:])}

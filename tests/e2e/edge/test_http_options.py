@@ -105,6 +105,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     path = head.split(" ")[1]
     if path == "/upload":
+        assert "expect: 100-continue" in head.lower()
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         size = int(head.lower().partition("content-length: ")[2].split("\r")[0])
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
         got = await reader.readexactly(min(size, 65536))
@@ -168,7 +170,7 @@ async def test_answers_as_an_app_wants_them(tmp_path: Path) -> None:
         async with asyncio.timeout(5):
             assert await reader.readuntil(b"data: 0") and await reader.readuntil(b"data: 1")
 
-        # 100: the edge itself says to go on; an upload reaches the app before its end
+        # 100: the app says whether to go on; an upload reaches the app before its end
         head, reader, writer = await _ask(it, "Content-Length: 100000000\r\nExpect: 100-continue\r\n", "/upload")
         assert head.startswith(b"HTTP/1.1 100 ")
         writer.write(bytes(1 << 20))
@@ -176,7 +178,12 @@ async def test_answers_as_an_app_wants_them(tmp_path: Path) -> None:
             assert (await reader.readuntil(b"got first")).startswith(b"HTTP/1.1 200")
         writer.close()
 
-        # 103: Envoy keeps early hints to itself, the answer is whole
-        head, reader, _ = await _ask(it, "", "/hints")
-        assert head.startswith(b"HTTP/1.1 200"), head
+        # 103: early hints pass, and the answer after them; awake and asleep
+        it.waker.apps["shop.localhost"] = ("shop", machine)
+        for _ in range(2):
+            head, reader, _ = await _ask(it, "", "/hints")
+            assert head == b"HTTP/1.1 103 Unknown\r\nlink: </a.css>; rel=preload\r\n\r\n"
+            async with asyncio.timeout(5):
+                assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200 OK\r\n")
+            await it.edge.remove("shop")
     server.close()
