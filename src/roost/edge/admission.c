@@ -9,6 +9,9 @@
    A thread of our own, asleep while nobody waits, looks for those whose time is over. What it decides is carried out
    by the thread that serves the request (`scheduler_commit`), which looks at the state anew.
 
+   A second filter in here ("body", its routes have the configuration "body PATIENCE_MS") watches requests' bodies: one
+   of which nothing comes for so long, and that has no answer yet, is ended. It looks at no byte of them either.
+
    It is compiled when the edge starts (modules.py), so it includes no header; the names are Envoy's and libc's. */
 
 typedef unsigned long word; /* as wide as size_t and a pointer */
@@ -46,9 +49,13 @@ enum { CONTINUE = 0, STOP_ALL_AND_WATERMARK = 4 };
 enum { GO_ON = 1 };
 enum { CLOCK = 1, LOOK = 20 * 1000 * 1000 }; /* CLOCK_MONOTONIC; nanoseconds between two looks at deadlines */
 
+enum { OF_LINE, OF_BODY };
+
 typedef struct app app;
 typedef struct filter filter;
+typedef struct { int kind; u64 patience; } patience; /* configuration of a route for bodies; nanoseconds */
 struct app {
+  int kind;
   app *next;
   word uses; /* configurations and filters that point here */
   word limit, queue;
@@ -60,15 +67,19 @@ struct app {
 struct filter {
   void *envoy, *scheduler;
   app *app;
-  filter *before, *after; /* in line */
+  filter *before, *after; /* in line, or among the bodies */
   u64 deadline;
-  enum { outside, in_line, passed, expired } state;
+  u64 patience;
+  int kind;
+  enum { outside, in_line, passed, expired, watched } state;
 };
 
 enum { ROWS = 1024 };
 static lock guard, somebody_waits;
 static app *apps[ROWS]; /* by a digest of the name */
 static word all_waiting;
+static filter *bodies;
+static int line_kind = OF_LINE, body_kind = OF_BODY;
 static unsigned long thread;
 static word waiting_gauge;
 
@@ -96,7 +107,7 @@ static void join_line(filter *one) {
   if (of->last) of->last->after = one; else of->first = one;
   of->last = one;
   of->waiting++;
-  if (all_waiting++ == 0) pthread_cond_signal(&somebody_waits);
+  if (all_waiting++ == 0) pthread_cond_signal(&somebody_waits); /* it may be among bodies, and looks soon */
 }
 
 static void let_pass(app *of) {
@@ -113,6 +124,23 @@ static void let_expire(app *of, u64 at) {
   while (of->first && of->first->deadline <= at) {
     filter *one = of->first;
     leave_line(one);
+    one->state = expired;
+    envoy_dynamic_module_callback_http_filter_scheduler_commit(one->scheduler, GO_ON);
+  }
+}
+
+static void forget_body(filter *one) {
+  if (one->before) one->before->after = one->after; else bodies = one->after;
+  if (one->after) one->after->before = one->before;
+  one->before = one->after = 0;
+}
+
+static void end_bodies(u64 at) {
+  filter *one = bodies, *next;
+  for (; one; one = next) {
+    next = one->after;
+    if (one->deadline > at) continue;
+    forget_body(one);
     one->state = expired;
     envoy_dynamic_module_callback_http_filter_scheduler_commit(one->scheduler, GO_ON);
   }
@@ -149,19 +177,21 @@ static void release(app *of) {
 /* From here on nobody holds the lock. */
 
 static void *watch(void *nothing) {
-  moment look = {0, LOOK};
+  moment look = {0, LOOK}, seldom = {0, 5 * LOOK};
   (void)nothing;
   for (;;) {
     app *one;
     u64 at;
-    int row;
+    int row, lines;
     pthread_mutex_lock(&guard);
-    while (!all_waiting) pthread_cond_wait(&somebody_waits, &guard);
+    while (!all_waiting && !bodies) pthread_cond_wait(&somebody_waits, &guard);
     at = now();
-    for (row = 0; row < ROWS; row++)
+    lines = all_waiting != 0;
+    for (row = 0; lines && row < ROWS; row++)
       for (one = apps[row]; one; one = one->next) let_expire(one, at);
+    end_bodies(at);
     pthread_mutex_unlock(&guard);
-    nanosleep(&look, 0);
+    nanosleep(lines ? &look : &seldom, 0);
   }
   return 0;
 }
@@ -183,12 +213,13 @@ const char *envoy_dynamic_module_on_program_init(void) { return "v0.2.0"; }
 
 const void *envoy_dynamic_module_on_http_filter_config_new(void *config, text name, text value) {
   text gauge = {"waiting", 7}, label = {"of", 2};
-  (void)name, (void)value;
-  if (envoy_dynamic_module_callback_http_filter_config_define_gauge(config, gauge, &label, 1, &waiting_gauge)) return 0;
+  int of_body = name.length == 4 && !memcmp(name.data, "body", 4);
+  (void)value;
+  if (!of_body && envoy_dynamic_module_callback_http_filter_config_define_gauge(config, gauge, &label, 1, &waiting_gauge)) return 0;
   pthread_mutex_lock(&guard);
   if (!thread && pthread_create(&thread, 0, watch, 0)) thread = 0;
   pthread_mutex_unlock(&guard);
-  return thread ? &guard : 0;
+  return !thread ? 0 : of_body ? &body_kind : &line_kind;
 }
 
 void envoy_dynamic_module_on_http_filter_config_destroy(const void *config) { (void)config; }
@@ -199,6 +230,13 @@ const void *envoy_dynamic_module_on_http_filter_per_route_config_new(text name, 
   (void)name;
   while (rest.length && *rest.data != ' ') rest.data++, rest.length--;
   app_name.length = value.length - rest.length;
+  if (app_name.length == 4 && !memcmp(app_name.data, "body", 4)) { /* names have a slash */
+    patience *of_body = calloc(1, sizeof(patience));
+    if (!of_body) return 0;
+    of_body->kind = OF_BODY;
+    of_body->patience = (u64)number(&rest) * 1000000ull;
+    return of_body;
+  }
   pthread_mutex_lock(&guard);
   of = app_name.length ? find(app_name) : 0;
   if (of) { /* the newest configuration holds, also for those that wait */
@@ -213,6 +251,10 @@ const void *envoy_dynamic_module_on_http_filter_per_route_config_new(text name, 
 }
 
 void envoy_dynamic_module_on_http_filter_per_route_config_destroy(const void *config) {
+  if (*(const int *)config == OF_BODY) {
+    free((void *)config);
+    return;
+  }
   pthread_mutex_lock(&guard);
   release((app *)config);
   pthread_mutex_unlock(&guard);
@@ -220,9 +262,30 @@ void envoy_dynamic_module_on_http_filter_per_route_config_destroy(const void *co
 
 const void *envoy_dynamic_module_on_http_filter_new(const void *config, void *envoy) {
   filter *one = calloc(1, sizeof(filter));
-  (void)config;
-  if (one) one->envoy = envoy;
+  if (one) one->envoy = envoy, one->kind = *(const int *)config;
   return one;
+}
+
+static void watch_body(filter *one, const patience *how) {
+  one->patience = how->patience;
+  one->deadline = now() + one->patience;
+  one->scheduler = envoy_dynamic_module_callback_http_filter_scheduler_new(one->envoy);
+  pthread_mutex_lock(&guard);
+  if (!bodies && !all_waiting) pthread_cond_signal(&somebody_waits);
+  one->after = bodies;
+  if (bodies) bodies->before = one;
+  bodies = one;
+  one->state = watched;
+  pthread_mutex_unlock(&guard);
+}
+
+/* The body is here, or has an answer: also if it was just about to be ended. */
+static void let_body(filter *one) {
+  if (one->kind != OF_BODY || one->state == outside) return;
+  pthread_mutex_lock(&guard);
+  if (one->state == watched) forget_body(one);
+  one->state = outside;
+  pthread_mutex_unlock(&guard);
 }
 
 int envoy_dynamic_module_on_http_filter_request_headers(void *envoy, const void *module, _Bool ends) {
@@ -230,8 +293,11 @@ int envoy_dynamic_module_on_http_filter_request_headers(void *envoy, const void 
   filter *one = (filter *)module;
   app *of = (app *)envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
   word waiting;
-  (void)ends;
   if (!of || one->state != outside) return CONTINUE;
+  if (one->kind == OF_BODY) {
+    if (!ends) watch_body(one, (const patience *)of);
+    return CONTINUE;
+  }
   pthread_mutex_lock(&guard);
   if (of->active < of->limit && !of->first) {
     of->uses++, of->active++;
@@ -257,11 +323,15 @@ int envoy_dynamic_module_on_http_filter_request_headers(void *envoy, const void 
 }
 
 void envoy_dynamic_module_on_http_filter_scheduled(void *envoy, const void *module, u64 event) {
-  static const text nothing = {"", 0}, late = {"roost_line_timeout", 18};
+  static const text nothing = {"", 0}, late = {"roost_line_timeout", 18}, still = {"roost_body_stalled", 18};
   filter *one = (filter *)module;
   int state;
   word waiting;
   (void)event;
+  if (one->kind == OF_BODY) {
+    if (one->state == expired) envoy_dynamic_module_callback_http_send_response(envoy, 408, 0, 0, nothing, still);
+    return;
+  }
   pthread_mutex_lock(&guard);
   state = one->state;
   waiting = one->app->waiting;
@@ -288,6 +358,7 @@ void envoy_dynamic_module_on_http_filter_stream_complete(void *envoy, const void
 
 void envoy_dynamic_module_on_http_filter_destroy(const void *module) {
   filter *one = (filter *)module;
+  let_body(one);
   if (one->app) {
     pthread_mutex_lock(&guard);
     if (one->state == in_line) leave_line(one);
@@ -302,10 +373,27 @@ void envoy_dynamic_module_on_http_filter_destroy(const void *module) {
   free(one);
 }
 
+int envoy_dynamic_module_on_http_filter_request_body(void *envoy, const void *module, _Bool ends) {
+  filter *one = (filter *)module;
+  (void)envoy;
+  if (ends) let_body(one);
+  else if (one->state == watched) one->deadline = now() + one->patience; /* one word: the other thread may read it */
+  return CONTINUE;
+}
+
+int envoy_dynamic_module_on_http_filter_request_trailers(void *envoy, const void *module) {
+  (void)envoy;
+  let_body((filter *)module);
+  return CONTINUE;
+}
+
+int envoy_dynamic_module_on_http_filter_response_headers(void *envoy, const void *module, _Bool ends) {
+  (void)envoy, (void)ends;
+  let_body((filter *)module);
+  return CONTINUE;
+}
+
 /* What else Envoy calls, and we have no part in. */
-int envoy_dynamic_module_on_http_filter_request_body(void *envoy, const void *module, _Bool ends) { return CONTINUE; }
-int envoy_dynamic_module_on_http_filter_request_trailers(void *envoy, const void *module) { return CONTINUE; }
-int envoy_dynamic_module_on_http_filter_response_headers(void *envoy, const void *module, _Bool ends) { return CONTINUE; }
 int envoy_dynamic_module_on_http_filter_response_body(void *envoy, const void *module, _Bool ends) { return CONTINUE; }
 int envoy_dynamic_module_on_http_filter_response_trailers(void *envoy, const void *module) { return CONTINUE; }
 int envoy_dynamic_module_on_http_filter_local_reply(void *envoy, const void *module, unsigned status, text details,

@@ -6,6 +6,9 @@ app's route, so that an app without a limit pays nothing. So many requests pass 
 have; each then goes to the machine with the fewest. What comes above that waits, first come first served, in any
 order of machines: `queue_length` at most, `QUEUE_WAIT` at most. Where the module can't be had (`module_of` says ""),
 the circuit breakers stay in its place (machine_limits.py), without the deadline.
+
+The module also ends requests whose body stands still for `BODY_PATIENCE`, where a route asks for it: Envoy's own
+time-outs can't tell a body that does not come from an app that takes its time, or from a stream.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ SOURCE = Path(__file__).with_name("admission.c")
 SEARCH_PATH = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH"  # the variable that tells Envoy where modules are
 LATE = "roost_line_timeout"  # Envoy's words on a request that waited too long
 FULL = "roost_line_full"
+STALLED = "roost_body_stalled"  # of a body of which nothing came for too long
 QUEUE_WAIT = 30.0  # seconds
+BODY_PATIENCE = 300.0  # seconds in which something of a request's body has to come, as long as there is no answer
 WAITING = "dynamicmodulescustom.waiting.of."  # a gauge for each name that has had to wait: how many do
 _KIND = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 
@@ -40,7 +45,21 @@ def filters(module: str) -> list[dict[str, Any]]:
     if not module:
         return []
     loaded = {"@type": _KIND, "dynamic_module_config": {"name": module, "do_not_close": True}, "filter_name": module}
-    return [{"name": module, "typed_config": loaded, "disabled": True}]
+    of_body = {**loaded, "filter_name": "body"}
+    return [
+        {"name": _of_body(module), "typed_config": of_body, "disabled": True},
+        {"name": module, "typed_config": loaded, "disabled": True},
+    ]
+
+
+def _of_body(module: str) -> str:
+    return f"{module}-body"
+
+
+def watch_body(entry: Any, module: str) -> None:
+    """End requests of a route whose body stands still."""
+    if module:
+        _configure(entry, _of_body(module), module, f"body {round(BODY_PATIENCE * 1000)}")
 
 
 def admit(entry: Any, module: str, name: str, *, limit: int, queue: int, wait: float) -> None:
@@ -48,8 +67,12 @@ def admit(entry: Any, module: str, name: str, *, limit: int, queue: int, wait: f
 
     The filter is called as the module, so that one version never gets what another made of a configuration.
     """
+    _configure(entry, module, module, f"{name} {limit} {queue} {round(wait * 1000)}")
+
+
+def _configure(entry: Any, filter_name: str, module: str, text: str) -> None:
     config = DynamicModuleFilterPerRoute()
     config.dynamic_module_config.name = module
     config.dynamic_module_config.do_not_close = True
-    config.filter_config.CopyFrom(any_of(StringValue(value=f"{name} {limit} {queue} {round(wait * 1000)}")))
-    entry.typed_per_filter_config[module].CopyFrom(any_of(config))
+    config.filter_config.CopyFrom(any_of(StringValue(value=text)))
+    entry.typed_per_filter_config[filter_name].CopyFrom(any_of(config))

@@ -209,6 +209,7 @@ def routes(place: EdgePlace, name: str, more: dict[str, Any]) -> Any:
     (host,) = message.virtual_hosts
     retry_policy(host.routes[0].route.retry_policy)
     look_at_size(host.routes[0])
+    admission.watch_body(host.routes[0], place.admission)
     lead_wishes(host, before=1)
     refuse_odd_names(host)
     return message

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from roost.edge.admission import FULL, LATE
+from roost.edge.admission import FULL, LATE, STALLED
 from roost.edge.authority import DETAIL
 from roost.edge.pages import Page, html_page, json_page, text_page
 from roost.edge.static_paths import HEADER
@@ -63,6 +63,7 @@ RULES = (  # the first that fits holds
     Rule("bad_request", statuses=(400,)),
     Rule("upgrade_refused", statuses=(403,)),
     Rule("no_route", statuses=(404,)),
+    Rule("body_stalled", statuses=(408,), detail=STALLED),
     Rule("client_too_slow", statuses=(408,)),
     Rule("body_too_large", statuses=(413,)),
     Rule("rate_limited", statuses=(429,)),  # Envoy sets the flag too late for the page

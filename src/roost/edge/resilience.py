@@ -37,6 +37,8 @@ def repeat_safely(host: Any) -> None:
     safe.CopyFrom(host.routes[-1])
     method = safe.match.headers.add(name=":method")
     method.string_match.safe_regex.regex = SAFE_METHODS
+    for name in ("content-length", "transfer-encoding"):  # with a body it is not of this kind
+        safe.match.headers.add(name=name, present_match=True, invert_match=True)
     policy = safe.route.retry_policy
     policy.retry_on += ",reset"
     policy.num_retries.value = SAFE_RETRIES

@@ -16,6 +16,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from roost.edge.admission import watch_body
 from roost.edge.authority import refuse_odd_names
 from roost.edge.challenges import PATH
 from roost.edge.contract import Route
@@ -172,6 +173,8 @@ def virtual_host(
     entry.request_headers_to_remove.append("roost-activator")
     admit_to(entry, route, admission, cluster, taken)
     repeat_safely(host)
+    if not route.http.h2_backend:  # of gRPC a call may be silent in both directions
+        watch_body(host.routes[-1], admission)
     look_at_size(host.routes[-1])
     lead_wishes(host, before=2)
     refuse_odd_names(host)

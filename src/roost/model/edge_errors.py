@@ -162,6 +162,10 @@ _TABLE = (
         "They must be complete within 10 s.",
     ),
     EdgeError(
+        "body_stalled", 408, "client", "", "The request's body stopped coming.",
+        "Something of it must come every 5 minutes.",
+    ),
+    EdgeError(
         "body_too_large", 413, "client", "", "The request's body is larger than it may be.", "Send it in parts.",
     ),
     EdgeError(

@@ -123,6 +123,7 @@ async def test_above_the_hard_limit_some_wait_and_the_rest_is_refused(at: Bench,
     assert {(answer.status, answer.headers["roost-error"]) for answer in refused} == {(503, "app_at_hard_limit")}
     assert refused[0].headers["retry-after"] == "1"
     waiting = [task for task in held if not task.done()]
+    await at.cell.measure()
     load = (await at.edge.loads() or {}).get("hello", Load())
     assert load.requests == len(waiting)
     assert load.waiting >= queue_length(route) - 5, "until it has a connection, a request that may go counts, too"
@@ -149,6 +150,7 @@ async def test_a_machine_above_its_soft_limit_is_spared(at: Bench) -> None:
         for number in range(1, 21):
             held.append(asyncio.create_task(at.get("/hold")))
             await until(lambda n=number: at.app.active + second.active == n)
+        await at.cell.measure()
         load = (await at.edge.loads() or {})["hello"]
         assert load.machines == {"00000000000001": at.app.active, "00000000000002": second.active}
         assert max(at.app.active, second.active) <= 12, "chosen by chance it would be more than that one time in four"
