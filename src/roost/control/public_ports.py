@@ -15,7 +15,7 @@ from roost.host.port_probe import port_is_free
 from roost.model.errors import Conflict
 from roost.model.machine import Machine
 from roost.model.machine_config import Service
-from roost.plan.public_ports import BY_NAME, POSTGRES, Key, check_ports, newest_asking, service_of, unused
+from roost.plan.public_ports import NAMED, POSTGRES, Key, check_ports, newest_asking, service_of, unused
 
 KEPT = 30.0  # seconds that a claim holds without a machine: it is made before the machine
 
@@ -73,7 +73,7 @@ def _taken_problem(core: Core, app: str, new: Iterable[Key]) -> Conflict | None:
 
 def _stored(app: str, key: Key) -> Key:
     """Return how a row names a port: one by host name is each app's."""
-    return (f"{key[0]}:{app}", key[1]) if key in (BY_NAME, POSTGRES) else key
+    return (f"{key[0]}:{app}", key[1]) if key in NAMED else key
 
 
 def key_of(stored: Key) -> Key:
@@ -121,7 +121,7 @@ def ports_of(
                 app=app,
                 port=port.port,
                 protocol=key[0],
-                hosts=hosts if key in (BY_NAME, POSTGRES) else (),
+                hosts=hosts if key in NAMED else (),
                 org=org,
                 endpoints=tuple(endpoints),
                 hard_limit=service.hard_limit,

@@ -106,7 +106,7 @@ class Cell:
         self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
         self._certificates = certificates_file(cloud, plan.name)
         self._old_base: Base = []
-        self._by_name: dict[str, dict[str, Any]] = {}
+        self._by_name: dict[str, list[dict[str, Any]]] = {}
         self._by_quic: frozenset[str] = frozenset()
         self._unanswered = self._by_quic  # those of an earlier roostd's whose certificates were not asked for yet
         self._answerer: asyncio.Task[None] | None = None
@@ -204,7 +204,8 @@ class Cell:
         ]
 
     def _listeners(self) -> list[Any]:
-        return listeners(self.place, [self._by_name[app] for app in sorted(self._by_name)], sorted(self._by_quic))
+        chains = [chain for name in sorted(self._by_name) for chain in self._by_name[name]]
+        return listeners(self.place, chains, sorted(self._by_quic))
 
     def follow_certificates(self, awake: Iterable[str]) -> None:
         """Serve by HTTP/3 the host names of apps that are `awake` and have certificates of their own; on a period."""
@@ -217,12 +218,12 @@ class Cell:
             self._by_quic = hosts
             self.xds.set(LISTENER, next(one for one in self._listeners() if one.name == quic.NAME))
 
-    def pass_on(self, app: str, chain: dict[str, Any] | None) -> None:
-        """Have the https listener pass on an app's names by this chain; None: no more. Others' connections go on."""
-        if chain is None:
-            self._by_name.pop(app, None)
+    def serve_by_name(self, port: str, chains: list[dict[str, Any]]) -> None:
+        """Have the https listener serve an app's names by these chains; none: no more. Others' connections go on."""
+        if not chains:
+            self._by_name.pop(port, None)
         else:
-            self._by_name[app] = chain
+            self._by_name[port] = chains
         self.xds.set(LISTENER, next(one for one in self._listeners() if one.name == HTTPS))
 
     def _set_base(self, base: Base) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from roost.edge import tls
 from roost.edge.contract import PublicPort, Route
 from roost.edge.listener import ADS, EdgePlace, connection_manager, routes
+from roost.edge.named_https import of_own
 from roost.edge.port_config import listener_message, port_name
 from roost.edge.protos import resource
 from roost.edge.snapshot import app_cluster, virtual_host
@@ -27,7 +28,7 @@ def _route(port: PublicPort) -> Route:
 def http_listener(port: PublicPort, place: EdgePlace) -> Any:
     """Return the listener of a port with the handler http."""
     secure = "tls" in port.handlers
-    manager = connection_manager(place, port.port, secure=secure)
+    manager = of_own(connection_manager(place, port.port, secure=secure), port)
     manager["rds"] = {"route_config_name": port_name(port), "config_source": ADS}
     filters = [{"name": "http", "typed_config": manager}]
     chains: list[dict[str, Any]] = [{"filters": filters}]

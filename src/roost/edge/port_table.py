@@ -20,6 +20,7 @@ from roost.edge.confinement import hand_over
 from roost.edge.contract import PublicPort, Refusal, Waker, WakeResult
 from roost.edge.datagram_door import DatagramDoor
 from roost.edge.listener import HTTPS
+from roost.edge.named_https import HTTPS_BY_NAME, chains_of_app
 from roost.edge.port_config import chain_by_name, port_cluster, port_listener, port_name
 from roost.edge.port_door import PortDoor
 from roost.edge.port_http import http_cluster, http_listener, http_routes
@@ -31,7 +32,11 @@ from roost.model.errors import RoostError
 
 Key = tuple[str, int]  # protocol and port
 Guard = Callable[[Collection[Key]], None]  # is told which ports of apps there are; may take some milliseconds
-BY_NAME = ("sni", PROTOCOL_KEY)  # protocols of ports that lead to many apps, by the name that a client says
+BY_NAME = (
+    "sni",
+    HTTPS_BY_NAME,
+    PROTOCOL_KEY,
+)  # protocols of ports that lead to many apps, by the name that a client says
 RETRY = 10.0
 ACKNOWLEDGED = 5.0  # seconds that Envoy may take for a change
 OPENING = 2.0  # seconds from there until it takes connections
@@ -108,7 +113,9 @@ class PortTable:
     async def _have_guarded(self, keys: set[Key]) -> None:
         async with self._guarding:
             try:
-                await asyncio.to_thread(self._guard, [key for key in keys if key[0] in ("tcp", "udp")])
+                await asyncio.to_thread(
+                    self._guard, [*self.postgres.keys(keys), *(key for key in keys if key[0] in ("tcp", "udp"))]
+                )
             except (RoostError, OSError) as error:
                 _log.warning("connections to apps' own ports are not counted: %s", error)
 
@@ -122,7 +129,8 @@ class PortTable:
         if again:
             cell.xds.try_again(LISTENER, _listener_of(port))
         needed = len(self._cells) == 1
-        refusal = refusal or await cell.settle(CLUSTER, [name], ACKNOWLEDGED, needed=needed)
+        if port.protocol != HTTPS_BY_NAME:
+            refusal = refusal or await cell.settle(CLUSTER, [name], ACKNOWLEDGED, needed=needed)
         refusal = refusal or await cell.settle(LISTENER, [_listener_of(port)], ACKNOWLEDGED, needed=needed)
         if not refusal and cell.pid:
             await cell.opened(_listener_of(port), OPENING)
@@ -143,6 +151,10 @@ class PortTable:
         event = self._awake.setdefault(key, asyncio.Event())
         if not port.endpoints:
             event.clear()
+        if port.protocol == HTTPS_BY_NAME:
+            for one in self._cells.values():
+                one.serve_by_name(name, chains_of_app(port, one.place))
+            return
         if key not in self._doors:
             await self._open_door(key, port, cell)
         self._leaving.pop(name, None)
@@ -150,7 +162,7 @@ class PortTable:
         place = door.port if isinstance(door, DatagramDoor) else _door_path(cell, port)
         if port.protocol == "sni":
             cell.xds.set(CLUSTER, port_cluster(port, place))
-            cell.pass_on(port.app, chain_by_name(port, cell.place.log))
+            cell.serve_by_name(name, [chain_by_name(port, cell.place.log)])
             return
         if port.protocol == PROTOCOL_KEY:
             cell.xds.set(CLUSTER, port_cluster(port, place))
@@ -197,8 +209,9 @@ class PortTable:
             self._awake.pop(key, None)
             if (door := self._doors.pop(key, None)) is not None:
                 await door.stop()
-            if port.protocol == "sni":
-                cell.pass_on(port.app, None)
+            if port.protocol in ("sni", HTTPS_BY_NAME):
+                for one in self._cells.values():
+                    one.serve_by_name(name, [])
             elif port.protocol == PROTOCOL_KEY:
                 self.postgres.drop(port.app)
                 await self.postgres.apply()
@@ -206,7 +219,8 @@ class PortTable:
                 cell.xds.delete(LISTENER, name)
             if name in cell.xds.table[ROUTES]:
                 cell.xds.delete(ROUTES, name)
-            self._leaving[name] = cell
+            if name in cell.xds.table[CLUSTER]:
+                self._leaving[name] = cell
             await cell.settle(LISTENER, [_listener_of(port)], ACKNOWLEDGED, needed=False)
 
 
@@ -215,7 +229,7 @@ def _key(port: PublicPort) -> Key:
 
 
 def _listener_of(port: PublicPort) -> str:
-    return {"sni": HTTPS, PROTOCOL_KEY: POSTGRES}.get(port.protocol) or port_name(port)
+    return {"sni": HTTPS, HTTPS_BY_NAME: HTTPS, PROTOCOL_KEY: POSTGRES}.get(port.protocol) or port_name(port)
 
 
 def _door_path(cell: Cell, port: PublicPort) -> Path:

@@ -8,7 +8,7 @@ it tells the differences, and starts a front that could not start.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from roost.edge.cell import Cell
@@ -16,12 +16,14 @@ from roost.edge.contract import PublicPort
 from roost.edge.front import Front
 from roost.edge.front_plan import shard_key
 from roost.edge.listener import incoming_socket
-from roost.edge.postgres_config import postgres_listener
+from roost.edge.postgres_config import PROTOCOL_KEY, postgres_listener
 from roost.edge.postgres_front import NAME, front_of_postgres
 from roost.edge.process import Limit, Spawn
 from roost.edge.protos import LISTENER
 from roost.model.cloud import Cloud
 from roost.model.errors import Conflict, HostFailure
+
+Key = tuple[str, int]  # protocol and port
 
 
 class PostgresPorts:
@@ -31,12 +33,18 @@ class PostgresPorts:
         self, cloud: Cloud, port: int, cells: Mapping[str, Cell], cell_of: Callable[[str], Cell],
         spawn: Spawn, limit: Limit,
     ) -> None:  # fmt: skip
-        self._cells, self._cell_of = cells, cell_of
+        self._port, self._cells, self._cell_of = port, cells, cell_of
         sockets = {name: _socket(cell) for name, cell in cells.items()}
         self._front = Front(cloud, front_of_postgres(cloud, port, sockets), spawn, limit) if port else None
         self._running = False
         self._ports: dict[str, PublicPort] = {}
         self._changed: set[str] = set()  # cells
+
+    def keys(self, keys: Iterable[Key]) -> list[Key]:
+        """Return the shared port as one of TCP, if there are apps that share it among these ports."""
+        return (
+            [("tcp", self._port)] if self._port and any(key[0].startswith(f"{PROTOCOL_KEY}:") for key in keys) else []
+        )
 
     def set(self, port: PublicPort) -> None:
         """Lead an app's names to it."""

@@ -121,6 +121,13 @@ def chains_of_hosts(
     return chains
 
 
+def challenge_chain_of(name: str, hosts: Iterable[str]) -> dict[str, Any]:
+    """Return the chain for checks of certificate authorities where these names have chains of their own."""
+    chain = _challenge_chain() | _only(f"{name}/challenges", hosts)
+    chain["filter_chain_match"]["application_protocols"] = [PROTOCOL]
+    return chain
+
+
 def _only(name: str, hosts: Iterable[str]) -> dict[str, Any]:
     return {"name": name, "filter_chain_match": {"server_names": sorted(hosts), "transport_protocol": "tls"}}
 

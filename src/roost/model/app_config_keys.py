@@ -43,14 +43,17 @@ WORKING = MappingProxyType(
             | {"seed_command", "max_unavailable"}
         ),
         "experimental": frozenset(["cmd", "entrypoint", "exec", "machine_config", "auto_rollback"]),
-        "http_service": _AUTOMATIC | {"internal_port", "force_https", "concurrency", "checks", "http_options"},
+        "http_service": _AUTOMATIC
+        | {"internal_port", "force_https", "concurrency", "checks", "http_options", "tls_options"},
         "services": _AUTOMATIC
         | {"protocol", "internal_port", "concurrency", "ports", "tcp_checks", "http_checks", "force_https"},
         "services.ports": frozenset(
             {"port", "start_port", "end_port", "handlers", "force_https"}
             | {"http_options", "tls_options", "proxy_proto_options"}
         ),
-        "http_options": frozenset(["replay_cache", "compress", "idle_timeout", "h2_backend", "response"]),
+        "http_options": frozenset(
+            ["replay_cache", "compress", "idle_timeout", "h2_backend", "response", "headers_read_timeout"]
+        ),
         "replay_cache": frozenset(["path_prefix", "ttl_seconds", "type", "name", "allow_bypass"]),
         "concurrency": frozenset(["type", "soft_limit", "hard_limit"]),
         "rate_limit": frozenset(["per_second", "burst", "address_per_second", "address_burst"]),
@@ -102,13 +105,15 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "attached": "secrets of other apps are not exported: roost secrets set",
             "lazy_load_images": "layers are on this server already",
         },
-        "http_service": {"max_machines_running": _NO_MAXIMUM, "tls_options": "all apps share the port"},
+        "http_service": {
+            "max_machines_running": _NO_MAXIMUM,
+        },
         "services": {
             "max_machines_running": _NO_MAXIMUM,
             "script_checks": "scripts are not run for checks: use http_checks, or machine_checks",
         },
         "services.ports": {},
-        "http_options": {"headers_read_timeout": "clients have 10 s for a request's headers, at all apps"},
+        "http_options": {},
         "replay_cache": {},
         "concurrency": {},
         "rate_limit": {},

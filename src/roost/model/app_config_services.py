@@ -13,6 +13,7 @@ from roost.model.machine_config import Check, Port, Service, read_autostop
 from roost.model.port_options import (
     HttpOptions,
     check_port_options,
+    other_options_to_json,
     ports_in,
     read_http_behaviour,
     read_proxy_version,
@@ -39,7 +40,8 @@ def _read_http_service(table: Table, autostop: str, machine_checks: list[Grouped
     port = table.number("internal_port", 8080, 1, 65535)
     https = table.flag("force_https", False)
     sessions, http = _read_http_options(table)
-    ports = (Port(80, ("http",), https, sessions, http), Port(443, ("tls", "http"), False, sessions, http))
+    tls = read_tls_options(table.take("tls_options"), table.origin.at(table.path("tls_options")))
+    ports = (Port(80, ("http",), https, sessions, http), Port(443, ("tls", "http"), False, sessions, http, tls))
     checks = tuple(_read_check(check, port, "http") for check in table.tables("checks", "check"))
     return _finish_service(table, port, ports, checks, autostop, machine_checks)
 
@@ -85,7 +87,7 @@ def _read_http_options(table: Table) -> tuple[tuple[SessionRule, ...], HttpOptio
         item.done()
         rules.append(check_session_rule(rule, item.origin.at(item.path("name"))))
     where = options.origin.at(options.path("").removesuffix("."))
-    keys = ("compress", "h2_backend", "idle_timeout", "response")
+    keys = ("compress", "h2_backend", "idle_timeout", "headers_read_timeout", "response")
     http = read_http_behaviour(Reader({key: options.take(key) for key in keys if options.holds(key)}, where), where)
     options.done()
     return tuple(rules), http
@@ -192,7 +194,7 @@ def is_http_service(service: Service) -> bool:
     return (
         len(ports) == 2
         and (ports[0].port, ports[0].handlers) == (80, ("http",))
-        and ports[1] == Port(443, ("tls", "http"), False, ports[0].sessions, ports[0].http)
+        and ports[1] == Port(443, ("tls", "http"), False, ports[0].sessions, ports[0].http, ports[1].tls)
     )
 
 
@@ -218,6 +220,7 @@ def service_to_json(groups: tuple[str, ...], service: Service, *, http: bool) ->
         if service.ports[0].force_https:
             out["force_https"] = True
         out |= http_options_to_json(service.ports[0].sessions, service.ports[0].http)
+        out |= other_options_to_json(service.ports[1].tls, "")
         if service.checks:
             out["checks"] = [_check_to_json(check) for check in service.checks]
         return out

@@ -19,6 +19,7 @@ VERSIONS = ("TLSv1.2", "TLSv1.3")
 MAX_RANGE = 100  # ports
 MAX_HEADERS = 30
 MAX_IDLE = 86_400.0
+MAX_HEADERS_TIMEOUT = 60.0
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,128}")
 _PROTOCOL = re.compile(r"[!-~]{1,64}")
 _EDGES = ("fly-", "roost-", "x-envoy-", ":")
@@ -53,6 +54,8 @@ class HttpOptions:
     h2_backend: bool = False  # the app speaks HTTP/2 without TLS
     idle_timeout: float = 0.0  # seconds that an exchange may be silent; 0: no limit
     headers: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of responses; without values: removed
+    headers_timeout: float = 0.0  # seconds for a request's headers; 0: as usual. Of the port alone, as is the next
+    pristine: bool = False  # answers without the edge's own headers
 
 
 NO_TLS_OPTIONS, NO_HTTP_OPTIONS = TlsOptions(), HttpOptions()
@@ -129,27 +132,25 @@ def read_http_behaviour(reader: Reader, where: str) -> HttpOptions:
     idle = reader.duration("idle_timeout", 0.0)
     if not 0 <= idle <= MAX_IDLE:
         raise BadInput(f"{where}.idle_timeout must be from 0 (no limit) to {MAX_IDLE:.0f} seconds")
-    if reader.take("headers_read_timeout") is not None:
-        raise BadInput(
-            f"{where}.headers_read_timeout is not supported: clients have 10 s for a request's headers, at all apps"
-        )
-    headers = _read_response(reader.take("response"), f"{where}.response")
-    return HttpOptions(compress, h2_backend, idle, headers)
+    patience = reader.duration("headers_read_timeout", 0.0)
+    if patience and not 1 <= patience <= MAX_HEADERS_TIMEOUT:
+        raise BadInput(f"{where}.headers_read_timeout must be from 1 to {MAX_HEADERS_TIMEOUT:.0f} seconds")
+    headers, pristine = _read_response(reader.take("response"), f"{where}.response")
+    return HttpOptions(compress, h2_backend, idle, headers, patience, pristine)
 
 
-def _read_response(data: object, where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _read_response(data: object, where: str) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], bool]:
     if data is None:
-        return ()
+        return (), False
     reader = Reader(data, where)
-    headers = reader.take("headers")
-    if reader.flag("pristine", False):
-        raise BadInput(f"{where}.pristine is not supported: the edge's Server, Via and Fly-Request-Id are always there")
+    headers, pristine = reader.take("headers"), reader.flag("pristine", False)
     reader.done()
     if headers is None:
-        return ()
+        return (), pristine
     if not isinstance(headers, Mapping) or len(headers) > MAX_HEADERS:
         raise BadInput(f"{where}.headers must be a table of at most {MAX_HEADERS} headers")
-    return tuple(sorted(_read_header(str(name), value, f"{where}.headers") for name, value in headers.items()))
+    found = sorted(_read_header(str(name), value, f"{where}.headers") for name, value in headers.items())
+    return tuple(found), pristine
 
 
 def _read_header(name: str, value: object, where: str) -> tuple[str, tuple[str, ...]]:
@@ -184,15 +185,17 @@ def merged(options: Iterable[HttpOptions]) -> HttpOptions:
 def http_behaviour_to_json(options: HttpOptions) -> dict[str, Any]:
     """Return the form that `read_http_behaviour` reads, without what is as usual."""
     out: dict[str, Any] = {name: True for name in ("compress", "h2_backend") if getattr(options, name)}
-    if options.idle_timeout:
-        whole = options.idle_timeout.is_integer()
-        out["idle_timeout"] = int(options.idle_timeout) if whole else options.idle_timeout
+    for key, seconds in (("idle_timeout", options.idle_timeout), ("headers_read_timeout", options.headers_timeout)):
+        if seconds:
+            out[key] = int(seconds) if seconds.is_integer() else seconds
     if options.headers:
         shown = {
             name: False if not values else values[0] if len(values) == 1 else list(values)
             for name, values in options.headers
         }
         out["response"] = {"headers": shown}
+    if options.pristine:
+        out["response"] = {**out.get("response", {}), "pristine": True}
     return out
 
 

@@ -17,7 +17,10 @@ from roost.model.rate_limit import NONE
 
 Key = tuple[str, int]  # protocol and port
 POSTGRES: Key = ("pg", 5432)  # the port for apps with pg_tls: everybody's, by host name, wherever the cloud has it
+HTTPS: Key = ("https", 443)  # the https port for an app's names that it shall serve in a way of their own
 BY_NAME: Key = ("sni", 443)  # the https port for an app that speaks TLS itself: it is everybody's, by host name
+HTTP_PROTOCOLS = ("h2", "http/1.1")
+NAMED = (BY_NAME, HTTPS, POSTGRES)  # that many apps have, each for its names
 DEFAULT_RANGES = ((1024, 32767),)  # above: where the kernel takes ports for outgoing connections
 MOST_RANGES = 32
 MOST = 100  # ports of one app
@@ -74,6 +77,18 @@ def own_ports(services: Iterable[Service]) -> Iterator[tuple[Key, Service, Port]
         for port in service.ports:
             if not is_shared(service, port):
                 yield _key(service, port), service, port
+            elif has_own_way(port):
+                yield HTTPS, service, port
+
+
+def has_own_way(port: Port) -> bool:
+    """Say whether the https port is to serve the app's names in another way than others'."""
+    return "tls" in port.handlers and (port.tls != NO_TLS_OPTIONS or _of_one_port(port) != "")
+
+
+def _of_one_port(port: Port) -> str:
+    """Return an option of HTTP that whole connections have, "" if the port has none."""
+    return "headers_read_timeout" if port.http.headers_timeout else "response.pristine" if port.http.pristine else ""
 
 
 def _key(service: Service, port: Port) -> Key:
@@ -93,6 +108,11 @@ def check_ports(services: Iterable[Service], rules: PortRules) -> tuple[Key, ...
             raise BadInput(f"services: {where} is there twice", hint="one port leads to one service")
         if key == POSTGRES:
             _check_postgres(port, rules, where)
+            found[key] = service
+            continue
+        if key == HTTPS:
+            if not rules.https:
+                raise BadInput(f"services: {where}: tls_options need a cloud with a port for https", hint="remove them")
             found[key] = service
             continue
         if key == BY_NAME and rules.by_name:
@@ -140,9 +160,15 @@ def _check_shared(services: Sequence[Service]) -> None:
         for port in service.ports:
             where = f"services: port {port.port} ({service.protocol})"
             shared = is_shared(service, port)
-            if shared and port.tls != NO_TLS_OPTIONS:
+            if shared and (wrong := set(port.tls.alpn) - set(HTTP_PROTOCOLS)):
                 raise BadInput(
-                    f"{where}: tls_options have no effect on the port that all apps share", hint="take another port"
+                    f"{where}: tls_options.alpn: {min(wrong)!r} is no protocol of HTTP",
+                    hint=f"there are {', '.join(HTTP_PROTOCOLS)}",
+                )
+            if shared and "tls" not in port.handlers and not port.force_https and (key := _of_one_port(port)):
+                raise BadInput(
+                    f"{where}: http_options.{key} can't be had: a connection there is not one app's",
+                    hint="add force_https; or set it in [[services.ports]], for 443 alone or for an own port",
                 )
             if "http" not in port.handlers and service.rate_limits != NONE:
                 raise BadInput(f"{where}: rate_limit counts requests of HTTP only", hint="remove it")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 import struct
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.e2e.edge.edge_harness import bench, free_port
+from tests.e2e.edge.edge_harness import AnyName, Bench, bench, free_port
 from tests.e2e.tls.made import self_made
 
 from roost.edge.contract import Endpoint, Material, PublicPort, WakeResult
-from roost.model.port_options import TlsOptions
+from roost.model.port_options import HttpOptions, TlsOptions
 
 
 class OneName:
@@ -104,6 +105,67 @@ async def test_handlers(tmp_path: Path) -> None:
         assert head[:12] == b"\r\n\r\n\0\r\nQUIT\n"
         assert struct.unpack("!H", head[24:26]) == (writer.get_extra_info("sockname")[1],)
         assert head[28:] == b"z"
+
+
+async def test_names_that_are_served_in_a_way_of_their_own(tmp_path: Path) -> None:
+    source = AnyName()
+    async with bench(tmp_path, certificates=source, cells=2) as it:
+        await it.edge.put(it.route())
+        it.waker.apps["strict.localhost"] = ("strict", it.endpoint)
+        other = await by_name(it, "hello.localhost", ["http/1.1"])
+        await it.edge.put_ports(
+            "strict",
+            [
+                PublicPort(
+                    "strict", 443, "https", hosts=("strict.localhost",), handlers=("tls", "http"),
+                    tls=TlsOptions(("http/1.1",), ("TLSv1.3",)), http=HttpOptions(headers_timeout=1.0, pristine=True),
+                )
+            ],
+        )  # fmt: skip
+        assert "ports" not in it.edge.status().detail
+        began = time.monotonic()
+        slow, fast = await by_name(it, "strict.localhost"), await by_name(it, "hello.localhost", ["http/1.1"])
+        for _, writer in (slow, fast):
+            writer.write(b"GET / HTTP/1.1\r\n")
+        reader, writer = await by_name(it, "strict.localhost")
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+        request = b"GET / HTTP/1.1\r\nHost: %s.localhost\r\n\r\n"
+        head = await head_of(reader, writer, request % b"strict")
+        assert head.startswith("http/1.1 200 ok"), "asleep: by the activator"
+        assert not any(f"\n{name}:" in head for name in ("server", "via", "fly-request-id", "roost-request-id"))
+        with pytest.raises((ssl.SSLError, OSError)):
+            await by_name(it, "strict.localhost", maximum_version=ssl.TLSVersion.TLSv1_2)
+        _, writer = await by_name(it, "hello.localhost", maximum_version=ssl.TLSVersion.TLSv1_2)
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+        assert (await asyncio.wait_for(slow[0].read(12), 10)) == b"HTTP/1.1 408"
+        assert time.monotonic() - began < 4
+        head = await head_of(*fast, b"Host: hello.localhost\r\n\r\n")
+        assert all(f"\n{name}:" in head for name in ("server", "via", "fly-request-id", "roost-request-id"))
+        it.edge.challenges.set_tls("strict.localhost", await source.certificate("strict.localhost"))
+        _, writer = await by_name(it, "strict.localhost", protocols=["acme-tls/1"])
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "acme-tls/1"
+
+        await it.edge.put_ports("strict", [])
+        _, writer = await by_name(it, "strict.localhost", maximum_version=ssl.TLSVersion.TLSv1_2)
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+        assert await said(*other, request % b"hello", 15) == b"HTTP/1.1 200 OK", "others' connections go on"
+
+
+async def head_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> str:
+    writer.write(request)
+    async with asyncio.timeout(10):
+        return (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+
+
+async def by_name(
+    it: Bench, host: str, protocols: Sequence[str] = ("h2", "http/1.1"), **more: object
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(list(protocols))
+    for key, value in more.items():
+        setattr(context, key, value)
+    return await asyncio.open_connection("127.0.0.1", it.cloud.https_port, ssl=context, server_hostname=host)
 
 
 async def test_tls_is_passed_on_by_name(tmp_path: Path) -> None:

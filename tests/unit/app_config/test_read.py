@@ -145,7 +145,6 @@ def test_unknown_keys_warn_with_the_line_and_what_was_meant() -> None:
     ("text", "key"),
     [
         ('[build]\nbuilder = "x"', "build.builder"), ('[build.compose]\nfile = "x"', "build.compose"),
-        ("[http_service.tls_options]\nalpn = []", "http_service.tls_options"),
         ("[experimental]\nauto_rollback = false", "experimental.auto_rollback"), ("[[vm]]\ngpus = 1", "gpus"),
         ('host_dedication_id = "x"', "host_dedication_id"), ("[experimental]\nenable_consul = true", "enable_consul"),
     ],

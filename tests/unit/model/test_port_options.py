@@ -80,8 +80,11 @@ def test_what_either_port_asks_for_holds_for_both() -> None:
         ({"handlers": ["tls"], "tls_options": {"alpn": ["a b"]}}, r"tls_options\.alpn"),
         ({"handlers": ["tls"], "tls_options": {"default_self_signed": True}}, "default_self_signed is not supported"),
         ({"handlers": ["tls"], "http_options": {"compress": True}}, "http_options needs the handler http"),
-        ({"handlers": ["http"], "http_options": {"response": {"pristine": True}}}, "pristine is not supported"),
-        ({"handlers": ["http"], "http_options": {"headers_read_timeout": 9}}, "headers_read_timeout is not supported"),
+        ({"handlers": ["http"], "http_options": {"response": {"pristine": 1}}}, r"response\.pristine"),
+        (
+            {"handlers": ["http"], "http_options": {"headers_read_timeout": 90}},
+            "headers_read_timeout must be from 1 to 60",
+        ),
         ({"handlers": ["http"], "http_options": {"idle_timeout": 90000}}, r"idle_timeout must be"),
         *(
             ({"handlers": ["http"], "http_options": {"response": {"headers": headers}}}, r"response\.headers")

@@ -50,7 +50,7 @@ def test_what_is_refused(change: dict[str, Any], word: str) -> None:
 def test_other_options_are_refused_by_name() -> None:
     with pytest.raises(BadInput, match=r"http_options\.headers_read_timeout"):
         read_service(
-            {"internal_port": 80, "ports": [{"port": 80, "http_options": {"headers_read_timeout": 5}}]}, "services[0]"
+            {"internal_port": 80, "ports": [{"port": 80, "http_options": {"headers_read_timeout": 500}}]}, "services[0]"
         )
     with pytest.raises(BadInput, match="ttl_seconds"):
         missing = {"name": "x", "type": "cookie"}

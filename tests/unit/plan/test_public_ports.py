@@ -8,8 +8,8 @@ import pytest
 
 from roost.model.errors import BadInput
 from roost.model.machine_config import Port, Service
-from roost.model.port_options import TlsOptions
-from roost.plan.public_ports import BY_NAME, POSTGRES, PortRules, check_ports, is_shared, read_ranges
+from roost.model.port_options import HttpOptions, TlsOptions
+from roost.plan.public_ports import BY_NAME, HTTPS, POSTGRES, PortRules, check_ports, is_shared, read_ranges
 
 RULES = PortRules(8080, 8443, ((1024, 9999), (25, 25)), (8090,))
 
@@ -55,10 +55,27 @@ def test_ranges() -> None:
 
 
 def test_options_without_effect_are_refused() -> None:
-    with pytest.raises(BadInput, match="tls_options have no effect"):
-        check_ports([_service(Port(443, ("tls", "http"), tls=TlsOptions(("h2",))))], RULES)
+    with pytest.raises(BadInput, match=r"tls_options\.alpn: 'mqtt' is no protocol of HTTP"):
+        check_ports([_service(Port(443, ("tls", "http"), tls=TlsOptions(("h2", "mqtt"))))], RULES)
+    with pytest.raises(BadInput, match="headers_read_timeout can't be had"):
+        check_ports([_service(Port(80, ("http",), http=HttpOptions(headers_timeout=5.0)))], RULES)
+    with pytest.raises(BadInput, match=r"response\.pristine can't be had"):
+        check_ports([_service(Port(80, ("http",), http=HttpOptions(pristine=True)))], RULES)
+    assert check_ports([_service(Port(80, ("http",), True, http=HttpOptions(pristine=True)))], RULES) == ()
     with pytest.raises(BadInput, match="force_https works on"):
         check_ports([_service(Port(5432, (), force_https=True))], RULES)
+
+
+def test_names_with_a_way_of_their_own_on_the_https_port() -> None:
+    for port in (
+        Port(443, ("tls", "http"), tls=TlsOptions((), ("TLSv1.3",))),
+        Port(443, ("tls", "http"), http=HttpOptions(headers_timeout=5.0)),
+        Port(443, ("tls", "http"), http=HttpOptions(pristine=True)),
+    ):
+        assert check_ports([_service(Port(80, ("http",)), port)], RULES) == (HTTPS,)
+        assert is_shared(_service(), port)
+        with pytest.raises(BadInput, match="need a cloud with a port for https"):
+            check_ports([_service(port)], replace(RULES, https=0))
 
 
 def test_tls_that_an_app_speaks_itself_goes_by_name() -> None:
