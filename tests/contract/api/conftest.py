@@ -13,6 +13,7 @@ from roost.api.app import create_api
 from roost.api.idempotency import Idempotency
 from roost.api.limits import Limits
 from roost.api.long_calls import LongCalls
+from roost.api.rates import Rates, RateSettings
 from roost.control.contract import Control
 
 BASE = "http://127.0.0.1"
@@ -29,11 +30,6 @@ def control() -> Iterator[FakeControl]:
         console.close()
 
 
-@pytest.fixture
-def api(control: FakeControl) -> FastAPI:
-    return create_api(control, allowed_hosts=["cloud.test"], limits=LIMITS)
-
-
 @pytest.fixture(scope="session")
 def built() -> FastAPI:
     """An API that is made once: making one takes longer than most tests of it."""
@@ -41,12 +37,20 @@ def built() -> FastAPI:
 
 
 @pytest.fixture
-def rewired(built: FastAPI, control: FakeControl) -> FastAPI:
-    """The same API over this test's control plane, for tests that don't look at its metrics."""
+def api(built: FastAPI, control: FakeControl) -> FastAPI:
+    """The API over this test's control plane. Metrics and the audit log are of `new_api` only."""
     built.state.control = control
+    built.state.limits = LIMITS
     built.state.long_calls = LongCalls(LIMITS)
     built.state.idempotency = Idempotency()
+    built.state.rates = Rates(RateSettings())
     return built
+
+
+@pytest.fixture
+def new_api(control: FakeControl) -> FastAPI:
+    """An API of this test's own, with metrics and an audit log that no other test has part in."""
+    return create_api(control, allowed_hosts=["cloud.test"], limits=LIMITS)
 
 
 @pytest.fixture

@@ -154,11 +154,6 @@ BODIES = {  # where the body says which org is meant
 
 
 @pytest.fixture
-def api(rewired: FastAPI) -> FastAPI:
-    return rewired
-
-
-@pytest.fixture
 def control(control: FakeControl) -> FakeControl:
     control.apps.create("myapp", ORG)
     control.apps.create("theirs", "other")

@@ -26,6 +26,11 @@ async def lines(api: FastAPI, token: str, **query: str | int) -> list[dict[str, 
 
 
 @pytest.fixture
+def api(new_api: FastAPI) -> FastAPI:
+    return new_api
+
+
+@pytest.fixture
 def control(control: FakeControl) -> FakeControl:
     control.apps.create("myapp", "acme")
     control.apps.create("theirs", "other")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 from tests.contract.api.fake_control import ADMIN, READER, FakeControl
 
 from roost.api.app import create_api
@@ -30,11 +29,6 @@ EXAMPLES = {
     "user": "ann",
     "operation_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
 }
-
-
-@pytest.fixture
-def api(rewired: FastAPI) -> FastAPI:
-    return rewired
 
 
 def published() -> list[tuple[str, str]]:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import httpx2
+import pytest
 from fastapi import FastAPI
+
+
+@pytest.fixture
+def api(new_api: FastAPI) -> FastAPI:
+    return new_api
 
 
 async def test_metrics(client: httpx2.AsyncClient, api: FastAPI) -> None:
