@@ -8,10 +8,18 @@ import pytest
 
 from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
 from roost.edge.contract import Endpoint, Route
-from roost.edge.listener import EdgePlace, activator_cluster, listeners, route_configuration
-from roost.edge.protos import Cluster, VirtualHost
+from roost.edge.listener import (
+    EdgePlace,
+    activator_cluster,
+    listeners,
+    private_route_configuration,
+    route_configuration,
+)
+from roost.edge.protos import Cluster, RouteConfiguration, VirtualHost
 from roost.edge.snapshot import app_cluster, app_of, app_virtual_host, check_route, cluster_name
+from roost.edge.static_paths import AppStatics
 from roost.model.errors import BadInput
+from roost.model.serving_config import Static
 
 ONE = Endpoint("m1", "10.1.0.2", 8080)
 TWO = Endpoint("m2", "10.1.0.3", 8080)
@@ -35,6 +43,21 @@ def test_the_version_is_the_content() -> None:
     other = Route("a", ("a.localhost", "b.localhost"), (ONE,))
     assert app_cluster(first).version == app_cluster(again).version != app_cluster(other).version
     assert app_virtual_host(first).version == app_virtual_host(again).version == app_virtual_host(other).version
+
+
+def test_each_route_says_how_long_a_stream_may_be_silent() -> None:
+    """The connection manager says nothing, so a route without a word of its own would have no limit by oversight."""
+    statics = AppStatics("a", "sha256:0", (Static("/srv", "/files"),))
+    hosts = ("a.localhost", "a.example")
+    entries = list(virtual_host(Route("a", hosts, (ONE,), statics=statics, force_https=True)).routes)
+    place = EdgePlace(80, "local", Path("/run/activator.sock"))
+    for resource in (route_configuration(place), private_route_configuration(place, [])):
+        message = RouteConfiguration()
+        resource.resource.Unpack(message)
+        entries += [entry for host in message.virtual_hosts for entry in host.routes]
+    passing = [entry for entry in entries if entry.HasField("route")]
+    assert len(passing) >= 7
+    assert [entry.name for entry in passing if not entry.route.HasField("idle_timeout")] == []
 
 
 def test_limits_and_timeouts_arrive() -> None:
