@@ -73,9 +73,9 @@ def summary(cloud: Cloud, acme: AcmeSettings, address: str) -> str:
 
 def _needs(cloud: Cloud, acme: AcmeSettings, address: str) -> list[str]:
     """Return what a public certificate of the domain needs."""
-    way, _ = way_of_domain(cloud, acme)
+    way, why = way_of_domain(cloud, acme)
     if way is Way.NONE:
-        return []
+        return [f"  https   no public certificates: {why}"] if acme.agrees and not cloud.https_port else []
     record = records(cloud.domain, way, address)[0]
     lines = [f"  DNS     {record.name} {record.type} {record.value}"]
     if way is Way.NAMES and cloud.http_port != 80 and cloud.https_port != 443:
