@@ -13,7 +13,7 @@ from tests.e2e.edge.edge_harness import Answer, Bench, bench, until
 from roost.edge import admission
 from roost.edge.machine_limits import SHORTEST_QUEUE
 
-WAIT = 1.0
+WAIT = 0.5
 
 
 class Watched:
@@ -33,8 +33,7 @@ class Watched:
 
 
 @pytest_asyncio.fixture
-async def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(admission, "QUEUE_WAIT", WAIT)
+async def at(tmp_path: Path) -> AsyncIterator[Bench]:
     async with bench(tmp_path) as made:
         assert made.cell.place.admission, "the module was compiled"
         yield made
@@ -80,7 +79,8 @@ async def test_no_more_at_once_and_first_come_first_served(at: Bench) -> None:
     assert seen.most == 3, "no more at once, on all of Envoy's threads"
 
 
-async def test_who_waits_too_long_or_finds_the_line_full_is_told_so(at: Bench) -> None:
+async def test_who_waits_too_long_or_finds_the_line_full_is_told_so(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "QUEUE_WAIT", 2 * WAIT)
     await at.edge.put(at.route(hard_limit=1))
     held = begin(at, "/hold")
     await until(lambda: at.app.active == 1, what="one is under way")
@@ -98,7 +98,7 @@ async def test_who_waits_too_long_or_finds_the_line_full_is_told_so(at: Bench) -
     assert {answer.status for answer in await asyncio.gather(*others)} == {503}
     logged = await at.logged("/late")
     assert (logged.error, logged.machine, logged.tries) == ("app_queue_timeout", "", 0)
-    assert WAIT * 1000 <= logged.queue <= logged.total < WAIT * 1000 + 500
+    assert 2 * WAIT * 1000 <= logged.queue <= logged.total < 5 * WAIT * 1000
     assert (await at.logged("/full")).error == "app_at_hard_limit"
     assert at.app.requests == 1, "the app had none of them"
     at.app.release.set()
@@ -128,7 +128,9 @@ async def test_who_leaves_gives_his_place_to_the_next_and_a_higher_limit_lets_th
     assert (await held).status == 200
 
 
-async def test_a_woken_machine_gets_no_more_than_its_limit_from_roostd_and_envoy_together(at: Bench) -> None:
+async def test_a_woken_machine_gets_no_more_than_its_limit_from_roostd_and_envoy_together(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = Watched(at)
     at.waker.hard_limit, at.waker.delay = 2, 0.1
     woke = [begin(at, "/hold") for _ in range(3)]
@@ -137,20 +139,18 @@ async def test_a_woken_machine_gets_no_more_than_its_limit_from_roostd_and_envoy
     await until(lambda: at.edge._slots.held("hello") == 4, what="two wait")
     gone.cancel()
     await until(lambda: at.edge._slots.held("hello") == 3, what="who leaves does not wait")
-    await at.edge.put(at.route(hard_limit=2))
+    monkeypatch.setattr(admission, "QUEUE_WAIT", WAIT)
     late = await at.get("/late")
     assert (late.status, late.headers["roost-error"]) == (503, "app_queue_timeout")
-    assert [answer.status for answer in await asyncio.gather(*woke[2:])] == [503]
+    logged = await at.logged("/late")
+    assert (logged.error, logged.queue >= WAIT * 1000) == ("app_queue_timeout", True)
+    monkeypatch.undo()
+    await at.edge.put(at.route(hard_limit=2))
     straight = begin(at, "/straight")
     await waiting(at, 1)
     at.app.release.set()
-    assert [answer.status for answer in await asyncio.gather(*woke[:2], straight)] == [200] * 3
-    assert (seen.most, seen.paths) == (2, ["/hold", "/hold", "/straight"])
-    await at.logged("/late")
-    waited = [r for _, r in at.ended if r.error == "app_queue_timeout"]
-    assert {(r.path, r.queue >= WAIT * 1000, r.wake >= 50) for r in waited} == {
-        ("/late", True, False), ("/hold", True, True),
-    }  # fmt: skip
+    assert [answer.status for answer in await asyncio.gather(*woke, straight)] == [200] * 4
+    assert (seen.most, sorted(seen.paths)) == (2, ["/hold", "/hold", "/hold", "/straight"])
     await until(lambda: not at.edge._slots.held("hello"))
     at.app.release.clear()
     both = [begin(at, "/hold") for _ in range(2)]
