@@ -12,6 +12,7 @@ from roost.control.contract import CheckStatus, ContainerStatus, Memory
 from roost.control.core import Core
 from roost.control.followers import Followers
 from roost.control.lifecycle import Lifecycle
+from roost.control.org_listing import with_destroyed
 from roost.control.public_ports import claim_ports
 from roost.control.volumes import Volumes
 from roost.host.contract import Console, ExecResult, ProcessInfo, RuntimeState
@@ -277,10 +278,11 @@ class Machines:
         """Return an org's machines that come after (time of the last change, id), in that order."""
         store = self._core.store
         found = store.machines.of_org(org, after=after, states=states, region=region, limit=limit)
-        if not destroyed or (states and MachineState.DESTROYED.value not in states):
-            return found
-        gone = store.destroyed_machines.of_org(org, after=after, region=region, limit=limit)
-        return sorted([*found, *gone], key=lambda machine: (machine.updated_at, machine.id))[:limit]
+        return with_destroyed(
+            found,
+            lambda: store.destroyed_machines.of_org(org, after=after, region=region, limit=limit),
+            wanted=destroyed, states=states, limit=limit,
+        )  # fmt: skip
 
     async def wait(
         self,

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from roost.control.capacity import require_room
 from roost.control.core import Core, log
+from roost.control.org_listing import with_destroyed
 from roost.model.app_config import Backups
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
 from roost.model.machine_config import MachineConfig
@@ -342,10 +343,11 @@ class Volumes:
         """Return an org's volumes that come after (time of the last change, id), in that order."""
         store = self._core.store
         found = store.volumes.of_org(org, after=after, states=states, region=region, limit=limit)
-        if not destroyed or (states and _S.DESTROYED.value not in states):
-            return found
-        gone = store.destroyed_volumes.of_org(org, after=after, region=region, limit=limit)
-        return sorted([*found, *gone], key=lambda volume: (volume.updated_at, volume.id))[:limit]
+        return with_destroyed(
+            found,
+            lambda: store.destroyed_volumes.of_org(org, after=after, region=region, limit=limit),
+            wanted=destroyed, states=states, limit=limit,
+        )  # fmt: skip
 
     def list(self, app: str) -> list[Volume]:
         """Return the volumes of an app, oldest first."""

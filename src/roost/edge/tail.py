@@ -36,6 +36,7 @@ class LogTail:
         self._reopen, self._clock = reopen, clock
         self._descriptor = -1
         self._offset = 0
+        self._name = ""  # of the open file, once its first line is whole
         self._is_old = False
         self._since = 0.0  # when the file was opened, or Envoy was last asked to open another
 
@@ -69,7 +70,10 @@ class LogTail:
         """Keep the place: all that was read has been handed on."""
         if self._descriptor < 0:
             return
-        text = f"{_name(self._descriptor)} {self._offset}".ljust(60) + "\n"
+        name = self._name or _name(self._descriptor)
+        if self._offset:
+            self._name = name
+        text = f"{name} {self._offset}".ljust(60) + "\n"
         with contextlib.suppress(OSError):
             descriptor = os.open(self._position, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -81,7 +85,7 @@ class LogTail:
         """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
-            self._descriptor = -1
+            self._descriptor, self._name = -1, ""
 
     def _open(self) -> bool:
         for path in (self._old, self._path):

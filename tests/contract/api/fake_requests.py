@@ -47,7 +47,7 @@ class Requests:
 
     def summary(self, app: str) -> RequestSummary:
         self.world.app(app)
-        return RequestSummary(app, self._book().windows("myapp", NOW + 3), 4)
+        return RequestSummary(app, self._book().windows("myapp", NOW + 3), 4, ("d5683210f7c968",))
 
     def counts(self) -> EdgeCounts:
         stats = dict(self._book().all())["myapp"]

@@ -63,3 +63,4 @@ async def test_summary(client: httpx2.AsyncClient, control: FakeControl) -> None
     assert first["errors"][0]["hint"]
     assert set(first["latency_ms"]["app"]) == {"p50", "p90", "p99"}
     assert told["dropped"] == 4
+    assert told["left_out"] == ["d5683210f7c968"], "a machine that gets no requests for a while"
