@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import pytest
@@ -46,6 +47,7 @@ class TlsCloud(RunningCloud):
     """A cloud with a port for https, asked on loopback by any name."""
 
     https_port: int = 0
+    postgres_port: int = 0
     authority: str = ""
     acme: authority.Authority | None = None
 
@@ -91,14 +93,26 @@ def upload(cloud: TlsCloud, app: str, name: str, chain: str, key: str) -> None:
     assert answer.status_code == 201, answer.text
 
 
+def unused_port() -> int:
+    """A port of the range that apps may have."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("0.0.0.0", port := randrange(20_000, 30_000)))
+                return port
+            except OSError:
+                continue
+
+
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[TlsCloud]:
     with tempfile.TemporaryDirectory(prefix="roost-e2e-", dir="/var/tmp") as directory:
         home, http, https = Path(directory) / "home", free_port(), free_port()
         home.mkdir()
         with authority.running(Path(directory), http, https) as acme, pytest.MonkeyPatch.context() as environment:
-            (home / "config.toml").write_text(acme.settings())
-            running = TlsCloud(home, http, free_port(), https, acme=acme)
+            postgres = unused_port()
+            (home / "config.toml").write_text(f"{acme.settings()}\n[edge]\npostgres_port = {postgres}\n")
+            running = TlsCloud(home, http, free_port(), https, postgres, acme=acme)
             try:
                 environment.setenv("ROOST_FAULT_FILE", str(home / "fault"))
                 running.roost(
