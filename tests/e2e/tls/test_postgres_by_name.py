@@ -62,11 +62,10 @@ def test_apps_share_the_port_of_postgres_by_name(cloud: TlsCloud, app: str) -> N
         wait_until(lambda: cloud.api("GET", "/status").json()["edge"]["detail"].get("postgres"), "the front is up")
         with wait_until(lambda: _reached(cloud, f"{other}.{DOMAIN}"), "the app is reached by name") as connection:
             assert connection.selected_alpn_protocol() == "postgresql"
-            machine = made.json()["id"]
-            assert cloud.api("POST", f"/apps/{other}/machines/{machine}/suspend").status_code == 200
-            with connect(cloud, f"{other}.{DOMAIN}") as woken:
-                assert said(woken) == STARTUP, "connecting wakes it"
-            assert said(connection) == STARTUP, "and the connection from before goes on"
+        machine = made.json()["id"]
+        assert cloud.api("POST", f"/apps/{other}/machines/{machine}/suspend").status_code == 200
+        with connect(cloud, f"{other}.{DOMAIN}") as woken:
+            assert said(woken) == STARTUP, "connecting wakes it"
 
         refused = create(app, database(port=5433))
         assert (refused.status_code, "share port 5432, by host name" in refused.text) == (400, True), refused.text
@@ -75,8 +74,6 @@ def test_apps_share_the_port_of_postgres_by_name(cloud: TlsCloud, app: str) -> N
         assert taken.status_code == 409 and f"like '{other}'" in taken.json()["error"], taken.text
         with pytest.raises((ssl.SSLError, OSError)):
             connect(cloud, f"{app}.{DOMAIN}")
-        with pytest.raises((ssl.SSLError, OSError)):
-            cloud.connect("nobody.example.net")
     finally:
         cloud.roost("apps", "destroy", other, "--yes", check=False)
 
