@@ -79,6 +79,7 @@ class PortTable:
                 await self._set(port)
         if trouble := await self.postgres.apply():
             self._troubles |= {key: trouble for key, port in self._ports.items() if port.protocol == PROTOCOL_KEY}
+        await self._have_guarded(set(self._ports))
 
     async def close(self, *, front_too: bool) -> None:
         """Close the doors; what Envoy serves goes on, and so does the front for Postgres unless it shall end too."""

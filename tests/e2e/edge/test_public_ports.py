@@ -109,7 +109,9 @@ async def test_a_port_of_an_app(tmp_path: Path) -> None:
         assert await woken.ask("without roostd") == "a:without roostd"
         it.edge = EnvoyEdge(it.cloud, it.waker, it.edge._cells["0"].keeper._spawn)
         await it.edge.start()
+        it.edge._public._guard = lambda ports: guarded.append(list(ports))
         await it.edge.replace_all([], {"db": [asleep]})
+        assert guarded[-1] == [("tcp", port)]
         assert await woken.ask("with another") == "a:with another"
         assert await (await Client.to(port)).says() == "hello from a", "woken by the new roostd"
 
