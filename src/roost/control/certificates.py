@@ -136,22 +136,22 @@ class Certificates:
         return target if target.endswith(f".acme.{self._core.cloud.domain}") else ""
 
     def remove(self, app: str, hostname: str) -> None:
-        """Remove the host name with all it has; raises NotFound."""
-        self.get(app, hostname)
+        """Remove the host name with all it has; raises NotFound, BadInput for a name of the cloud's domain."""
+        self._own_row(app, hostname)
         self._core.store.certificates.remove(app, hostname)
         self.announce(app, hostname)
 
     def remove_acme(self, app: str, hostname: str) -> Certificate:
-        """Ask no longer for one to be issued; raises NotFound."""
+        """Ask no longer for one to be issued; raises NotFound, BadInput for a name of the cloud's domain."""
         changed = self._change(
-            self.get(app, hostname), lambda found: replace(found, acme_requested=False, issued=None, attempt=None)
+            self._own_row(app, hostname), lambda found: replace(found, acme_requested=False, issued=None, attempt=None)
         )
         self.announce(app, hostname)
         return changed
 
     def remove_custom(self, app: str, hostname: str) -> Certificate:
-        """Remove the one that was brought, and its key; raises NotFound."""
-        changed = self._change(self.get(app, hostname), lambda found: replace(found, custom=None))
+        """Remove the one that was brought, and its key; raises NotFound, BadInput for a name of the cloud's domain."""
+        changed = self._change(self._own_row(app, hostname), lambda found: replace(found, custom=None))
         self.announce(app, hostname)
         return changed
 
@@ -162,6 +162,12 @@ class Certificates:
         return self._core.store.certificates.add(
             Certificate(app, self._checked(hostname), False, None, None, 0.0, now, now)
         )
+
+    def _own_row(self, app: str, hostname: str) -> Certificate:
+        """Return the row of a host name of the app's own."""
+        if hostname == self._core.cloud.app_host(app):
+            self._checked(hostname)
+        return self.get(app, hostname)
 
     def _checked(self, hostname: str) -> str:
         name, domain = check_hostname(hostname), self._core.cloud.domain

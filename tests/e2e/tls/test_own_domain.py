@@ -88,6 +88,9 @@ def test_each_name_by_http_where_there_is_no_dns(cloud: TlsCloud, app: str) -> N
     url = cloud.api("GET", f"/apps/{app}/status").json()["url"]
     assert url == f"https://{app}.{DOMAIN}:{cloud.https_port}"
     assert f"{app}.{DOMAIN}: active" in cloud.roost("certs", "show", f"{app}.{DOMAIN}", "-a", app).stdout
+    for what in ("", "/acme", "/custom"):
+        refused = cloud.api("DELETE", f"/apps/{app}/certificates/{app}.{DOMAIN}{what}")
+        assert refused.status_code == 400 and "in the cloud's own domain" in refused.text, refused.text
     assert "2 of 2 names, by Pebble" in cloud.roost("status").stdout
     assert f"{ASLEEP}.{DOMAIN}" in cloud.roost("admin", "domain").stdout
 
