@@ -218,12 +218,12 @@ class Cell:
             self._by_quic = hosts
             self.xds.set(LISTENER, next(one for one in self._listeners() if one.name == quic.NAME))
 
-    def serve_by_name(self, port: str, chains: list[dict[str, Any]]) -> None:
-        """Have the https listener serve an app's names by these chains; none: no more. Others' connections go on."""
-        if not chains:
-            self._by_name.pop(port, None)
-        else:
-            self._by_name[port] = chains
+    def serve_by_name(self, ports: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Have the https listener serve apps' names by these chains; none: no more. Others' connections go on."""
+        changed = {port: chains for port, chains in ports.items() if self._by_name.get(port, []) != chains}
+        if not changed:
+            return
+        self._by_name = {port: chains for port, chains in (self._by_name | changed).items() if chains}
         self.xds.set(LISTENER, next(one for one in self._listeners() if one.name == HTTPS))
 
     def _set_base(self, base: Base) -> None:

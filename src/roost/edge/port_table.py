@@ -73,6 +73,7 @@ class PortTable:
         """Set the whole table without waiting for Envoy, before what it has beyond the table is removed."""
         for app in {port.app for port in self._ports.values()} - set(ports):
             await self._take_away(app, set())
+        self._serve_by_name([port for found in ports.values() for port in found])
         for app, found in ports.items():
             await self._take_away(app, {_key(port) for port in found})
             for port in found:
@@ -80,6 +81,17 @@ class PortTable:
         if trouble := await self.postgres.apply():
             self._troubles |= {key: trouble for key, port in self._ports.items() if port.protocol == PROTOCOL_KEY}
         await self._have_guarded(set(self._ports))
+
+    def _serve_by_name(self, ports: Sequence[PublicPort]) -> None:
+        """Tell cells of all names on the https port at once: one by one, those to come would be gone for a moment."""
+        for cell in self._cells.values():
+            named = {port_name(one): chains_of_app(one, cell.place) for one in ports if one.protocol == HTTPS_BY_NAME}
+            passed = {
+                port_name(one): [chain_by_name(one, cell.place.log)]
+                for one in ports
+                if one.protocol == "sni" and self._cell_of(one.org) is cell
+            }
+            cell.serve_by_name(named | passed)
 
     async def close(self, *, front_too: bool) -> None:
         """Close the doors; what Envoy serves goes on, and so does the front for Postgres unless it shall end too."""
@@ -154,7 +166,7 @@ class PortTable:
             event.clear()
         if port.protocol == HTTPS_BY_NAME:
             for one in self._cells.values():
-                one.serve_by_name(name, chains_of_app(port, one.place))
+                one.serve_by_name({name: chains_of_app(port, one.place)})
             return
         if key not in self._doors:
             await self._open_door(key, port, cell)
@@ -163,7 +175,7 @@ class PortTable:
         place = door.port if isinstance(door, DatagramDoor) else _door_path(cell, port)
         if port.protocol == "sni":
             cell.xds.set(CLUSTER, port_cluster(port, place))
-            cell.serve_by_name(name, [chain_by_name(port, cell.place.log)])
+            cell.serve_by_name({name: [chain_by_name(port, cell.place.log)]})
             return
         if port.protocol == PROTOCOL_KEY:
             cell.xds.set(CLUSTER, port_cluster(port, place))
@@ -212,7 +224,7 @@ class PortTable:
                 await door.stop()
             if port.protocol in ("sni", HTTPS_BY_NAME):
                 for one in self._cells.values():
-                    one.serve_by_name(name, [])
+                    one.serve_by_name({name: []})
             elif port.protocol == PROTOCOL_KEY:
                 self.postgres.drop(port.app)
                 await self.postgres.apply()

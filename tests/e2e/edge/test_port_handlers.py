@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.e2e.edge.edge_harness import AnyName, Bench, bench, free_port
+from tests.e2e.edge.edge_harness import AnyName, Bench, bench, free_port, spawn
 from tests.e2e.tls.made import self_made
 
 from roost.edge.contract import Endpoint, Material, PublicPort, WakeResult
+from roost.edge.edge import EnvoyEdge
 from roost.model.port_options import HttpOptions, TlsOptions
 
 
@@ -113,15 +114,11 @@ async def test_names_that_are_served_in_a_way_of_their_own(tmp_path: Path) -> No
         await it.edge.put(it.route())
         it.waker.apps["strict.localhost"] = ("strict", it.endpoint)
         other = await by_name(it, "hello.localhost", ["http/1.1"])
-        await it.edge.put_ports(
-            "strict",
-            [
-                PublicPort(
-                    "strict", 443, "https", hosts=("strict.localhost",), handlers=("tls", "http"),
-                    tls=TlsOptions(("http/1.1",), ("TLSv1.3",)), http=HttpOptions(headers_timeout=1.0, pristine=True),
-                )
-            ],
+        own = PublicPort(
+            "strict", 443, "https", hosts=("strict.localhost",), handlers=("tls", "http"),
+            tls=TlsOptions(("http/1.1",), ("TLSv1.3",)), http=HttpOptions(headers_timeout=1.0, pristine=True),
         )  # fmt: skip
+        await it.edge.put_ports("strict", [own])
         assert "ports" not in it.edge.status().detail
         began = time.monotonic()
         slow, fast = await by_name(it, "strict.localhost"), await by_name(it, "hello.localhost", ["http/1.1"])
@@ -144,6 +141,14 @@ async def test_names_that_are_served_in_a_way_of_their_own(tmp_path: Path) -> No
         it.edge.challenges.set_tls("strict.localhost", await source.certificate("strict.localhost"))
         _, writer = await by_name(it, "strict.localhost", protocols=["acme-tls/1"])
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "acme-tls/1"
+
+        # another roostd learns of all its names at once: none is served in the common way for a moment
+        again = EnvoyEdge(it.cloud, it.waker, spawn, certificates=source, cells=2)
+        seen = []
+        again._cells["0"].xds.set = lambda kind, one: seen.append(one) if one.name == "https" else None  # type: ignore[method-assign]
+        more = PublicPort("more", 443, "https", hosts=("more.localhost",), tls=TlsOptions(("h2",)))
+        await again._public.replace_all({"strict": [own], "more": [more]})
+        assert [one.SerializeToString().count(b"/challenges") for one in seen] == [2]
 
         await it.edge.put_ports("strict", [])
         _, writer = await by_name(it, "strict.localhost", maximum_version=ssl.TLSVersion.TLSv1_2)
