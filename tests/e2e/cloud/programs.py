@@ -28,6 +28,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(({host!r}, int(os.environ["PORT"])), Handler).serve_forever()
 """
 
+WEB_AND_WORKER = """
+app = "{app}"
+kill_signal = "SIGKILL"
+[processes]
+web = "python web.py"
+worker = "sleep infinity"
+[http_service]
+internal_port = 8080
+processes = ["web"]
+"""
+
 
 @dataclass
 class Said:

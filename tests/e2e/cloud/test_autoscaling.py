@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.cloud.conftest import RunningCloud, wait_until
-from tests.e2e.cloud.programs import fresh, program
+from tests.e2e.cloud.programs import WEB_AND_WORKER, fresh, program
 
 SERVER = """
 import http.server, os, threading
@@ -41,15 +41,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer.request_queue_size = 256
 http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
 """
-TOML = """
-app = "{app}"
-kill_signal = "SIGKILL"
-[processes]
-web = "python web.py"
-worker = "sleep infinity"
-[http_service]
-internal_port = 8080
-processes = ["web"]
+TOML = (
+    WEB_AND_WORKER
+    + """
 auto_stop_machines = "off"
 [metrics]
 port = 8080
@@ -61,6 +55,7 @@ concurrency = 2
 down_after = "1s"
 drain_timeout = "60s"
 """
+)
 
 
 @contextmanager

@@ -9,26 +9,13 @@ from typing import Any
 
 import pytest
 from tests.e2e.cloud.conftest import RunningCloud, wait_until
-from tests.e2e.cloud.programs import fresh, program, said, server
-
-TOML = """
-app = "{app}"
-kill_signal = "SIGKILL"
-
-[processes]
-web = "python web.py"
-worker = "sleep infinity"
-
-[http_service]
-internal_port = 8080
-processes = ["web"]
-"""
+from tests.e2e.cloud.programs import WEB_AND_WORKER, fresh, program, said, server
 
 
 @pytest.fixture(scope="module")
 def app(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     name = fresh("scaled")
-    place = program(tmp_path_factory.mktemp("scaled") / "app", server("one"), toml=TOML.format(app=name))
+    place = program(tmp_path_factory.mktemp("scaled") / "app", server("one"), toml=WEB_AND_WORKER.format(app=name))
     try:
         cloud.roost("launch", place, "--name", name, "--yes", timeout=400)
         yield name
