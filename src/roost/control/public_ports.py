@@ -43,7 +43,7 @@ def _shared_problem(core: Core, app: str, new: Iterable[Key]) -> Conflict | None
     by_name = next((one for one, held in others.items() if POSTGRES in map(key_of, held)), "")
     if alone and POSTGRES in map(key_of, keys):
         return Conflict(
-            f"services: port {shared} (tcp) is the app {alone!r}'s alone, so none can share it by pg_tls",
+            f"services: port {shared} (tcp) belongs to the app {alone!r} alone, so none can share it by pg_tls",
             hint=f"give {alone!r} another port, or the handler pg_tls too",
         )
     if by_name and ("tcp", shared) in keys:
