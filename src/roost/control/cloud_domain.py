@@ -50,7 +50,9 @@ class CloudDomain:
         self._rows.keep_only(self._core.cloud.domain, self._core.acme.directory)
 
     def material(self, host: str) -> Material | None:
-        """Return the public certificate for a name of the domain, None if there is none that is valid."""
+        """Return the public certificate for a name of the domain, None if there is none that is valid or wanted."""
+        if self._core.acme.own_domain is False:
+            return None
         names = [host] if host.startswith(WILDCARD) else [host, f"{WILDCARD}{host.partition('.')[2]}"]
         now = self._core.now()
         for found in self._rows.serving(names):

@@ -148,7 +148,9 @@ class Core:
 
     def app_url(self, app: str) -> str:
         """Return where an app answers: by https once its name has a certificate that browsers trust."""
-        names = [self.cloud.app_host(app), f"{WILDCARD}{self.cloud.domain}"]
+        names = (
+            [self.cloud.app_host(app), f"{WILDCARD}{self.cloud.domain}"] if self.acme.own_domain is not False else []
+        )
         found = self.store.domain_certificates.serving(names)
         public = any(each.issued is not None and each.issued.expires_at > self.now() for each in found)
         return (self.cloud.app_https_url(app) if public else "") or self.cloud.app_url(app)

@@ -165,6 +165,8 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
 def _shares_certificate(cloud: Cloud, acme: AcmeSettings, store: Store) -> bool:
     """Say whether the names of the cloud's domain share a certificate from this start on."""
     way, _ = way_of_domain(cloud, acme)
+    if acme.own_domain is False:
+        return True
     return shares_certificate(cloud.domain, way, store.domain_certificates.list(), time.time())
 
 

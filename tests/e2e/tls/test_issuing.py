@@ -107,7 +107,8 @@ def test_tls_alpn_and_a_wildcard_by_dns(cloud: TlsCloud, app: str) -> None:
     served(cloud, "alpn.example.com")
     served(cloud, "a.many.example.com")
     record = "_acme-challenge.many.example.com"
-    assert cloud.acme.hook_log() == [f"present {record}", f"cleanup {record}"]
+    calls = [line for line in cloud.acme.hook_log() if line.endswith(record)]
+    assert calls == [f"present {record}", f"cleanup {record}"]
 
 
 def test_an_own_certificate_wins_over_an_issued_one(cloud: TlsCloud, app: str) -> None:

@@ -58,7 +58,7 @@ def names_of(certificate: x509.Certificate) -> list[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def apps(cloud: TlsCloud, app: str) -> Iterator[None]:
-    """An app that sleeps beside the one that is awake. The next roostd has the domain by the own authority again."""
+    """An app that sleeps beside the one that is awake. Afterwards the domain is the own authority's again."""
     assert cloud.acme is not None
     create(cloud, ASLEEP)
     try:
@@ -68,6 +68,7 @@ def apps(cloud: TlsCloud, app: str) -> Iterator[None]:
     finally:
         cloud.api("DELETE", f"/apps/{ASLEEP}?force=true")
         (cloud.home / "config.toml").write_text(cloud.acme.settings())
+        restart(cloud)
 
 
 def test_each_name_by_http_where_there_is_no_dns(cloud: TlsCloud, app: str) -> None:
