@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 LOOK = 1.0  # seconds between two looks of roostd at its stand-in
 PATIENCE = 10.0  # seconds that a roostd which is about to start has for it
 END_TIMEOUT = 3.0
-LOCK_TIMEOUT = 5.0
+LOCK_TIMEOUT = 60.0
 ENDED_FOR_ROOSTD = 3  # exit code: whoever keeps it running (systemd) starts it again; 0: the cloud is down
 
 
