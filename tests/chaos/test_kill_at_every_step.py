@@ -68,7 +68,7 @@ def source(faulty: FaultyCloud, tmp_path_factory: pytest.TempPathFactory) -> Ite
     write_source(place, "start")
     faulty.roost("launch", place, "--name", APP, "--yes", timeout=400)
     yield place
-    faulty.roost("apps", "destroy", APP, "--yes", "--force", check=False)
+    faulty.roost("apps", "destroy", APP, "--yes", check=False)
 
 
 def the_machine(cloud: FaultyCloud) -> dict[str, str]:

@@ -46,7 +46,7 @@ def app(faulty: FaultyCloud) -> Iterator[str]:
     path = f"/operations/{begun.json()['id']}"
     wait_until(lambda: faulty.api("GET", path).json()["state"] == "succeeded", "it is deployed", 120)
     yield APP
-    faulty.roost("apps", "destroy", APP, "--yes", "--force", check=False)
+    faulty.roost("apps", "destroy", APP, "--yes", check=False)
 
 
 def scale(cloud: FaultyCloud, app: str, **policy: Any) -> None:
@@ -115,7 +115,7 @@ def test_a_wake_that_never_succeeds_says_why_in_time(faulty: FaultyCloud) -> Non
         events = faulty.api("GET", f"/apps/never/machines/{made.json()['id']}/events").json()
         assert sum(e["type"] == "start" and e["status"] == "started" for e in events) == 2, "created, and one wake"
     finally:
-        faulty.roost("apps", "destroy", "never", "--yes", "--force", check=False)
+        faulty.roost("apps", "destroy", "never", "--yes", check=False)
 
 
 @pytest.mark.parametrize("step", WAKE)

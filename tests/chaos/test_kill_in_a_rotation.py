@@ -20,7 +20,7 @@ def app(faulty: FaultyCloud) -> Iterator[str]:
     faulty.roost("apps", "create", APP)
     faulty.roost("secrets", "set", "-a", APP, "WORD=hidden")
     yield APP
-    faulty.roost("apps", "destroy", APP, "--yes", "--force", check=False)
+    faulty.roost("apps", "destroy", APP, "--yes", check=False)
 
 
 @pytest.mark.parametrize("step", STEPS)

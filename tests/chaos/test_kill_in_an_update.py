@@ -24,7 +24,7 @@ def machine(faulty: FaultyCloud) -> Iterator[str]:
     made = faulty.api("POST", f"/apps/{APP}/machines", json={"config": config("0")})
     assert made.status_code == 200, made.text
     yield f"/apps/{APP}/machines/{made.json()['id']}"
-    faulty.roost("apps", "destroy", APP, "--yes", "--force", check=False)
+    faulty.roost("apps", "destroy", APP, "--yes", check=False)
 
 
 def config(number: str, **more: Any) -> dict[str, Any]:

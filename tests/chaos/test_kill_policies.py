@@ -34,7 +34,7 @@ def machines(faulty: FaultyCloud) -> Iterator[tuple[Listening, Listening]]:
     try:
         yield Listening(faulty, APP), Listening(faulty, APP)
     finally:
-        faulty.roost("apps", "destroy", APP, "--yes", "--force", check=False)
+        faulty.roost("apps", "destroy", APP, "--yes", check=False)
 
 
 def test_killed_before_a_policy_is_enforced(faulty: FaultyCloud, machines: tuple[Listening, Listening]) -> None:

@@ -24,7 +24,7 @@ def app(cloud: RunningCloud) -> Iterator[str]:
     create(cloud, name, config())
     wait_until(lambda: cloud.get(name).status_code == 200, "the app answers")
     yield name
-    cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def test_an_awake_app_serves_while_roostd_is_killed_and_adopted(cloud: RunningCloud, app: str) -> None:
@@ -112,7 +112,7 @@ def test_after_everything_was_killed_what_is_desired_runs_again(cloud: RunningCl
         assert cloud.machines(sleeper)[0]["state"] == "stopped"
         assert cloud.get(sleeper).text not in ("", first)
     finally:
-        cloud.roost("apps", "destroy", sleeper, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", sleeper, "--yes", check=False)
 
 
 def kill_all_of(cloud: RunningCloud) -> None:

@@ -95,4 +95,4 @@ def test_files_commands_and_checks_of_a_deploy(cloud: RunningCloud, tmp_path: Pa
         assert [m["id"] for m in cloud.machines(name)] == [machine["id"]]
         assert cloud.get(name).text == "green"
     finally:
-        cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", name, "--yes", check=False)

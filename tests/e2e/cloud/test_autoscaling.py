@@ -77,7 +77,7 @@ def app(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         cloud.roost("launch", place, "--name", name, "--yes", timeout=400)
         yield name
     finally:
-        cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def of_group(cloud: RunningCloud, app: str, group: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ def name(cloud: RunningCloud) -> Iterator[str]:
     """A name for an app, which is removed if it came to be."""
     chosen = fresh("wrong")
     yield chosen
-    cloud.roost("apps", "destroy", chosen, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", chosen, "--yes", check=False)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def shop(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> Itera
     source = program(tmp_path_factory.mktemp("source") / "shop", server())
     cloud.roost("launch", source, "--name", chosen, "--yes", timeout=240)
     yield chosen
-    cloud.roost("apps", "destroy", chosen, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", chosen, "--yes", check=False)
 
 
 # The configuration file and the directory.

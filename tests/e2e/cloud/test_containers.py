@@ -85,7 +85,7 @@ def app(cloud: RunningCloud) -> Iterator[str]:
     name = fresh("several")
     cloud.roost("apps", "create", name)
     yield name
-    cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def states(cloud: RunningCloud, place: str) -> dict[str, str]:

@@ -129,7 +129,7 @@ def test_a_machine_that_fills_its_disk_hurts_no_other(cloud: RunningCloud, tmp_p
         assert cloud.get(full, "/write").text == "written"
     finally:
         for app in (full, neighbour):
-            cloud.roost("apps", "destroy", app, "--yes", "--force", check=False)
+            cloud.roost("apps", "destroy", app, "--yes", check=False)
 
 
 @pytest.mark.timeout(400)

@@ -26,7 +26,7 @@ def test_each_example_is_launched_and_answers(cloud: RunningCloud, tmp_path: Pat
         assert answer.status_code == 200, done.stdout
         assert (source / "roost.toml").exists() or (source / "fly.toml").exists()
     finally:
-        cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def flask(place: Path, text: str, *, extra: str = "") -> Path:
@@ -69,7 +69,7 @@ def test_deploy_rollback_and_a_release_that_fails(cloud: RunningCloud, tmp_path:
             (1, "complete"),
         ]
     finally:
-        cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 @pytest.mark.timeout(600)
@@ -89,4 +89,4 @@ def test_secrets_reach_the_app_and_never_the_listing(cloud: RunningCloud, tmp_pa
         database = b"".join(path.read_bytes() for path in cloud.home.glob("state.db*"))
         assert b"hush-hush" not in database
     finally:
-        cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", name, "--yes", check=False)

@@ -62,7 +62,7 @@ def app(cloud: RunningCloud) -> Iterator[str]:
     name = fresh("load")
     cloud.roost("apps", "create", name)
     yield name
-    cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def app(cloud: RunningCloud) -> Iterator[str]:
     name = fresh("config")
     cloud.roost("apps", "create", name)
     yield name
-    cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def make(cloud: RunningCloud, app: str, **keys: Any) -> str:

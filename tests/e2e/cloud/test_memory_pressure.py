@@ -49,4 +49,4 @@ def test_a_suspended_machine_gives_its_memory_back_and_a_request_starts_it(
         assert answer.status_code == 200
         assert answer.text != first  # another process: its memory was given back
     finally:
-        cloud.roost("apps", "destroy", app, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", app, "--yes", check=False)

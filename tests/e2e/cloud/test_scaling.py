@@ -20,7 +20,7 @@ def app(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         cloud.roost("launch", place, "--name", name, "--yes", timeout=400)
         yield name
     finally:
-        cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def groups(cloud: RunningCloud, app: str) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ def app(cloud: RunningCloud) -> Iterator[str]:
     name = fresh("schedules")
     cloud.roost("apps", "create", name)
     yield name
-    cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def make(cloud: RunningCloud, app: str, script: str, skip_launch: bool = True, **keys: Any) -> str:

@@ -28,7 +28,7 @@ def app(cloud: RunningCloud) -> Iterator[str]:
     name = fresh("sealed")
     cloud.roost("apps", "create", name)
     yield name
-    cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def data_of(path: Path) -> Iterator[bytes]:

@@ -52,7 +52,7 @@ def app(cloud: RunningCloud) -> Iterator[str]:
     name = f"sleepy-{uuid.uuid4().hex[:8]}"
     cloud.roost("apps", "create", name)
     yield name
-    cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def create(cloud: RunningCloud, app: str, machine: dict[str, Any]) -> httpx2.Response:

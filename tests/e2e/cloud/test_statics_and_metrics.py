@@ -109,7 +109,7 @@ def test_awake_asleep_and_without_roostd(cloud: RunningCloud, tmp_path: Path) ->
         wait_until(lambda: cloud.get(name, "/static/a.css").status_code == 200, "another one serves", 10)
         assert cloud.get(name, "/").status_code == 200
     finally:
-        cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+        cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def cloud_id(cloud: RunningCloud) -> str:

@@ -98,7 +98,7 @@ def app(cloud: RunningCloud, tmp_path: Path) -> Iterator[str]:
     name = fresh("busy")
     cloud.roost("launch", source(tmp_path / "app", name, "one"), "--yes", timeout=240)
     yield name
-    cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+    cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 @dataclass

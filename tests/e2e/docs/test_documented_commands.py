@@ -406,6 +406,10 @@ ELSEWHERE = {
         "tests/e2e/isolation/test_gvisor_cloud.py",
         '"machine", "run", "roost/base:bookworm", "-a", app, "--isolation", "gvisor"',
     ),
+    'psql "host=shop-db.example.com user=shop sslmode=require"': (
+        "tests/e2e/edge/test_postgres.py",
+        '["psql", "-XAtc"',
+    ),
     "[--foreground]": ("tests/e2e/setup/test_cloud_life.py", '"--foreground"'),
 }
 NOT_HERE = {

@@ -134,7 +134,7 @@ def arena(cloud: RunningCloud, program: bytes) -> Iterator[Arena]:
     finally:
         listener.close()
         for name in (app, other):
-            cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+            cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def host_state() -> dict[str, str]:

@@ -34,7 +34,7 @@ def neighbour(arena: Arena) -> Iterator[str]:
         wait_until(lambda: arena.cloud.get(name).text == "ok", "it answers")
         yield name
     finally:
-        arena.cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+        arena.cloud.roost("apps", "destroy", name, "--yes", check=False)
 
 
 def typical(call: Callable[[], int]) -> float:

@@ -61,4 +61,4 @@ def test_an_app_sleeps_and_wakes_through_the_edge(arena: Arena) -> None:
             print(f"a request woke a gVisor machine that was {state} in {took * 1000:.0f} ms")
             assert took < 10
     finally:
-        arena.cloud.roost("apps", "destroy", name, "--yes", "--force", check=False)
+        arena.cloud.roost("apps", "destroy", name, "--yes", check=False)
