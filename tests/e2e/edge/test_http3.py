@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -69,12 +70,26 @@ class Certificates:
         return Material(*(part.encode() for part in self.made[host])) if host in self.made else None
 
 
+def trusting(name: str, authority: str, **options: Any) -> QuicConfiguration:
+    configuration = QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN, server_name=name, **options)
+    configuration.load_verify_locations(cadata=authority.encode())
+    return configuration
+
+
 @asynccontextmanager
 async def quic(port: int, name: str, authority: str) -> AsyncIterator[Client]:
-    configuration = QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN, server_name=name)
-    configuration.load_verify_locations(cadata=authority.encode())
+    configuration = trusting(name, authority)
     async with connect("127.0.0.1", port, configuration=configuration, create_protocol=Client) as client:
         yield client  # type: ignore[misc]
+
+
+async def greeted(port: int, name: str, authority: str) -> None:
+    """Return when a connection by this name is made: Envoy acknowledges a chain before it has its certificate."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(ConnectionError):
+                async with connect("127.0.0.1", port, configuration=trusting(name, authority, idle_timeout=0.5)):
+                    return
 
 
 async def test_http3(tmp_path: Path) -> None:
@@ -116,6 +131,7 @@ async def _own_names(it: Bench, source: Certificates) -> None:
         http3 = it.cell.xds.table[LISTENER][NAME]
         assert hosts_of(http3) == {host}
         assert await it.cell.settle(LISTENER, [NAME], 5.0, needed=True) == ""
+        await greeted(port, host, source.made[host][0])
         async with quic(port, host, source.made[host][0]) as own:
             headers, body = await own.ask(host, "/mine")
             assert (headers[":status"], json.loads(body)["host"]) == ("200", host)

@@ -152,6 +152,10 @@ async def test_each_line_is_read_once_while_the_file_is_changed_and_roostd_is_aw
         await at.logged(f"/{sent - 1}")
     await at.edge.stop(envoy_too=False)
     await some(40)
+    log = at.cell.files.requests
+    await until(
+        lambda: log.exists() and f'"/{sent - 1}"'.encode() in log.read_bytes(), what="Envoy wrote the lines out"
+    )
     at.edge = EnvoyEdge(at.cloud, at.waker, spawn)
     at.edge.keep_requests(at.ended.extend)
     await at.edge.start()
@@ -160,7 +164,6 @@ async def test_each_line_is_read_once_while_the_file_is_changed_and_roostd_is_aw
     assert sorted(int(r.path[1:]) for _, r in at.ended) == list(range(sent))
     assert {r.machine for _, r in at.ended} == {at.endpoint.machine_id}, "also of those without roostd"
     assert at.edge.unlogged == 0
-    log = at.cell.files.requests
     await until(lambda: log.exists() and not log.with_suffix(".old").exists(), what="what was read is gone")
     assert log.stat().st_size < 8192
 

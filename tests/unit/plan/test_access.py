@@ -38,8 +38,8 @@ def test_roles_of_the_cloud(role: str, changes: bool, allowed: bool) -> None:
     ("role", "allowed"),
     [
         (Role.READER, {Action.READ}),
-        (Role.DEPLOYER, {Action.READ, Action.WRITE, Action.EXEC}),
-        (Role.ADMIN, {Action.READ, Action.WRITE, Action.EXEC, Action.MANAGE}),
+        (Role.DEPLOYER, {Action.READ, Action.WRITE, Action.KEYS, Action.EXEC}),
+        (Role.ADMIN, {Action.READ, Action.WRITE, Action.KEYS, Action.EXEC, Action.MANAGE}),
     ],
 )
 def test_roles_in_an_org(role: Role, allowed: set[Action]) -> None:
