@@ -42,14 +42,23 @@ def config(*, force_https: bool = False, autostop: str = "off") -> dict[str, Any
     }
 
 
+def settings_of(acme: str, postgres_port: int) -> str:
+    return f"{acme}\n[edge]\npostgres_port = {postgres_port}\n"
+
+
 @dataclass
 class TlsCloud(RunningCloud):
     """A cloud with a port for https, asked on loopback by any name."""
 
     https_port: int = 0
     postgres_port: int = 0
+
     authority: str = ""
     acme: authority.Authority | None = None
+
+    def configure(self, acme: str) -> None:
+        """Let the next roostd have this table `acme`, beside what all tests of this cloud need."""
+        (self.home / "config.toml").write_text(settings_of(acme, self.postgres_port))
 
     def context(self, authority: str = "", *, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
         made = ssl.create_default_context(cadata=authority or self.authority)
@@ -111,7 +120,7 @@ def cloud() -> Iterator[TlsCloud]:
         home.mkdir()
         with authority.running(Path(directory), http, https) as acme, pytest.MonkeyPatch.context() as environment:
             postgres = unused_port()
-            (home / "config.toml").write_text(f"{acme.settings()}\n[edge]\npostgres_port = {postgres}\n")
+            (home / "config.toml").write_text(settings_of(acme.settings(), postgres))
             running = TlsCloud(home, http, free_port(), https, postgres, acme=acme)
             try:
                 environment.setenv("ROOST_FAULT_FILE", str(home / "fault"))

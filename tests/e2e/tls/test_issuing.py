@@ -52,7 +52,7 @@ def served(cloud: TlsCloud, host: str) -> x509.Certificate:
 def set_challenges(cloud: TlsCloud, *ways: str) -> None:
     """Let names be proven in these ways only; roostd is killed to read it."""
     assert cloud.acme is not None
-    (cloud.home / "config.toml").write_text(cloud.acme.settings() + f"challenges = {json.dumps(list(ways))}\n")
+    cloud.configure(cloud.acme.settings() + f"challenges = {json.dumps(list(ways))}\n")
     restart(cloud)
 
 

@@ -21,7 +21,7 @@ def configured(cloud: TlsCloud, *ways: str, hook: bool = False) -> None:
     """Let the domain have certificates from the next roostd on, and names be proven in these ways."""
     assert cloud.acme is not None
     text = cloud.acme.settings(hook=hook, own_domain=True) + f"challenges = {json.dumps(list(ways))}\n"
-    (cloud.home / "config.toml").write_text(text)
+    cloud.configure(text)
 
 
 def create(cloud: TlsCloud, app: str) -> None:
@@ -67,7 +67,7 @@ def apps(cloud: TlsCloud, app: str) -> Iterator[None]:
         yield
     finally:
         cloud.api("DELETE", f"/apps/{ASLEEP}?force=true")
-        (cloud.home / "config.toml").write_text(cloud.acme.settings())
+        cloud.configure(cloud.acme.settings())
         restart(cloud)
 
 
