@@ -52,7 +52,6 @@ class TlsCloud(RunningCloud):
 
     https_port: int = 0
     postgres_port: int = 0
-
     authority: str = ""
     acme: authority.Authority | None = None
 
