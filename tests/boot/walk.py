@@ -70,7 +70,7 @@ def shown(what: str) -> None:
     print(f"[{time.monotonic():5.0f} s] {what}", flush=True)
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 600.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -225,7 +225,7 @@ def second() -> None:
     kept = json.loads(HALF_WAY.read_text())
     assert boot() != kept["boot"]
     wait_until(lambda: unit("ActiveState") == "active", "the unit is active after the reboot")
-    wait_until(lambda: get("/count")[0] == 200, "the app answers after the reboot", 300)
+    wait_until(lambda: get("/count")[0] == 200, "the app answers after the reboot")
     with client() as api:
         assert inside(api, kept["machine"], "python3", "-c", CHECK).strip() == kept["checksum"]
     shown("rebooted: the unit started the cloud, the app answers, its volume is as it was")
