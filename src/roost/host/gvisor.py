@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from roost.host.contract import ProcessInfo
+from roost.host.finding import PATIENCE
 from roost.host.oci_spec import CORE_LIMIT, OOM_SCORE
 from roost.host.process import run
 from roost.host.runtime import RUNTIME_ENVIRONMENT, START_TIMEOUT, Runtime, refusal
@@ -138,7 +139,7 @@ def released(place: Path) -> int:
 
 @lru_cache(maxsize=4)
 def _released(place: Path, *_identity: int) -> int:
-    said = run([str(place), "--version"], timeout=_CALL_TIMEOUT, check=False, env=RUNTIME_ENVIRONMENT).stdout
+    said = run([str(place), "--version"], timeout=PATIENCE, check=False, env=RUNTIME_ENVIRONMENT).stdout
     return parse_release(said.decode(errors="replace"))
 
 
