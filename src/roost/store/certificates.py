@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from roost.model.certificate import WILDCARD, Attempt, Certificate, Issued, KeyKind, Seen, Uploaded
+from roost.model.certificate import WILDCARD, Attempt, Certificate, Issued, KeyKind, Uploaded
 from roost.model.errors import NameTaken, NotFound
 from roost.store.database import Database
+from roost.store.issuing_columns import attempt_values, issued_values
+from roost.store.issuing_columns import read as read_issuing
 from roost.store.schema import certificates
 
 _COLUMNS = [column for column in certificates.c if not column.name.endswith("sealed")]
@@ -82,17 +84,11 @@ class Certificates:
 
     def save_attempt(self, app: str, hostname: str, attempt: Attempt | None, *, sealed: bytes | None = None) -> None:
         """Store how far the issuing is, with the key that the order is for; only while it is asked for."""
-        values: dict[str, Any] = {"attempt": asdict(attempt) if attempt else None}
-        if sealed is not None or attempt is None:
-            values["attempt_sealed"] = sealed
-        self._update(app, hostname, values)
+        self._update(app, hostname, attempt_values(attempt, sealed))
 
     def save_issued(self, app: str, hostname: str, issued: Issued, sealed: bytes | None) -> None:
         """Store an issued certificate; its key and the end of the order with it, unless `sealed` is None."""
-        values: dict[str, Any] = {"issued": asdict(issued)}
-        if sealed is not None:
-            values |= {"issued_sealed": sealed, "attempt": None, "attempt_sealed": None}
-        self._update(app, hostname, values)
+        self._update(app, hostname, issued_values(issued, sealed))
 
     def _update(self, app: str, hostname: str, values: dict[str, Any]) -> None:
         """Change a row that is still this app's and still asks for a certificate."""
@@ -152,16 +148,7 @@ def _row(certificate: Certificate) -> dict[str, Any]:
 
 def _certificate(row: Row[Any]) -> Certificate:
     data = dict(row._mapping)
-    custom, seen = data["custom"], data["seen"]
+    custom = data["custom"]
     data["acme_requested"] = bool(data["acme_requested"])
     data["custom"] = Uploaded(**(custom | {"kind": KeyKind(custom["kind"])})) if custom else None
-    data["seen"] = _seen(seen) if seen else None
-    issued, attempt = data["issued"], data["attempt"]
-    data["issued"] = Issued(**(issued | {"kind": KeyKind(issued["kind"])})) if issued else None
-    data["attempt"] = Attempt(**attempt) if attempt else None
-    return Certificate(**data)
-
-
-def _seen(data: dict[str, Any]) -> Seen:
-    kept: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    return Seen(**kept)
+    return Certificate(**(data | read_issuing(data)))

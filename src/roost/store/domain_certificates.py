@@ -12,10 +12,12 @@ from typing import Any
 from sqlalchemy import Row, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from roost.model.certificate import Attempt, Certificate, Issued, KeyKind, Seen
+from roost.model.certificate import Attempt, Certificate, Issued, Seen
 from roost.model.domain_name import DomainName
 from roost.model.errors import NotFound
 from roost.store.database import Database
+from roost.store.issuing_columns import attempt_values, issued_values
+from roost.store.issuing_columns import read as read_issuing
 from roost.store.schema import apps
 from roost.store.schema import domain_certificates as table
 
@@ -78,17 +80,11 @@ class DomainCertificates:
 
     def save_attempt(self, app: str, hostname: str, attempt: Attempt | None, *, sealed: bytes | None = None) -> None:
         """Store how far the issuing is, with the key that the order is for."""
-        values: dict[str, Any] = {"attempt": asdict(attempt) if attempt else None}
-        if sealed is not None or attempt is None:
-            values["attempt_sealed"] = sealed
-        self._update(app, hostname, values)
+        self._update(app, hostname, attempt_values(attempt, sealed))
 
     def save_issued(self, app: str, hostname: str, issued: Issued, sealed: bytes | None) -> None:
         """Store an issued certificate; its key and the end of the order with it, unless `sealed` is None."""
-        values: dict[str, Any] = {"issued": asdict(issued)}
-        if sealed is not None:
-            values |= {"issued_sealed": sealed, "attempt": None, "attempt_sealed": None}
-        self._update(app, hostname, values)
+        self._update(app, hostname, issued_values(issued, sealed))
         first = and_(table.c.hostname == hostname, table.c.first_issued_at == 0.0)
         with self._db.write() as connection:
             connection.execute(update(table).where(first).values(first_issued_at=issued.created_at))
@@ -135,13 +131,4 @@ class DomainCertificates:
 def _name(row: Row[*tuple[Any, ...]]) -> DomainName:
     data: dict[str, Any] = dict(row._mapping)
     exists = bool(data.pop("there", True)) or not data["app"]
-    issued, attempt, seen = data["issued"], data["attempt"], data["seen"]
-    data["issued"] = Issued(**(issued | {"kind": KeyKind(issued["kind"])})) if issued else None
-    data["attempt"] = Attempt(**attempt) if attempt else None
-    data["seen"] = _seen(seen) if seen else None
-    return DomainName(**data, exists=exists)
-
-
-def _seen(data: dict[str, Any]) -> Seen:
-    kept: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    return Seen(**kept)
+    return DomainName(**(data | read_issuing(data)), exists=exists)
