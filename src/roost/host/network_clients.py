@@ -12,20 +12,17 @@ does that can use up what an address may have by UDP, and nothing of what it may
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.host.process import run
+from roost.host import file_lock, nft
 
 FILE = "edge-ports.json"
 _LOCK = "edge-ports.lock"
 _SET = "edge_ports"
-_TIMEOUT = 10.0
 Port = tuple[str, int]  # "tcp" or "udp", and the port
 
 
@@ -79,7 +76,7 @@ def serve(directory: Path, table: str, ports: Collection[Port]) -> None:
         script = f"flush set inet {table} {_SET}\n"
         if ports:
             script += f"add element inet {table} {_SET} {{ {_elements(ports)} }}\n"
-        run(["nft", "-f", "-"], input=script.encode(), timeout=_TIMEOUT, check=False)
+        nft.applied(script)  # refused without the table
 
 
 def read(directory: Path) -> frozenset[Port]:
@@ -93,13 +90,8 @@ def read(directory: Path) -> frozenset[Port]:
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
     """Let nobody else change the ports, or load the rules, meanwhile."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with file_lock.held(directory / _LOCK):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def remove(directory: Path) -> None:

@@ -10,9 +10,7 @@ where the sets are not as the file said, they are made anew.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +18,12 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
-from roost.host.process import run
+from roost.host import file_lock, nft
 from roost.model.errors import HostFailure
 from roost.model.network_policy import NO_FILTER, Filter, Port
 
 _FILE = "filters.json"
 _LOCK = "filters.lock"
-_TIMEOUT = 60.0
 _DIRECTIONS = ("ingress", "egress")
 
 
@@ -150,20 +147,14 @@ class NetworkFilters:
             (self._directory / name).unlink(missing_ok=True)
 
     def _change(self, before: Limited | None, after: Limited | None) -> None:
-        script = render_change(self._table, before, after).encode()
-        if run(["nft", "-f", "-"], input=script, timeout=_TIMEOUT, check=False).returncode != 0:
+        if not nft.applied(render_change(self._table, before, after)):
             self._reload()
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let nobody else change anything meanwhile."""
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with file_lock.held(self._directory / _LOCK):
             yield
-        finally:
-            os.close(descriptor)
 
     def _write(self, known: Mapping[str, Limited]) -> None:
         if not known:

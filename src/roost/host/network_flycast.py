@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from roost.host import nft
 from roost.host.contract import PrivateAddress
-from roost.host.process import run
 
 FILE = "flycast.json"
 SETS = ("flycast4", "flycast6")
-_TIMEOUT = 60.0
 
 
 def render_sets(elements: Sequence[tuple[int, PrivateAddress]]) -> str:
@@ -59,7 +58,7 @@ def replace(table: str, elements: Sequence[tuple[int, PrivateAddress]]) -> bool:
     for name, found in zip(SETS, _by_family(elements), strict=True):
         if found:
             script += f"add element inet {table} {name} {{ {', '.join(found)} }}\n"
-    return run(["nft", "-f", "-"], input=script.encode(), timeout=_TIMEOUT, check=False).returncode == 0
+    return nft.applied(script)
 
 
 def read(directory: Path) -> list[PrivateAddress]:

@@ -9,13 +9,12 @@ between wastes one number. When the file is lost, numbering goes on above those 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from roost.host import file_lock
 from roost.host.nftables import PREPARED_GROUPS
 
 _FILE = "groups.json"
@@ -66,13 +65,8 @@ class NetworkGroups:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with file_lock.held(self._directory / _LOCK):
             yield
-        finally:
-            os.close(descriptor)
 
     def _read(self) -> dict[str, int]:
         try:

@@ -17,18 +17,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from roost.host import network_clients, network_flycast
+from roost.host import network_clients, network_flycast, nft
 from roost.host.contract import PrivateAddress
 from roost.host.network_clients import NO_LIMITS, ClientLimits
 from roost.host.network_filters import Limited, render_chain, render_sets
-from roost.host.process import run
 
 PREPARED_GROUPS = 256  # private networks that need no rule of their own: their elements are always loaded
 MAX_CONNECTIONS = 8192  # tracked at once to the outside per machine, so that none can fill the host's table
 METADATA_IPV4 = ("169.254.0.0/16", "100.100.100.200/32")  # link-local (AWS, GCP, Azure, ...), Alibaba
 METADATA_IPV6 = ("fd00:ec2::/32", "fd20:ce::254/128", "fd00:c1::/32", "fd00:42::42/128")  # AWS, GCP, Oracle, Scaleway
 AZURE_WIRE_SERVER = "168.63.129.16"  # its port 53 is the resolver of Azure's virtual machines
-_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +141,21 @@ def _resolver_rules(resolvers: Iterable[str]) -> str:
 
 def load(rules: Rules) -> None:
     """Put `rules` in place of what the cloud's table held. Raises HostFailure and changes nothing if refused."""
-    run(["nft", "-f", "-"], input=render(rules).encode(), timeout=_TIMEOUT)
+    nft.apply(render(rules))
 
 
 def add_group(table: str, group: int) -> None:
     """Let machines of one more private network reach each other. Raises HostFailure when the table is missing."""
     script = f"add element inet {table} networks {{ {group} . {group} }}\n"
-    run(["nft", "-f", "-"], input=script.encode(), timeout=_TIMEOUT)
+    nft.apply(script)
 
 
 def loaded(table: str) -> bool:
     """Whether the table is there: someone may have flushed the host's whole ruleset."""
-    return run(["nft", "list", "chain", "inet", table, "to_machine"], timeout=_TIMEOUT, check=False).returncode == 0
+    return nft.has_chain(table, "to_machine")
 
 
 def remove(table: str) -> None:
     """Remove the cloud's table; nothing happens when there is none."""
     script = f"table inet {table} {{\n}}\ndelete table inet {table}\n"
-    run(["nft", "-f", "-"], input=script.encode(), timeout=_TIMEOUT)
+    nft.apply(script)
