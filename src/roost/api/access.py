@@ -20,6 +20,7 @@ from roost.plan.access import ANYWHERE, CLOUD, Scope, Target, may, refusal, sees
 
 SAFE_METHODS = ("GET", "HEAD")
 WEBSOCKET = "WEBSOCKET"
+KEY_USES = ("encrypt", "decrypt", "sign", "verify")  # of a secret key, without seeing it
 _APP = "/v1/apps/{app}"
 _MACHINE = f"{_APP}/machines/{{machine_id}}"
 _ORG = "/v1/orgs/{slug}"
@@ -40,10 +41,7 @@ _SPECIAL: Mapping[tuple[str, str], Rule] = {
     ("DELETE", _APP): Rule(Action.MANAGE, Scope.APP),
     ("POST", f"{_APP}/deploy_token"): Rule(Action.MANAGE, Scope.APP),
     ("POST", f"{_MACHINE}/exec"): Rule(Action.EXEC, Scope.APP),
-    **{
-        ("POST", f"{_APP}/secretkeys/{{name}}/{verb}"): Rule(Action.KEYS, Scope.APP)
-        for verb in ("encrypt", "decrypt", "sign", "verify")
-    },
+    **{("POST", f"{_APP}/secretkeys/{{name}}/{verb}"): Rule(Action.KEYS, Scope.APP) for verb in KEY_USES},
     (WEBSOCKET, f"{_MACHINE}/console"): Rule(Action.EXEC, Scope.APP),
     ("GET", "/v1/orgs"): Rule(Action.READ, Scope.ANYWHERE),  # filtered
     ("POST", "/v1/orgs"): Rule(Action.OPERATE, Scope.CLOUD),

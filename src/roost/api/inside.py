@@ -13,6 +13,7 @@ import time
 import anyio.to_thread
 from starlette.requests import HTTPConnection
 
+from roost.api.access import KEY_USES
 from roost.api.rates import Rate, Rates
 from roost.control.contract import Control, Principal
 from roost.model.errors import Forbidden, NotFound
@@ -32,7 +33,7 @@ ALLOWED = frozenset(
         ("GET", _APP),
         ("GET", _KEYS),
         ("GET", f"{_KEYS}/{{name}}"),
-        *(("POST", f"{_KEYS}/{{name}}/{what}") for what in ("encrypt", "decrypt", "sign", "verify")),
+        *(("POST", f"{_KEYS}/{{name}}/{what}") for what in KEY_USES),
         ("GET", _SELF),
         *(
             ("GET", f"{_SELF}/{what}")

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import httpx2
@@ -21,6 +22,17 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 ROOST = ROOT / "roost"
+
+
+def unused_port() -> int:
+    """A port of the range that apps may have."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("0.0.0.0", port := randrange(20_000, 30_000)))
+                return port
+            except OSError:
+                continue
 
 
 def free_port() -> int:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Iterator
-from random import randrange
 from typing import Any
 
 import pytest
-from tests.e2e.cloud.conftest import RunningCloud, wait_until
+from tests.e2e.cloud.conftest import RunningCloud, unused_port, wait_until
 
 SERVER = """
 import socketserver
@@ -29,17 +28,6 @@ while True:
     data, client = here.recvfrom(2000)
     here.sendto(b"you said " + data, client)
 """
-
-
-def _unused_port() -> int:
-    """A port of the range that apps may have."""
-    while True:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("0.0.0.0", port := randrange(20_000, 30_000)))
-                return port
-            except OSError:
-                continue
 
 
 def _config(port: int) -> dict[str, Any]:
@@ -64,7 +52,7 @@ def apps(cloud: RunningCloud) -> Iterator[tuple[str, str]]:
 
 def test_an_app_with_a_port_of_its_own(cloud: RunningCloud, apps: tuple[str, str]) -> None:
     app, other = apps
-    port = _unused_port()
+    port = unused_port()
 
     def create(name: str, asked: int) -> Any:
         return cloud.api("POST", f"/apps/{name}/machines", json={"config": _config(asked)})
@@ -76,7 +64,7 @@ def test_an_app_with_a_port_of_its_own(cloud: RunningCloud, apps: tuple[str, str
     with socket.create_connection(("127.0.0.1", port), 20) as held, held.makefile("rwb") as lines:
         assert lines.readline() == b"welcome\n"
         with socket.socket() as taken:
-            taken.bind(("0.0.0.0", 0 if (free := _unused_port()) == port else free))
+            taken.bind(("0.0.0.0", 0 if (free := unused_port()) == port else free))
             taken.listen()
             refused = [create(other, asked) for asked in (port, 22, cloud.api_port, taken.getsockname()[1])]
         assert [answer.status_code for answer in refused] == [409, 400, 400, 409]
@@ -98,7 +86,7 @@ def test_an_app_with_a_port_of_its_own(cloud: RunningCloud, apps: tuple[str, str
 
 def test_an_app_with_a_udp_port(cloud: RunningCloud, apps: tuple[str, str]) -> None:
     app, _ = apps
-    port = _unused_port()
+    port = unused_port()
     config = _config(port)
     config["init"]["exec"][2] = DATAGRAMS
     config["services"][0] |= {"protocol": "udp", "autostop": "off"}

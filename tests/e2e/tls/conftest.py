@@ -9,11 +9,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from random import randrange
 from typing import Any
 
 import pytest
-from tests.e2e.cloud.conftest import RunningCloud, free_port
+from tests.e2e.cloud.conftest import RunningCloud, free_port, unused_port
 from tests.e2e.tls import authority
 
 DOMAIN = "apps.example.com"
@@ -99,17 +98,6 @@ def upload(cloud: TlsCloud, app: str, name: str, chain: str, key: str) -> None:
     body = {"hostname": name, "fullchain": chain, "private_key": key}
     answer = cloud.api("POST", f"/apps/{app}/certificates/custom", json=body)
     assert answer.status_code == 201, answer.text
-
-
-def unused_port() -> int:
-    """A port of the range that apps may have."""
-    while True:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("0.0.0.0", port := randrange(20_000, 30_000)))
-                return port
-            except OSError:
-                continue
 
 
 @pytest.fixture(scope="session")
