@@ -329,11 +329,11 @@ class Cell:
 
     async def measure(self) -> Mapping[str, int] | None:
         """Read Envoy's gauges and put the book right; None when they can't be read."""
-        asked, found = time.monotonic(), None
+        found = None
         told: Mapping[str, int] | None = {}
         if self.keeper.pid:
             try:
-                found = parse_gauges(await self.admin.gauges(PATTERN), asked)
+                found = parse_gauges(await self.admin.gauges(PATTERN))
                 told = found.active
             except HostFailure as error:
                 told = self._untold(error)

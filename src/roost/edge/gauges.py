@@ -1,4 +1,4 @@
-"""One reading of an Envoy's gauges: what every app has under way. Pure but for `Gauges.at`, which the reader passes in.
+"""One reading of an Envoy's gauges: what every app has under way. Pure.
 
 A cell is read once in a while (edge.py), and whoever wants to know looks at that reading: idleness, levelling and
 autoscaling. Envoy looks through all it counts to answer, so a reading costs by awake apps; that there are only gauges
@@ -29,7 +29,6 @@ _OF_CONNECTIONS = ("upstream_cx_active", "downstream_sess_active")
 class Gauges:
     """What is not 0. An endpoint is "ADDRESS_PORT", with dots."""
 
-    at: float = 0.0  # monotonic seconds when it was asked for
     active: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # all that keeps an app awake
     requests: dict[str, int] = field(default_factory=dict)
     connections: dict[str, int] = field(default_factory=dict)
@@ -38,9 +37,9 @@ class Gauges:
     connections_at: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
 
 
-def parse_gauges(text: str, at: float = 0.0) -> Gauges:
+def parse_gauges(text: str) -> Gauges:
     """Read what Envoy's `/stats` says; lines that are something else are passed over."""
-    found = Gauges(at)
+    found = Gauges()
     for name, value in _counted(text):
         if name.startswith(WAITING):
             _take_waiting(found, name.removeprefix(WAITING), value)
