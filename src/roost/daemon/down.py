@@ -20,6 +20,7 @@ from roost.daemon import cloud_file, pid_file, processes, sole, strays
 from roost.daemon.settings import Settings
 from roost.daemon.supervise import STOP_TIMEOUT
 from roost.daemon.up import Say, home_lock, require_root
+from roost.edge.last_good import kept_directory
 from roost.host import loop, mounts
 from roost.host.agent import LocalHost
 from roost.host.cgroups import Cgroups
@@ -67,7 +68,10 @@ def destroy(settings: Settings, say: Say, *, confirmed: bool) -> None:
 
 
 def destroy_stray(cloud: Cloud, say: Say, *, confirmed: bool) -> None:
-    """Remove what is left of a cloud whose home was removed by hand. Files that are in its home's place stay."""
+    """Remove what is left of a cloud whose home was removed by hand.
+
+    Files that are in its home's place stay, but for logs and the edge's: what still ran made those again.
+    """
     require_root("destroy-cloud")
     if not confirmed:
         raise BadInput(f"this ends the cloud {cloud.id}, which had its home in {cloud.home}", hint="add --yes to do it")
@@ -77,6 +81,8 @@ def destroy_stray(cloud: Cloud, say: Say, *, confirmed: bool) -> None:
         _remove_from_host(cloud, say)
     if not (cloud.home / cloud_file.FILE_NAME).exists():  # else another cloud has taken the place
         _unmount_all(cloud.home, itself=False)
+        for directory in (cloud.logs, kept_directory(cloud)):
+            shutil.rmtree(directory, ignore_errors=True)
         for directory in (cloud.pool, cloud.home):
             _remove_if_empty(directory)
     cloud_file.forget_cloud(cloud)

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,9 +28,10 @@ from roost.edge.edge import EnvoyEdge
 from roost.edge.listener import EdgePlace, activator_cluster, route_configuration
 from roost.edge.process import wait_for_end
 from roost.edge.protos import CLUSTER, ROUTES, RouteConfiguration, resource
+from roost.edge.rollout import RollOut
 from roost.edge.threads import threads_of
 from roost.plan.cells import common_cells, shard
-from roost.plan.edge_rollout import Answers, is_worse
+from roost.plan.edge_rollout import Answers, ByApp, is_worse
 
 CELLS = 3
 
@@ -290,6 +292,14 @@ async def test_a_new_base_configuration_comes_to_all_cells_whatever_apps_do(
         return is_worse(before, after, reached)
 
     monkeypatch.setattr(rollout, "is_worse", judge)
+    look = RollOut._got_worse
+
+    async def look_late(self: RollOut, before: ByApp, after: ByApp) -> bool:
+        """Not before enough was answered to judge by, however slow this machine is."""
+        await until(lambda: min(called_since["dies"], called_since["fails"] / 2) > 15, timeout=10.0)
+        return await look(self, before, after)
+
+    monkeypatch.setattr(RollOut, "_got_worse", look_late)
 
     def newer(message: Any) -> None:
         added = message.response_headers_to_add.add()
@@ -298,13 +308,14 @@ async def test_a_new_base_configuration_comes_to_all_cells_whatever_apps_do(
     make = _changed(newer)
     monkeypatch.setattr(cell_module, "route_configuration", make)
     await _next_roostd(at)
-    done, new = asyncio.Event(), make(at.cell.place)
+    done, new, called_since = asyncio.Event(), make(at.cell.place), Counter[str]()
 
     async def call(app: str, path: str) -> None:
         while not done.is_set():
             changed = at.cell.xds.table[ROUTES]["edge"].version == new.version
             with contextlib.suppress(asyncio.IncompleteReadError):
                 await at.get(path if changed else "/", host=f"{app}.localhost")
+            called_since[app] += changed
 
     called = (("fails", "/fail"), ("dies", "/die"), ("well", "/"), ("well2", "/"))
     callers = [asyncio.create_task(call(app, path)) for app, path in called]

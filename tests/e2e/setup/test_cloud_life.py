@@ -204,6 +204,8 @@ def test_a_cloud_whose_home_was_removed_by_hand_can_be_ended(new_cloud: Callable
     cloud_id = cloud.id
     start_a_machine(cloud)
     shutil.rmtree(cloud.home, ignore_errors=True)  # the pool's mount point can't go
+    os.kill(json.loads((Path("/run/roost") / cloud_id / "roostd.pid").read_text())["pid"], signal.SIGKILL)
+    until("the next roostd's log", lambda: (cloud.home / "log" / "roostd.log").exists())
     told = cloud.roost("doctor").out
     assert f"roost destroy-cloud --stray {cloud_id} --yes" in told
     assert f"--stray {cloud_id}" in cloud.roost("destroy-cloud", "--yes").err
