@@ -28,6 +28,7 @@ from harness import PYTHON, ROOT, Report, free_port, say
 from roost.daemon.edge_processes import limiter
 from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 from roost.host.cgroups import Cgroups
 from roost.model.cloud import Cloud
 from roost.plan.cells import common_cells, shard
@@ -58,7 +59,7 @@ async def _edge(cells: int) -> AsyncIterator[tuple[EnvoyEdge, int]]:
         port = free_port()
         network = IPv4Network("10.79.0.0/16")
         cloud = Cloud(secrets.token_hex(4), Path(directory), port, free_port(), "localhost", network)
-        edge = EnvoyEdge(cloud, Nobody(), _spawn, cells=cells, limit=limiter(cloud))
+        edge = EnvoyEdge(cloud, Nobody(), _spawn, EdgeOptions(cells=cells), limit=limiter(cloud))
         try:
             await edge.start()
             yield edge, port

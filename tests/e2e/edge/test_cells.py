@@ -26,6 +26,7 @@ from roost.edge import rollout
 from roost.edge.contract import Route
 from roost.edge.edge import EnvoyEdge
 from roost.edge.listener import EdgePlace, activator_cluster, route_configuration
+from roost.edge.options import EdgeOptions
 from roost.edge.process import wait_for_end
 from roost.edge.protos import CLUSTER, ROUTES, RouteConfiguration, resource
 from roost.edge.rollout import RollOut
@@ -166,7 +167,7 @@ async def test_the_next_roostd_adopts_all_and_a_dead_front_comes_back_with_its_m
     front = at.edge.status().detail["front"]["pid"]  # type: ignore[index]
     await at.edge.stop(envoy_too=False)
     assert (await at.get(host="a.localhost")).status == 200
-    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=CELLS)
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, EdgeOptions(cells=CELLS))
     await at.edge.start()
     assert [pid_of(at, name) for name in "012"] == pids
     assert at.edge.status().detail["front"]["pid"] == front  # type: ignore[index]
@@ -190,7 +191,7 @@ async def test_the_next_roostd_adopts_all_and_a_dead_front_comes_back_with_its_m
 async def test_the_number_of_cells_may_change_and_nothing_is_left_of_the_others(at: Bench) -> None:
     await at.edge.stop(envoy_too=False)
     for cells in (1, 2):
-        at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=cells)
+        at.edge = EnvoyEdge(at.cloud, at.waker, spawn, EdgeOptions(cells=cells))
         await at.edge.start()
         await at.edge.replace_all([route(at, "a", "acme")])
         assert (await at.get(host="a.localhost")).status == 200
@@ -199,7 +200,7 @@ async def test_the_number_of_cells_may_change_and_nothing_is_left_of_the_others(
             await at.edge.stop(envoy_too=False)
     await at.edge.stop(envoy_too=False)
     at.cloud = replace(at.cloud, http_port=free_port())
-    at.edge = EnvoyEdge(at.cloud, TestWaker(), spawn, cells=1, own=("acme",))
+    at.edge = EnvoyEdge(at.cloud, TestWaker(), spawn, EdgeOptions(cells=1, own=("acme",)))
     await at.edge.start()
     await at.edge.put(route(at, "a", "acme"))
     cells = at.edge.status().detail["cells"]
@@ -228,7 +229,7 @@ async def test_without_roostd_dead_processes_come_back_with_the_last_good_config
     await at.edge.put(route(at, "gone", org_in("0", "1")))
     assert await at.edge.remove("gone")
     await at.edge.stop(envoy_too=False)
-    told = EnvoyEdge(at.cloud, TestWaker(), spawn, cells=CELLS)  # nobody wakes anything there
+    told = EnvoyEdge(at.cloud, TestWaker(), spawn, EdgeOptions(cells=CELLS))  # nobody wakes anything there
     await told.stand_in()
     try:
         detail = told.status().detail
@@ -245,7 +246,7 @@ async def test_without_roostd_dead_processes_come_back_with_the_last_good_config
         await until(lambda: answers("gone.localhost", 503), what="nobody is there to wake another")
     finally:
         await told.stop(envoy_too=False)
-    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=CELLS)
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, EdgeOptions(cells=CELLS))
     await at.edge.start()
     await at.edge.replace_all([route(at, "a", org_in("0", "1"))])
     assert set(pids).isdisjoint(pid_of(at, name) for name in "012")
@@ -258,7 +259,7 @@ async def _next_roostd(at: Bench) -> None:
     """End this roostd, and begin another one that adopts the cells."""
     routes = list(at.edge._routes.values())
     await at.edge.stop(envoy_too=False)
-    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=CELLS)
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, EdgeOptions(cells=CELLS))
     await at.edge.start()
     await at.edge.replace_all(routes)
 
@@ -402,7 +403,7 @@ async def test_after_a_reboot_the_edge_starts_without_roostd_and_says_what_is_mi
         os.kill(pid, signal.SIGKILL)
         await asyncio.wait_for(wait_for_end(pid), 5.0)
     shutil.rmtree(at.cloud.run)
-    told = EnvoyEdge(at.cloud, TestWaker(), spawn, cells=CELLS)
+    told = EnvoyEdge(at.cloud, TestWaker(), spawn, EdgeOptions(cells=CELLS))
     await told.stand_in()
     try:
 
@@ -416,7 +417,7 @@ async def test_after_a_reboot_the_edge_starts_without_roostd_and_says_what_is_mi
         await until(says_so, what="the edge answers")
     finally:
         await told.stop(envoy_too=False)
-    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=CELLS)
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, EdgeOptions(cells=CELLS))
     await at.edge.start()
     await at.edge.replace_all([route(at, "a", org_in("0", "1"))])
     assert (await at.get(host="a.localhost")).status == 200

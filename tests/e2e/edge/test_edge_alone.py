@@ -19,6 +19,7 @@ from roost.daemon import cloud_file, edge_stand_in, pid_file, processes
 from roost.daemon.up import ensure_run_directory
 from roost.edge.contract import Endpoint, Route
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 from roost.edge.process import wait_for_end
 from roost.host.mounts import unmount
 from roost.model.cloud import Cloud
@@ -132,7 +133,7 @@ async def test_with_roostd_dead_the_edge_is_started_kept_running_and_taken_over(
     await until(lambda: at.app.active == 1)
     lock = await asyncio.to_thread(edge_stand_in.take_over, at.cloud)  # as roostd does when it starts
     try:
-        at.edge = EnvoyEdge(at.cloud, at.waker, spawn, cells=CELLS, certificates=AnyName())
+        at.edge = EnvoyEdge(at.cloud, at.waker, spawn, EdgeOptions(cells=CELLS), certificates=AnyName())
         await at.edge.start()
         await at.edge.replace_all(routes)
         assert sorted(_pids(at)) == running, "all are adopted"

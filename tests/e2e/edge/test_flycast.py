@@ -10,6 +10,7 @@ from tests.e2e.edge.edge_harness import App, TestWaker, clean, make_cloud, servi
 
 from roost.edge.contract import Endpoint, Route
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 from roost.model.cloud import FLYCAST_PORT
 
 
@@ -32,7 +33,7 @@ async def test_the_address_that_was_called_decides(tmp_path: Path) -> None:
     async with serving(App()) as app:
         endpoint = Endpoint("00000000000001", "127.0.0.1", app.port)
         waker.apps["hello.localhost"] = ("hello", endpoint)
-        edge = EnvoyEdge(cloud, waker, spawn, private=(address,))
+        edge = EnvoyEdge(cloud, waker, spawn, EdgeOptions(private=(address,)))
         try:
             await edge.start()
             assert (await _ask(address, "hello.localhost"))[0] == 404  # nobody's address

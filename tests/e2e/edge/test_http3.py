@@ -21,6 +21,7 @@ from tests.e2e.tls.made import self_made
 
 from roost.edge.contract import Material, Route
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 from roost.edge.protos import LISTENER, SECRET
 from roost.edge.quic import NAME, hosts_of
 
@@ -142,7 +143,9 @@ async def _own_names(it: Bench, source: Certificates) -> None:
             it.waker.apps[host] = ("hello", it.endpoint)
             assert (await own.ask(host, "/wakes"))[0][":status"] == "200"
             await it.edge.stop(envoy_too=False)
-            it.edge = EnvoyEdge(it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, certificates=source, http3=True)
+            it.edge = EnvoyEdge(
+                it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, EdgeOptions(http3=True), certificates=source
+            )
             await it.edge.start()
             assert it.cell.is_up_to_date(), "the next roostd knows it"
             await until(lambda: host in it.cell.xds.table[SECRET])

@@ -17,6 +17,7 @@ from tests.e2e.tls.made import self_made
 
 from roost.edge.contract import Endpoint, Material, PublicPort, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 from roost.model.port_options import HttpOptions, TlsOptions
 
 
@@ -143,7 +144,7 @@ async def test_names_that_are_served_in_a_way_of_their_own(tmp_path: Path) -> No
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "acme-tls/1"
 
         # another roostd learns of all its names at once: none is served in the common way for a moment
-        again = EnvoyEdge(it.cloud, it.waker, spawn, certificates=source, cells=2)
+        again = EnvoyEdge(it.cloud, it.waker, spawn, EdgeOptions(cells=2), certificates=source)
         seen = []
         again._cells["0"].xds.set = lambda kind, one: seen.append(one) if one.name == "https" else None  # type: ignore[method-assign]
         more = PublicPort("more", 443, "https", hosts=("more.localhost",), tls=TlsOptions(("h2",)))

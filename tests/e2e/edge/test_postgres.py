@@ -23,6 +23,7 @@ from tests.e2e.tls.made import self_made
 
 from roost.edge.contract import Endpoint, Material, PublicPort, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 from roost.model.port_options import TlsOptions
 
 TLS, GSS, CANCEL = (struct.pack("!II", 8, 80877103), struct.pack("!II", 8, 80877104), struct.pack("!II", 16, 80877102))
@@ -172,7 +173,7 @@ async def test_clients_of_postgres(tmp_path: Path, server: Endpoint) -> None:
         await it.edge.stop(envoy_too=False)
         assert [await one(each) for each in (held, direct, woken)] == [1, 1, 1]
         assert await one(await connect(port)) == 1
-        it.edge = EnvoyEdge(it.cloud, it.waker, spawn, certificates=source, postgres_port=port)
+        it.edge = EnvoyEdge(it.cloud, it.waker, spawn, EdgeOptions(postgres_port=port), certificates=source)
         await it.edge.start()
         await it.edge.replace_all([], {"db": [app("db", server)], "other": [app("other", server)]})
         assert it.edge.status().detail["postgres"]["pid"] == front  # type: ignore[index]
@@ -271,7 +272,7 @@ async def test_postgres_through_cells(tmp_path: Path, server: Endpoint) -> None:
 
         # a cell dies without roostd: the others do not notice, and it is back with the last good configuration
         await it.edge.stop(envoy_too=False)
-        told = EnvoyEdge(it.cloud, it.waker, spawn, cells=2, certificates=source, postgres_port=port)
+        told = EnvoyEdge(it.cloud, it.waker, spawn, EdgeOptions(cells=2, postgres_port=port), certificates=source)
         await told.stand_in()
         try:
             victim, other = names

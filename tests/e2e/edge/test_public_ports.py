@@ -15,6 +15,7 @@ from tests.e2e.edge.edge_harness import Bench, bench, envoys_of, free_port, unti
 
 from roost.edge.contract import Endpoint, PublicPort, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.edge.options import EdgeOptions
 
 
 @asynccontextmanager
@@ -174,7 +175,7 @@ async def test_ports_come_back_with_their_cell(tmp_path: Path) -> None:
 
         # without roostd, with the last good configuration
         await it.edge.stop(envoy_too=False)
-        told = EnvoyEdge(it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, cells=2)
+        told = EnvoyEdge(it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, EdgeOptions(cells=2))
         await told.stand_in()
         try:
             cell = told._public._cell_of("acme")
@@ -183,7 +184,7 @@ async def test_ports_come_back_with_their_cell(tmp_path: Path) -> None:
             await until(back, what="the port is served without roostd")
         finally:
             await told.stop(envoy_too=False)
-        it.edge = EnvoyEdge(it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, cells=2)
+        it.edge = EnvoyEdge(it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, EdgeOptions(cells=2))
         await it.edge.start()
         await it.edge.replace_all([], {})
         await until(lambda: _refused(port), what="a port that is not the app's any more is closed")
