@@ -2,7 +2,8 @@
 
 Owns `build-cache/` on the pool: `<app>/<hash of the path inside>/`. All of it can be lost at any time
 without harm. A cache that has grown beyond its limit when a build ends is begun anew, and those of apps
-that built nothing for a month go. Apps never share a cache: one could poison the other's builds.
+that built nothing for a month go, and those of apps that are no more. Apps never share a cache, nor does one with
+a later app of its name: one could poison the other's builds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from roost.build.layers import tree_bytes
+from roost.model.names import check_app_name
 
 LIMIT = 8 << 30  # bytes of one app's caches
 _UNUSED = 30 * 86400.0  # seconds
@@ -37,6 +39,10 @@ class BuildCaches:
         directory = self._directory / app / hashlib.sha256(target.encode()).hexdigest()[:16]
         directory.mkdir(parents=True, exist_ok=True)
         return directory
+
+    def forget(self, app: str) -> None:
+        """Remove an app's caches: a later app of its name may be another's. Twice is once."""
+        shutil.rmtree(self._directory / check_app_name(app), ignore_errors=True)
 
     @contextmanager
     def in_use(self, app: str) -> Iterator[None]:

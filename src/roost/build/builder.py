@@ -78,6 +78,10 @@ class MachineBuilder:
         report(f"built {image.digest[:19]} in {time.monotonic() - began:.1f} s")
         return image
 
+    def forget(self, app: str) -> None:
+        """Remove what builds of an app that is no more kept for its next one."""
+        self._caches.forget(app)
+
     def _build_plan(self, request: BuildRequest, report: Report, cancelled: Event) -> Image:
         plan = request.plan
         base = self._store.ensure(parse_image_ref(plan.base), report, cancelled)

@@ -75,3 +75,6 @@ class Builder(Protocol):
 
     def build(self, request: BuildRequest, report: Report, cancelled: Event) -> Image:
         """Build; raises Unprocessable with the last lines of output when a step of the user's code fails."""
+
+    def forget(self, app: str) -> None:
+        """Remove what builds of an app that is no more kept for its next one. Twice is once."""

@@ -103,15 +103,17 @@ class Apps:
         hosts = (self._core.cloud.app_host(name), *self._core.store.certificates.hosts(name))
         if self._core.store.public_ports.of_app(name):  # closed before they are anybody's again
             self._core.on_loop(self._core.edge.put_ports(name, ()))
+        self._core.builder.forget(name)
         with self._core.locks.holding(keys_of(name)):  # its key goes too
-            self._core.store.apps.remove(name)
+            self._core.store.apps.remove(name, now=self._core.now())
         self._requests.forget(name)
-        self._core.begin_on_loop(self._take_certificates(hosts))
+        self._core.begin_on_loop(self._tell_edge(name, hosts))
         self._gone()
 
-    async def _take_certificates(self, hosts: Sequence[str]) -> None:
-        """Have the edge forget the certificates of an app that is gone."""
+    async def _tell_edge(self, name: str, hosts: Sequence[str]) -> None:
+        """Have the edge forget the certificates of an app that is gone, and what it saw of it."""
         self._core.edge.certificates_changed(hosts)
+        self._core.edge.app_is_gone(name)
 
     def status(self, name: str) -> AppStatus:
         """Return how an app is, and why."""

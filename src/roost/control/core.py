@@ -24,6 +24,7 @@ from roost.control.sealing import Vault
 from roost.edge.contract import Edge
 from roost.host.contract import Host
 from roost.model.acme import AcmeSettings
+from roost.model.app import App
 from roost.model.certificate import WILDCARD
 from roost.model.cloud import Cloud
 from roost.model.names import machine_id, ulid
@@ -154,6 +155,11 @@ class Core:
         found = self.store.domain_certificates.serving(names)
         public = any(each.issued is not None and each.issued.expires_at > self.now() for each in found)
         return (self.cloud.app_https_url(app) if public else "") or self.cloud.app_url(app)
+
+    def is_gone(self, app: App) -> bool:
+        """Tell whether an app is no more, also when another has its name by now."""
+        found = self.store.apps.find(app.name)
+        return found is None or found.id != app.id
 
     @staticmethod
     def now() -> float:

@@ -23,8 +23,11 @@ class Logs:
     async def follow(
         self, app: str, *, machine: str = "", since: float = 0.0, limit: int = 100, follow: bool = False
     ) -> AsyncIterator[LogEntry]:
-        """Yield log lines, oldest first: the last `limit` since `since`, then, with `follow`, new ones."""
-        self._core.store.apps.get(app)
+        """Yield log lines, oldest first: the last `limit` since `since`, then, with `follow`, new ones.
+
+        It ends with the app: a later one of its name may be another's.
+        """
+        followed = self._core.store.apps.get(app)
         offsets: dict[tuple[str, str], int] = {}
         lines: list[LogLine] = []
         for source in await asyncio.to_thread(self._sources, app, machine):
@@ -42,6 +45,8 @@ class Logs:
                 if new:
                     offsets[source] = new[-1].offset
                     fresh += new
+            if await asyncio.to_thread(self._core.is_gone, followed):
+                return
             for line in sorted(fresh, key=lambda line: line.at):
                 yield _entry(line)
 

@@ -99,7 +99,8 @@ class MetricsBook:
     def text(self, app: str) -> str:
         """Return the latest samples of an app's machines as Prometheus text; raises NotFound for no such app."""
         self._core.store.apps.get(app)
-        latest = dict(self._latest.get(app, {}))  # other threads ask, too
+        own = {machine.id for machine in self._core.store.machines.list(app)}  # not those of an earlier app of the name
+        latest = {key: scrape for key, scrape in dict(self._latest.get(app, {})).items() if key in own}
         return "".join(render(app, [latest[key] for key in sorted(latest)]))
 
     def aggregate(

@@ -20,6 +20,7 @@ from roost.model.request_stats import StatsBook
 
 POLL = 0.3  # seconds between two looks for new requests
 CHUNK = 500
+LATE = 3600.0  # seconds after an app's end in which a line of its requests may still come
 COMPLAIN = 60.0  # seconds between two complaints about a disk that takes nothing
 
 
@@ -34,10 +35,12 @@ class Requests:
         self._nobodys: Counter[str] = Counter()  # errors by class of requests that were for no app
         self._lost = 0
         self._complained_at = 0.0
+        self._since: dict[str, float] = {}  # app -> when what was kept of one of its name went
 
     def record(self, lot: Sequence[tuple[str, Request]]) -> None:
         """Keep requests that ended; for the edge's thread."""
         now = self._core.now()
+        lot = [(app, request) for app, request in lot if request.at >= self._since.get(app, 0.0)]
         by_app: dict[str, list[tuple[float, str]]] = defaultdict(list)
         with self._guard:
             for app, request in lot:
@@ -60,8 +63,11 @@ class Requests:
     async def follow(
         self, app: str, wanted: RequestFilter, *, after: int = -1, limit: int = 100, follow: bool = False
     ) -> AsyncIterator[RequestEntry]:
-        """Yield requests, oldest first: the last `limit` that fit, or those after a cursor; then new ones."""
-        self._core.store.apps.get(app)
+        """Yield requests, oldest first: the last `limit` that fit, or those after a cursor; then new ones.
+
+        It ends with the app: a later one of its name may be another's.
+        """
+        followed = self._core.store.apps.get(app)
         if after < 0:
             found, cursor = await asyncio.to_thread(self._latest, app, wanted, limit)
         else:
@@ -70,6 +76,8 @@ class Requests:
             yield entry
         while follow:
             found, cursor = await asyncio.to_thread(self._next, app, wanted, cursor, CHUNK)
+            if await asyncio.to_thread(self._core.is_gone, followed):
+                return
             for entry in found:
                 yield entry
             if not found:
@@ -95,8 +103,9 @@ class Requests:
         return self._lost + self._core.edge.unlogged
 
     def forget(self, app: str) -> None:
-        """Remove what is kept of an app that is gone."""
+        """Remove what is kept of an app that is gone; its last requests, whose lines are to come, aren't taken."""
         with self._guard:
+            self._since[app] = self._core.now()
             self._book.forget(app)
         self._files.remove(app)
 
@@ -106,6 +115,9 @@ class Requests:
             if self._core.store.apps.find(app) is None:
                 self.forget(app)
         self._files.bound_all()
+        with self._guard:
+            old = self._core.now() - LATE
+            self._since = {app: at for app, at in self._since.items() if at > old}
 
     def _latest(self, app: str, wanted: RequestFilter, limit: int) -> tuple[list[RequestEntry], int]:
         """Return the last requests that fit, and a cursor behind the newest there is; reads ever more of the log."""

@@ -68,16 +68,20 @@ class Tokens:
         self._check_user(wanted)
         if wanted.apps is not None and not wanted.org:
             raise BadInput("apps are given without an org", hint="a token for apps belongs to their org: send org_slug")
-        for app in wanted.apps or ():
-            if self._store.apps.get(app).org != wanted.org:
-                raise NotFound(f"app not found in {wanted.org}: {app}", hint=f"roost apps list --org {wanted.org}")
+        ids = None if wanted.apps is None else tuple(self._id_of(app, wanted.org) for app in wanted.apps)
         now, token_id = self._now(), secrets.token_hex(6)
         made = Token(
             token_id, wanted.name, wanted.role, now, None if wanted.lifetime is None else now + wanted.lifetime, None,
-            wanted.org, wanted.user, wanted.apps, wanted.machine, wanted.actions,
+            wanted.org, wanted.user, wanted.apps, wanted.machine, wanted.actions, ids,
         )  # fmt: skip
         self._store.tokens.add(made)
         return made, self._text(token_id)
+
+    def _id_of(self, app: str, org: str) -> str:
+        found = self._store.apps.get(app)
+        if found.org != org:
+            raise NotFound(f"app not found in {org}: {app}", hint=f"roost apps list --org {org}")
+        return found.id
 
     def for_keys(self, machine_id: str) -> str:
         """Return a token that has the secret keys of a machine's app used, and does nothing else. Raises NotFound.
@@ -91,7 +95,14 @@ class Tokens:
         wanted = NewToken(
             f"secret keys of {app.name}", Role.DEPLOYER, app.org, apps=(app.name,), actions=(Action.KEYS,)
         )
-        kept = next((token for token in self._store.tokens.list() if _serves(token, wanted, now + KEYS_LIFETIME)), None)
+        kept = next(
+            (
+                token
+                for token in self._store.tokens.list()
+                if token.app_ids == (app.id,) and _serves(token, wanted, now + KEYS_LIFETIME)
+            ),
+            None,
+        )
         return for_keys(self._text((kept or self.issue(wanted)[0]).id), now)
 
     def _check_user(self, wanted: NewToken) -> None:
@@ -135,8 +146,29 @@ class Tokens:
                 "Authenticate: token validation error: it is expired or revoked", hint="`roost login URL`"
             )
         roles = self._store.orgs.of_user(stored.user) if stored.user else {}
-        found = principal(stored, roles)
-        return narrowed(found, limits) if weakened else found
+        found = principal(self._of_living_apps(stored), roles)
+        return narrowed(found, self._by_name(limits)) if weakened else found
+
+    def _of_living_apps(self, token: Token) -> Token:
+        """Return the token for those of its apps that there still are; raises Unauthorized when none is.
+
+        The end of an app ends its tokens. One that was made in that moment is found out here.
+        """
+        if token.apps is None:
+            return token
+        there = self._store.apps.ids(token.apps)
+        pairs = zip(token.apps, token.app_ids or (), strict=False)
+        living = tuple(name for name, app_id in pairs if there.get(name) == app_id)
+        if not living:
+            raise _unauthorized("the app that it was for is gone")
+        return replace(token, apps=living)
+
+    def _by_name(self, limits: Limits) -> Limits:
+        """Return the limits with apps that are given by id as names."""
+        if limits.app_ids is None:
+            return limits
+        named = self._store.apps.names(limits.app_ids)
+        return replace(limits, apps=named if limits.apps is None else limits.apps & named)
 
     def _by_secret(self, token: str) -> Token:
         match = _TOKEN.fullmatch(token)

@@ -233,6 +233,9 @@ class Edge(Protocol):
     def certificates_changed(self, hosts: Iterable[str]) -> None:
         """Have the certificates of these host names looked up again; the source says what they are now."""
 
+    def app_is_gone(self, app: str) -> None:
+        """Forget what was seen and remembered of an app that is no more; a later one may have its name."""
+
     def keep_requests(self, take: Callable[[Sequence[tuple[str, Request]]], None]) -> None:
         """Say who takes the requests that ended (app or "", request), on a thread of the edge's; before `start`."""
 

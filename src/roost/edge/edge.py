@@ -273,6 +273,12 @@ class EnvoyEdge:
         for cell in self._cells.values():
             cell.secrets.changed(changed)
 
+    def app_is_gone(self, app: str) -> None:
+        """Forget what was seen and remembered of an app that is no more; a later one may have its name."""
+        self._remembered.cache.forget_all(app)
+        for cell in self._cells.values():
+            cell.book.forget(app)
+
     def keep_requests(self, take: Take) -> None:
         """Say who takes the requests that have ended, in lots, on a thread of the edge's; before `start`."""
         self._feed.take = take

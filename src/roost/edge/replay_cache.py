@@ -81,6 +81,11 @@ class ReplayCache:
             if key[0] == "path" and key[1] == host and key[2].startswith(path.removesuffix("*")):
                 self._drop(app, key)
 
+    def forget_all(self, app: str) -> None:
+        """Forget all that is remembered of an app."""
+        for key in list(self._apps.get(app, ())):
+            self._drop(app, key)
+
     def drop(self, app: str, key: Key) -> None:
         """Forget one entry."""
         self._drop(app, key)

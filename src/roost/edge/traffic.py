@@ -42,6 +42,11 @@ class TrafficBook:
         for app in gauges:
             self._record(app, at)
 
+    def forget(self, app: str) -> None:
+        """The app is no more: a later one of its name begins with nothing."""
+        if not self.spliced(app):
+            self._records.pop(app, None)
+
     def reset(self) -> None:
         """Envoy is a new process: none of its requests exist any more."""
         self._active = {}

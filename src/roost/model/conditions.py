@@ -1,8 +1,8 @@
 """Conditions that a token can be weakened by (macaroon caveats): what they say, and what they leave. Pure.
 
-Each is one line of text: `org = SLUG`, `app = NAME`, `action = WORD` (these may name several, separated by commas),
-`machine = ID`, `time < UNIX-TIME`, `ip = ADDRESS/BITS`. A token may do what all of them allow; one that Roost does
-not know allows nothing.
+Each is one line of text: `org = SLUG`, `app = NAME`, `app_id = ID`, `action = WORD` (these may name several, separated
+by commas), `machine = ID`, `time < UNIX-TIME`, `ip = ADDRESS/BITS`. A token may do what all of them allow; one that
+Roost does not know allows nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from roost.model.errors import BadInput
 from roost.model.identity import Action, with_parts
 
 ACTIONS = tuple(Action)
-CONDITIONS = f"org = SLUG, app = NAME, machine = ID, action = {'|'.join(ACTIONS)}, time < UNIX-TIME, ip = ADDRESS/BITS"
+CONDITIONS = (
+    f"org = SLUG, app = NAME, app_id = ID, machine = ID, action = {'|'.join(ACTIONS)}, "
+    "time < UNIX-TIME, ip = ADDRESS/BITS"
+)
 LONGEST = 500  # characters of one condition
 
 
@@ -29,12 +32,13 @@ class Limits:
     machine: str = ""  # "": no limit
     actions: frozenset[str] | None = None
     expires_at: float | None = None
+    app_ids: frozenset[str] | None = None
     networks: tuple[str, ...] = ()  # of addresses that it may be used from; all of them must hold the address
 
 
 def read_conditions(conditions: Sequence[str]) -> Limits:
     """Return what all of them together leave; raises BadInput for one that is not known (then nothing is left)."""
-    sets: dict[str, frozenset[str] | None] = {"org": None, "app": None, "machine": None, "action": None}
+    sets: dict[str, frozenset[str] | None] = {"org": None, "app": None, "app_id": None, "machine": None, "action": None}
     expires: float | None = None
     networks: list[str] = []
     for condition in conditions:
@@ -50,12 +54,12 @@ def read_conditions(conditions: Sequence[str]) -> Limits:
     machine, actions = sets["machine"], sets["action"]
     if machine == frozenset():
         actions = frozenset()  # two machines at once: none is left, so nothing may be done
-    return Limits(sets["org"], sets["app"], "".join(machine or ()), actions, expires, tuple(networks))
+    return Limits(sets["org"], sets["app"], "".join(machine or ()), actions, expires, sets["app_id"], tuple(networks))
 
 
 def _parts(condition: str) -> tuple[str, str, str]:
     words = condition.split(" ", 2) if len(condition) <= LONGEST else []
-    if len(words) == 3 and (words[1] == "=" and words[0] in ("org", "app", "machine", "action", "ip")):
+    if len(words) == 3 and (words[1] == "=" and words[0] in ("org", "app", "app_id", "machine", "action", "ip")):
         return words[0], words[1], words[2]
     if len(words) == 3 and words[:2] == ["time", "<"]:
         return words[0], words[1], words[2]

@@ -106,6 +106,7 @@ class Token:
     apps: tuple[str, ...] | None = None
     machine: str = ""
     actions: tuple[str, ...] | None = None
+    app_ids: tuple[str, ...] | None = None  # of `apps`, in their order: what decides, since a name can come again
 
 
 @dataclass(frozen=True, slots=True)

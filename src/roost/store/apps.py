@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -13,6 +14,7 @@ from roost.model.app_config_read import app_config_from_json, app_config_to_json
 from roost.model.errors import NameTaken, NotFound
 from roost.store.data_keys import remove_of_app
 from roost.store.database import Database
+from roost.store.identity import end_of_app
 from roost.store.schema import (
     apps,
     autoscale_decisions,
@@ -28,6 +30,7 @@ from roost.store.schema import (
     progress,
     public_ports,
     releases,
+    runs,
     secret_keys,
     secrets,
     updates,
@@ -83,8 +86,18 @@ class Apps:
                 ) from None
         return app
 
-    def remove(self, name: str) -> None:
-        """Remove an app and all rows that belong to it."""
+    def ids(self, names: Collection[str]) -> dict[str, str]:
+        """Return the ids of those of these apps that there are, by name."""
+        with self._db.read() as connection:
+            return {row.name: row.id for row in connection.execute(select(apps).where(apps.c.name.in_(names)))}
+
+    def names(self, ids: Collection[str]) -> frozenset[str]:
+        """Return the names of those that there are of the apps with these ids."""
+        with self._db.read() as connection:
+            return frozenset(connection.execute(select(apps.c.name).where(apps.c.id.in_(ids))).scalars())
+
+    def remove(self, name: str, *, now: float) -> None:
+        """Remove an app and all rows that belong to it; tokens for it are void from now on."""
         with self._db.write() as connection:
             connection.execute(
                 delete(progress).where(
@@ -99,6 +112,7 @@ class Apps:
                 destroyed,
                 events,
                 releases,
+                runs,
                 secrets,
                 secret_keys,
                 certificates,
@@ -111,6 +125,8 @@ class Apps:
             ):
                 connection.execute(delete(table).where(table.c.app == name))
             remove_of_app(connection, name)
+            for app_id in connection.execute(select(apps.c.id).where(apps.c.name == name)).scalars().all():
+                end_of_app(connection, app_id, now)
             connection.execute(delete(apps).where(apps.c.name == name))
 
     def count(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from roost.model.errors import NameTaken, NotFound
@@ -23,10 +23,13 @@ class StoredToken:
     sha256: str
 
 
+_LISTS = ("apps", "actions", "app_ids")
+
+
 def _token(row: Row[tuple[object, ...]]) -> StoredToken:
     data: dict[str, Any] = dict(row._mapping)
     sha256 = data.pop("sha256")
-    for name in ("apps", "actions"):
+    for name in _LISTS:
         data[name] = None if data[name] is None else tuple(data[name])
     return StoredToken(Token(**data), "" if sha256.startswith("root:") else sha256)
 
@@ -40,7 +43,7 @@ class Tokens:
     def add(self, token: Token, sha256: str = "") -> None:
         """Add a token."""
         values = {name: getattr(token, name) for name in token.__slots__}
-        values |= {name: None if values[name] is None else list(values[name]) for name in ("apps", "actions")}
+        values |= {name: None if values[name] is None else list(values[name]) for name in _LISTS}
         with self._db.write() as connection:
             connection.execute(insert(tokens).values(**values, sha256=sha256 or f"root:{token.id}"))
 
@@ -66,6 +69,20 @@ class Tokens:
         """Remove tokens that were revoked or expired before `at`."""
         with self._db.write() as connection:
             connection.execute(delete(tokens).where((tokens.c.revoked_at < at) | (tokens.c.expires_at < at)))
+
+
+def end_of_app(connection: Connection, app_id: str, at: float) -> None:
+    """Take an app that is no more from the tokens that were for it; those for nothing else are void from `at` on."""
+    query = select(tokens.c.id, tokens.c.apps, tokens.c.app_ids).where(tokens.c.app_ids.is_not(None))
+    for token_id, names, ids in connection.execute(query).all():
+        if app_id not in ids:
+            continue
+        left = [pair for pair in zip(names, ids, strict=True) if pair[1] != app_id]
+        values: dict[str, Any] = {"apps": [name for name, _ in left], "app_ids": [ident for _, ident in left]}
+        own = update(tokens).where(tokens.c.id == token_id)
+        connection.execute(
+            own.values(**values) if left else own.where(tokens.c.revoked_at.is_(None)).values(revoked_at=at)
+        )
 
 
 class Orgs:

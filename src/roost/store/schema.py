@@ -295,6 +295,7 @@ tokens = Table(
     Column("apps", JSON(none_as_null=True)),
     Column("machine", String, nullable=False, server_default=""),
     Column("actions", JSON(none_as_null=True)),
+    Column("app_ids", JSON(none_as_null=True)),  # of `apps`, in their order: a later app of the name is another
 )
 
 orgs = Table(

@@ -145,3 +145,23 @@ def test_the_audit_log_tells_who_did_what_from_where(place: Place, machine: str)
     assert not [token for token in place.tokens.values() if token in everything]
     shown = place.ask("reader", "GET", "/audit").json()
     assert {line["app"] for line in shown["entries"] if line.get("app")} <= {place.app, place.other}, "of its org only"
+
+
+def test_a_token_for_an_app_is_none_for_a_later_app_of_its_name(place: Place) -> None:
+    cloud, name = place.cloud, fresh("twice")
+    app = {"app_name": name, "org_slug": place.org}
+    cache = cloud.home / "pool" / "build-cache" / name
+    try:
+        made = cloud.api("POST", "/apps", json=app).json()
+        ident = cloud.api("GET", f"/apps/{name}").json()["id"]
+        deploys = cloud.api("POST", f"/apps/{name}/deploy_token").json()
+        copies = [attenuate(place.tokens["admin"], [condition]) for condition in (f"app_id = {ident}", f"app = {name}")]
+        assert [place.status(token, "GET", f"/apps/{name}") for token in (deploys["token"], *copies)] == [200] * 3, made
+        (cache / "x").mkdir(parents=True)
+        assert cloud.api("DELETE", f"/apps/{name}").status_code == 202
+        assert not cache.exists(), "what a build left is not the next owner's"
+        assert cloud.api("POST", "/apps", json=app | {"org_slug": "personal"}).status_code == 201
+        assert [place.status(token, "GET", f"/apps/{name}") for token in (deploys["token"], *copies)] == [401, 403, 403]
+        assert cloud.api("GET", f"/tokens/{deploys['id']}").json()["revoked_at"]
+    finally:
+        cloud.api("DELETE", f"/apps/{name}?force=true")

@@ -29,3 +29,11 @@ def test_caches_of_apps_that_no_longer_build_go(tmp_path):
     with caches.in_use("new"):
         caches.path("new", "/x")
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["new"]
+
+
+def test_the_caches_of_an_app_that_is_gone_are_not_a_later_apps(tmp_path):
+    caches = BuildCaches(tmp_path / "c")
+    (caches.path("shop", "/x") / "poison").touch()
+    caches.forget("shop")
+    caches.forget("shop")
+    assert list(caches.path("shop", "/x").iterdir()) == []

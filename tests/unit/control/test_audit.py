@@ -61,7 +61,7 @@ def test_the_org_of_an_app_that_is_gone_is_remembered(store: Store) -> None:
     log = Audit(store)
     log.record(call(1))
     log.flush()
-    store.apps.remove("shop")
+    store.apps.remove("shop", now=9.0)
     log.record(call(2))
     assert [entry.org for entry in log.list()] == ["acme", "acme"]
 

@@ -131,7 +131,7 @@ def test_without_the_key_nothing_opens(store: Store, tmp_path: Path) -> None:
 def test_an_app_takes_its_key_along(store: Store, tmp_path: Path) -> None:
     made = vault(store, tmp_path)
     sealed = made.seal(b"value", "shop/A", key=of_app("shop"))
-    store.apps.remove("shop")
+    store.apps.remove("shop", now=9.0)
     with pytest.raises(HostFailure):
         made.open(sealed, "shop/A", key=of_app("shop"))
     store.apps.create(name="shop", app_id="2", org="personal", network="n", now=2.0)

@@ -217,3 +217,60 @@ def test_a_forged_signature_is_refused(tokens: Tokens) -> None:
     assert refused(lambda: tokens.authenticate(spell(forged)))
     with pytest.raises(BadMacaroon):
         decode(text.removeprefix(PREFIX)[:-8])
+
+
+def again(store: Store, clock: Clock, *, org: str = "rival") -> None:
+    """Destroy the app shop, and make another of its name."""
+    from roost.model.identity import Org
+
+    store.apps.remove("shop", now=clock.now)
+    if store.orgs.find(org) is None:
+        store.orgs.add(Org(org, org, 1.0))
+    store.apps.create(name="shop", app_id="2", org=org, network=f"{org}-default", now=clock.now)
+
+
+@pytest.mark.parametrize("org", ["rival", "acme"])
+def test_a_token_for_an_app_ends_with_it_and_is_none_for_a_later_app_of_its_name(
+    tokens: Tokens, store: Store, clock: Clock, org: str
+) -> None:
+    store.apps.create(name="blog", app_id="9", org="acme", network="acme-default", now=1.0)
+    deploy, text = tokens.issue(NewToken("ci", Role.DEPLOYER, "acme", apps=("shop",)))
+    _, running = tokens.issue(NewToken("run", Role.DEPLOYER, "acme", apps=("shop",), actions=(Action.EXEC,)))
+    both, of_both = tokens.issue(NewToken("two", Role.DEPLOYER, "acme", apps=("shop", "blog")))
+    row = machine(id="00000000000001", app="shop")
+    store.machines.add(row, Event("01ARZ3NDEKTSV4RRFFQ69G5FAV", row.id, "launch", "started", "user", {}, 1.0))
+    keys = tokens.for_keys(row.id)
+    copy = weakened(text, ["action = read"])
+    assert all(tokens.authenticate(each).apps == {"shop"} for each in (text, copy, running, keys))
+    again(store, clock, org=org)
+    assert all(refused(lambda each=each: tokens.authenticate(each)) for each in (text, copy, running, keys))
+    assert tokens.get(deploy.id).revoked_at == clock.now
+    assert tokens.authenticate(of_both).apps == {"blog"}
+    assert tokens.get(both.id).apps == ("blog",)
+    store.machines.add(row, Event("01ARZ3NDEKTSV4RRFFQ69G5FAW", row.id, "launch", "started", "user", {}, 1.0))
+    assert tokens.authenticate(tokens.for_keys(row.id)).orgs == {org: Role.DEPLOYER}
+
+
+def test_a_token_that_is_made_while_its_app_ends_is_good_for_nothing(
+    tokens: Tokens, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = store.tokens.add
+
+    def late(token: Token, sha256: str = "") -> None:
+        again(store, clock)
+        add(token, sha256)
+
+    monkeypatch.setattr(store.tokens, "add", late)
+    _, text = tokens.issue(NewToken("ci", Role.DEPLOYER, "acme", apps=("shop",)))
+    assert refused(lambda: tokens.authenticate(text))
+
+
+def test_a_copy_for_an_apps_id_is_none_for_a_later_app_of_its_name(tokens: Tokens, store: Store, clock: Clock) -> None:
+    whole = tokens.create("admin")
+    by_name, by_id = weakened(whole, ["app = shop"]), weakened(whole, ["app_id = 1"])
+    neither = weakened(whole, ["app = blog", "app_id = 1"])
+    assert tokens.authenticate(by_name).apps == tokens.authenticate(by_id).apps == {"shop"}
+    assert tokens.authenticate(neither).apps == frozenset()
+    again(store, clock)
+    assert tokens.authenticate(by_name).apps == {"shop"}
+    assert tokens.authenticate(by_id).apps == frozenset()

@@ -117,6 +117,15 @@ def test_paths_are_remembered_for_one_app_and_a_time() -> None:
     assert cache.apps() == ()
 
 
+def test_what_is_remembered_of_an_app_goes_with_it() -> None:
+    cache = ReplayCache()
+    for app in ("a", "b"):
+        cache.remember(app, entry("h/x*"))
+    cache.forget_all("a")
+    cache.forget_all("a")
+    assert cache.apps() == ("b",)
+
+
 def test_what_is_remembered_is_bounded() -> None:
     cache = ReplayCache()
     for number in range(MAX_PATHS + 20):

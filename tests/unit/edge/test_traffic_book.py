@@ -40,3 +40,13 @@ def test_a_new_envoy_has_no_requests() -> None:
     book.splicing("a", 1, 3.0)
     book.reset()
     assert book.traffic("a").active == 1, "only the spliced one is left, until its connection breaks"
+
+
+def test_a_later_app_of_the_name_begins_with_nothing() -> None:
+    book = TrafficBook()
+    book.ended({"a": 5.0})
+    book.forget("a")
+    assert book.traffic("a") == Traffic(0, 0.0)
+    book.splicing("a", 1, 6.0)
+    book.forget("a")
+    assert book.traffic("a") == Traffic(1, 6.0), "what goes on is counted to its end"

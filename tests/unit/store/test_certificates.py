@@ -76,7 +76,7 @@ def test_secret_keys(store: Store) -> None:
 def test_an_app_takes_both_along(store: Store) -> None:
     store.certificates.add(ONE)
     store.secret_keys.set(SecretKey("shop", "k", KeyType.HS256, b"", 1.0, 1.0), b"one", replace=False)
-    store.apps.remove("shop")
+    store.apps.remove("shop", now=9.0)
     store.apps.create(name="shop", app_id="2", org="personal", network="n", now=2.0)
     assert store.secret_keys.list("shop") == []
     assert store.certificates.list("shop", limit=9) == ([], 0)

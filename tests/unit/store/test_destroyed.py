@@ -89,5 +89,5 @@ def test_they_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
     store.destroyed_machines.forget(102.5)
     assert [one.id for one in store.destroyed_machines.list("shop")] == ids[3:]
     assert [one.id for one in store.destroyed_machines.list("blog")] == [other]
-    store.apps.remove("shop")
+    store.apps.remove("shop", now=9.0)
     assert store.destroyed_machines.list("shop") == []

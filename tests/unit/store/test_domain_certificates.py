@@ -54,7 +54,7 @@ def test_a_row_outlives_its_app_and_is_its_successors(store: Store) -> None:
     rows = store.domain_certificates
     issue(store, "shop")
     assert rows.apps_without(9) == ("wiki", "blog"), "the newest first"
-    store.apps.remove("shop")
+    store.apps.remove("shop", now=9.0)
     assert [(each.hostname, each.exists) for each in rows.list()] == [(HOST, False)]
     store.apps.create(name="shop", app_id="other", org="personal", network="n", now=9.0)
     assert rows.list()[0].exists and rows.apps_without(9) == ("wiki", "blog")

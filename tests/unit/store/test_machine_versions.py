@@ -100,7 +100,7 @@ def test_a_lease_ends_by_itself_and_with_the_app(store: Store) -> None:
     with pytest.raises(ValueError):
         store.leases.change(made.id, 50.0, refuse)
     assert store.leases.find(made.id, 99.0) == lease
-    store.apps.remove("shop")
+    store.apps.remove("shop", now=9.0)
     assert store.leases.find(made.id, 99.0) is None
 
 

@@ -41,7 +41,7 @@ def test_a_port_is_released_unless_it_was_claimed_anew(store: Store) -> None:
     ports.claim("shop", [("tcp", 2)], 10.0)
     assert ports.release("shop", [("tcp", 1), ("tcp", 2), ("tcp", 3)], claimed_before=5.0) == [("tcp", 1)]
     assert ports.release("blog", [("tcp", 2)], claimed_before=50.0) == []
-    store.apps.remove("shop")
+    store.apps.remove("shop", now=9.0)
     assert ports.all() == {}
 
 

@@ -135,7 +135,7 @@ def test_releases_count_up_and_secrets_are_replaced(store: Store) -> None:
     assert store.secrets.set("shop", {"A": None, "B": (b"3", "z")}, 9.0) == 2
     (left,) = store.secrets.list("shop")
     assert (left.name, left.sealed, left.created_at, left.updated_at) == ("B", b"3", 5.0, 9.0)
-    store.apps.remove("shop")
+    store.apps.remove("shop", now=9.0)
     assert store.releases.list("shop") == []
     assert store.secrets.list("shop") == []
 
