@@ -116,6 +116,9 @@ def revoke(token_id: TokenId, yes: context.YesOption = False) -> None:
 def attenuate(
     org: Org = "",
     app: Apps = [],  # noqa: B006
+    app_id: Annotated[
+        list[str], typer.Option("--app-id", metavar="ID", help="Only for the app with this id; may be repeated.")
+    ] = [],  # noqa: B006
     machine: Machine = "",
     action: Annotated[
         list[str], typer.Option("--action", metavar="WORD", help="read, write, exec or manage; may be repeated.")
@@ -132,6 +135,7 @@ def attenuate(
 
     conditions = [f"org = {org}"] if org else []
     conditions += [f"app = {','.join(app)}"] if app else []
+    conditions += [f"app_id = {','.join(app_id)}"] if app_id else []
     conditions += [f"machine = {machine}"] if machine else []
     conditions += [f"action = {','.join(action)}"] if action else []
     conditions += [f"time < {int(time.time() + parse_duration(_hours(expiry), '--expiry'))}"] if expiry else []
