@@ -1,8 +1,8 @@
 """What Envoy is told of apps with the handler `pg_tls`: one listener for all of a cell's, in which names decide. Pure.
 
 It takes connections from the front alone (postgres_front.py), which has seen to what comes before the TLS greeting.
-Each app has filter chains of its own, so that a change of one breaks no connection of another. A name that no app has
-fails its handshake.
+Each app has filter chains of its own, so that a change of one breaks no connection of another. Names that no
+app has don't come here: the front has refused them.
 """
 
 from __future__ import annotations

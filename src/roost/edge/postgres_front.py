@@ -2,8 +2,9 @@
 
 A client of Postgres asks for TLS in words of its own before it greets: HAProxy answers these with a few lines of Lua
 and, from the greeting on, is a front like any other: it reads the name in it and leads the bytes to a cell, with the
-client's address, where Envoy speaks TLS. What asks for nothing gets an error in Postgres' words; what is no Postgres,
-or says nothing in time, is closed. A plain request to cancel says no name, so it leads nowhere; by TLS it does.
+client's address, where Envoy speaks TLS. A name that no app has is refused by a TLS alert, which clients show. What
+asks for nothing gets an error in Postgres' words; what is no Postgres, or says nothing in time, is closed. A plain
+request to cancel says no name, so it leads nowhere; by TLS it does.
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ core.register_action("postgres", { "tcp-req" }, function(txn)
     txn:set_var("txn.asked", asked)
   end
 end)
+
+-- Says that no app has the name in a client's TLS greeting, in TLS' own words, which clients show: a fatal alert.
+core.register_action("unknown_name", { "tcp-req" }, function(txn)
+  txn.res:send("\21\3\3\0\2\2\112")
+  txn:done()
+end)
 """
 
 
@@ -56,17 +63,19 @@ def front_of_postgres(cloud: Cloud, port: int, sockets: Mapping[str, Path]) -> D
     """Return the front that listens on `port`. `sockets`: where each cell takes its connections."""
     files = front_files(cloud, NAME)
     node = f"roost-{cloud.id}-{NAME}"
-    host = f"req.ssl_sni,lower,map_str({files.map},{shard_key(list(sockets)[:1])})"
+    cell = f"req.ssl_sni,lower,map_str({files.map})"
     lines = [
         *common_lines(node, files, scripts=[files.script]),
         f"frontend {NAME}",
         f"  bind 0.0.0.0:{port} tcp-ut {UNREAD}ms",
         f"  tcp-request inspect-delay {FIRST_BYTES}",
         "  tcp-request content lua.postgres if { req.len ge 8 }",
-        "  tcp-request content accept if { req.ssl_hello_type 1 } { var(txn.asked) -m str tls }",
-        f"  tcp-request content accept if {{ req.ssl_hello_type 1 }} {{ req.ssl_alpn -m sub {PROTOCOL} }}",
+        "  acl ours var(txn.asked) -m str tls",
+        f"  acl ours req.ssl_alpn -m sub {PROTOCOL}",
+        f"  tcp-request content lua.unknown_name if {{ req.ssl_hello_type 1 }} ours !{{ {cell} -m found }}",
+        "  tcp-request content accept if { req.ssl_hello_type 1 } ours",
         "  tcp-request content reject",
-        f"  use_backend {NAME}-%[{host}]",
+        f"  use_backend {NAME}-%[{cell}]",
     ]
     for cell, socket in sockets.items():
         lines += [f"backend {NAME}-{shard_key([cell])}", f"  server {cell} unix@{socket} send-proxy-v2"]

@@ -78,6 +78,12 @@ async def connect(port: int, host: str = "db.localhost", **more: object) -> psyc
     )
 
 
+async def psql(port: int, host: str, options: str) -> subprocess.CompletedProcess[str]:
+    place = f"host={host} hostaddr=127.0.0.1 port={port} user=roost dbname=postgres password='{PASSWORD}' {options}"
+    argv = ["psql", "-XAtc", "select 'by psql'", place]
+    return await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=20)  # type: ignore[arg-type]
+
+
 async def one(connection: psycopg.AsyncConnection[tuple[object, ...]], query: str = "select 1") -> object:
     row = await (await connection.execute(query)).fetchone()  # type: ignore[call-overload]
     return row[0]
@@ -120,12 +126,7 @@ async def test_clients_of_postgres(tmp_path: Path, server: Endpoint) -> None:
         assert held.pgconn.ssl_in_use
         direct = await connect(port, host="db.example.com", sslnegotiation="direct", **trusted)
         assert await one(direct) == 1
-        shown = await asyncio.to_thread(
-            subprocess.run,
-            ["psql", "-XAtc", "select 'by psql'", f"host=DB.localhost hostaddr=127.0.0.1 port={port} user=roost "
-             f"dbname=postgres password='{PASSWORD}' sslmode=verify-full sslrootcert={source.file}"],
-            capture_output=True, text=True, timeout=20,
-        )  # fmt: skip
+        shown = await psql(port, "DB.localhost", f"sslmode=verify-full sslrootcert={source.file}")
         assert shown.stdout == "by psql\n", shown.stderr
         with pytest.raises(psycopg.OperationalError, match="channel binding"):
             await connect(port, channel_binding="require")
@@ -244,13 +245,17 @@ async def test_strangers_on_the_port_of_postgres(
         writer.close()
         with pytest.raises(OSError):  # by TLS at once, and not as a client of Postgres
             await by_tls(port, source, "db.localhost", b"")
-        for host in ("nobody.localhost", "hello.localhost"):
-            with pytest.raises(OSError):
+        for host in ("nobody.localhost", "hello.localhost", "*.localhost"):
+            with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
                 await by_tls(port, source, host)
-            with pytest.raises(psycopg.OperationalError):
+            with pytest.raises(psycopg.OperationalError, match="unrecognized name"):
                 await connect(port, host=host)
-        with pytest.raises(psycopg.OperationalError):
-            await connect(port, sslsni=0)
+        for more in ({"sslsni": 0}, {"host": "hello.localhost", "sslnegotiation": "direct"}):
+            with pytest.raises(psycopg.OperationalError, match="unrecognized name"):
+                await connect(port, **more)
+        shown = await psql(port, "nobody.localhost", "sslmode=require")
+        assert shown.returncode == 2
+        assert "unrecognized name" in shown.stderr, shown.stderr
         assert it.waker.port_wakes == []
 
         assert await asyncio.gather(*silent) == [b"", b"", b"", b"S", b"N"]
