@@ -7,7 +7,7 @@ next errand of its kind removes what a kill left of it. An errand that is run ag
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
@@ -33,14 +33,24 @@ _HAS_IPV6 = Path("/proc/sys/net/ipv6")
 T = TypeVar("T")
 
 
-def tell_while(core: Core, work: Coroutine[Any, Any, T], machine_id: str, job: Job, *, quiet: float) -> T:
+def tell_while(
+    core: Core,
+    work: Coroutine[Any, Any, T],
+    machine_id: str,
+    job: Job,
+    *,
+    quiet: float,
+    waits_for: Callable[[], str] | None = None,
+) -> T:
     """Wait for `work` on the loop, and tell what the machine logs meanwhile.
 
-    Nothing is told of a wait of less than `quiet` seconds that ends well (with None). The work has its own
-    deadline, and ends with the job: raises Cancelled.
+    Nothing is told of a wait of less than `quiet` seconds that ends well (with None). After that `waits_for` says
+    what is waited for ("": nothing that is known); that is told whenever it changes. The work has its own deadline, and
+    ends with the job: raises Cancelled.
     """
     future = core.begin_on_loop(work)
     began, offsets, lines = core.now(), dict[str, int](), list[str]()
+    told = ""
     while True:
         done = wait([future], timeout=TELL).done
         for container in core.host.logged_containers(machine_id):
@@ -54,6 +64,10 @@ def tell_while(core: Core, work: Coroutine[Any, Any, T], machine_id: str, job: J
             lines.clear()
         if done:
             return future.result()
+        if waits_for is not None and core.now() - began > quiet and (why := waits_for()) != told:
+            told = why
+            if why:
+                job.report(f"waiting for machine {machine_id}: {why}")
         if job.cancelled.is_set():
             future.cancel()
             job.check()

@@ -106,6 +106,16 @@ class Readiness:
         own = [CheckStatus(name, s.status, s.output, s.checked_at or s.started_at) for name, s in states.items()]
         return own + self._of_containers(machine_id)
 
+    def lacks(self, machine_id: str) -> str:
+        """Say in a line what a machine lacks to be healthy, as far as is known: its port, or a check; "": nothing."""
+        watched = self._watched.get(machine_id)
+        if watched is None:
+            return ""
+        service = web_service(watched.machine)
+        if service is not None and not watched.listening:
+            return f"it does not listen on port {service.internal_port} yet"
+        return next(iter(_failing(watched.machine, self.checks(machine_id))), "")
+
     async def until_listening(self, machine: Machine, timeout: float) -> Refusal | None:
         """Wait until its port accepts connections; return why not when it exits, or at the deadline."""
 
@@ -251,14 +261,10 @@ def _loopback(machine: Machine) -> Refusal:
 
 def _not_listening(machine: Machine, watched: _Watched | None, checks: list[CheckStatus], timeout: float) -> Refusal:
     service = web_service(machine)
-    failing = [
-        f"{one.name}: {one.output}"
-        for one in checks
-        if one.status != HealthStatus.PASSING and one.name not in aside(machine.config)
-    ]
+    failing = _failing(machine, checks)
     if watched is not None and watched.listening and failing:
         return Refusal(
-            503, "app", "app_check_failing", f"{machine.app} fails its check {failing[0]}.", "Fix the check or the app."
+            503, "app", "app_check_failing", f"{machine.app} fails its {failing[0]}.", "Fix the check or the app."
         )
     port = service.internal_port if service else 0
     return Refusal(
@@ -268,3 +274,13 @@ def _not_listening(machine: Machine, watched: _Watched | None, checks: list[Chec
         f"{machine.app} runs, but has not listened on port {port} within {timeout:g} s.",
         f"Let it listen on 0.0.0.0:$PORT, or set internal_port in roost.toml. Its log: roost logs -a {machine.app}",
     )
+
+
+def _failing(machine: Machine, checks: list[CheckStatus]) -> list[str]:
+    """Name the checks that count and do not pass, each with what it found, in a line."""
+    told = aside(machine.config)
+    return [
+        f"check {one.name}: {' '.join(one.output.split())}"
+        for one in checks
+        if one.status != HealthStatus.PASSING and one.name not in told
+    ]

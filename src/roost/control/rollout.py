@@ -226,6 +226,7 @@ class Rollout:
                 machine.id,
                 job,
                 quiet=QUIET,
+                waits_for=lambda: self._readiness.lacks(machine.id),
             )
         except RoostError as error:
             raise Unprocessable(

@@ -250,7 +250,11 @@ def test_an_app_that_exits_at_once_and_is_mended(cloud: RunningCloud, tmp_path: 
     ("code", "start", "words"),
     [
         (server(host="127.0.0.1"), "python web.py", ("listens on 127.0.0.1:8080 only", "0.0.0.0", "$PORT")),
-        ("import time\ntime.sleep(1000)\n", "python web.py", ("has not listened on port 8080", "0.0.0.0:$PORT")),
+        (
+            "import time\ntime.sleep(1000)\n",
+            "python web.py",
+            ("does not listen on port 8080 yet", "has not listened on port 8080", "0.0.0.0:$PORT"),
+        ),
         ("", "no-such-program", ("no-such-program", "exited with code 127")),
     ],
     ids=["on-loopback", "deaf", "no-such-command"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import threading
 import time
@@ -172,6 +173,7 @@ def test_no_request_is_lost_while_an_app_is_changed(cloud: RunningCloud, tmp_pat
 
         failed = said(cloud, "deploy", source(tmp_path / "app", app, "broken", status=500))
         assert failed.code == 5, failed.text
+        assert re.search(r"waiting for machine \w+: check servicecheck-00-http-8080: GET / answered 500", failed.text)
         assert cloud.get(app).text == "three"
 
         cloud.roost("rollback", "-a", app)
