@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from roost.edge.cell import Cell
+from roost.edge.cells import Cells
 from roost.edge.confinement import hand_over
 from roost.edge.contract import PublicPort, Refusal, Waker, WakeResult
 from roost.edge.datagram_door import DatagramDoor
@@ -45,17 +46,15 @@ _log = logging.getLogger("roost.edge")
 
 
 class PortTable:
-    """Ports by app. `cell_of` says which cell serves an org's ports. All calls are on one event loop."""
+    """Ports by app. All calls are on one event loop."""
 
     def __init__(
-        self, cells: Mapping[str, Cell], cell_of: Callable[[str], Cell], waker: Waker,
-        postgres: Callable[[Mapping[str, Cell], Callable[[str], Cell]], PostgresPorts],
+        self, cells: Cells, waker: Waker, postgres: PostgresPorts,
         guard: Guard = lambda _ports: None, refused: Callable[[str, str], None] = lambda _app, _code: None,
     ) -> None:  # fmt: skip
         self._guard, self._guarding = guard, asyncio.Lock()
-        self._refused = refused
-        self.postgres = postgres(cells, cell_of)
-        self._cells, self._cell_of, self._waker = cells, cell_of, waker
+        self._refused, self.postgres = refused, postgres
+        self._cells, self._waker = cells, waker
         self._ports: dict[Key, PublicPort] = {}
         self._doors: dict[Key, PortDoor | DatagramDoor] = {}
         self._awake: dict[Key, asyncio.Event] = {}
@@ -89,7 +88,7 @@ class PortTable:
             passed = {
                 port_name(one): [chain_by_name(one, cell.place.log)]
                 for one in ports
-                if one.protocol == "sni" and self._cell_of(one.org) is cell
+                if one.protocol == "sni" and self._cells.first_of(one.org) is cell
             }
             cell.serve_by_name(named | passed)
 
@@ -138,10 +137,10 @@ class PortTable:
             return
         await self._set(port)
         refusal: str | None = await self.postgres.apply() if port.protocol == PROTOCOL_KEY else ""
-        cell = self._cell_of(port.org)
+        cell = self._cells.first_of(port.org)
         if again:
             cell.xds.try_again(LISTENER, _listener_of(port))
-        needed = len(self._cells) == 1
+        needed = cell.plan.alone
         if port.protocol != HTTPS_BY_NAME:
             refusal = refusal or await cell.settle(CLUSTER, [name], ACKNOWLEDGED, needed=needed)
         refusal = refusal or await cell.settle(LISTENER, [_listener_of(port)], ACKNOWLEDGED, needed=needed)
@@ -159,7 +158,7 @@ class PortTable:
             self._awake[key].set()
 
     async def _set(self, port: PublicPort) -> None:
-        key, name, cell = _key(port), port_name(port), self._cell_of(port.org)
+        key, name, cell = _key(port), port_name(port), self._cells.first_of(port.org)
         self._ports[key] = port
         event = self._awake.setdefault(key, asyncio.Event())
         if not port.endpoints:
@@ -217,7 +216,7 @@ class PortTable:
     async def _take_away(self, app: str, keep: set[Key]) -> None:
         for key in [key for key, port in self._ports.items() if port.app == app and key not in keep]:
             port = self._ports.pop(key)
-            name, cell = port_name(port), self._cell_of(port.org)
+            name, cell = port_name(port), self._cells.first_of(port.org)
             self._troubles.pop(key, None)
             self._awake.pop(key, None)
             if (door := self._doors.pop(key, None)) is not None:

@@ -8,10 +8,11 @@ it tells the differences, and starts a front that could not start.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from roost.edge.cell import Cell
+from roost.edge.cells import Cells
 from roost.edge.contract import PublicPort
 from roost.edge.front import Front
 from roost.edge.front_plan import shard_key
@@ -29,11 +30,8 @@ Key = tuple[str, int]  # protocol and port
 class PostgresPorts:
     """Apps that clients of Postgres reach by name. `port` is the shared one, 0 for none."""
 
-    def __init__(
-        self, cloud: Cloud, port: int, cells: Mapping[str, Cell], cell_of: Callable[[str], Cell],
-        spawn: Spawn, limit: Limit,
-    ) -> None:  # fmt: skip
-        self._port, self._cells, self._cell_of = port, cells, cell_of
+    def __init__(self, cloud: Cloud, port: int, cells: Cells, spawn: Spawn, limit: Limit) -> None:
+        self._port, self._cells = port, cells
         sockets = {name: _socket(cell) for name, cell in cells.items()}
         self._front = Front(cloud, front_of_postgres(cloud, port, sockets), spawn, limit) if port else None
         self._running = False
@@ -49,19 +47,19 @@ class PostgresPorts:
     def set(self, port: PublicPort) -> None:
         """Lead an app's names to it."""
         self._ports[port.app] = port
-        self._changed.add(self._cell_of(port.org).name)
+        self._changed.add(self._cells.first_of(port.org).name)
 
     def drop(self, app: str) -> None:
         """Lead an app's names to it no more; its connections go on while its cluster is there."""
         if (old := self._ports.pop(app, None)) is not None:
-            self._changed.add(self._cell_of(old.org).name)
+            self._changed.add(self._cells.first_of(old.org).name)
 
     async def apply(self) -> str:
         """Tell the cells and the front what has changed; returns why the port is not served, "" if all is well."""
         changed, self._changed = self._changed, set()
         for name in changed:
             cell = self._cells[name]
-            theirs = [port for port in self._ports.values() if self._cell_of(port.org) is cell]
+            theirs = [port for port in self._ports.values() if self._cells.first_of(port.org) is cell]
             if theirs:
                 cell.xds.set(LISTENER, postgres_listener(theirs, cell.place, _socket(cell)))
             elif NAME in cell.xds.table[LISTENER]:
@@ -96,7 +94,7 @@ class PostgresPorts:
         return self._front.detail() if self._front is not None and self._running else {}
 
     async def _lead(self, front: Front) -> None:
-        wanted = {host: self._cell_of(port.org).name for port in self._ports.values() for host in port.hosts}
+        wanted = {host: self._cells.first_of(port.org).name for port in self._ports.values() for host in port.hosts}
         await self._start(front)
         await front.follow({host: shard_key([cell]) for host, cell in wanted.items()})
 

@@ -136,9 +136,9 @@ async def test_a_woken_machine_gets_no_more_than_its_limit_from_roostd_and_envoy
     woke = [begin(at, "/hold") for _ in range(3)]
     await until(lambda: at.app.active == 2, what="as many as may be are under way")
     gone = begin(at, "/gone")
-    await until(lambda: at.edge._slots.held("hello") == 4, what="two wait")
+    await until(lambda: at.edge._shared.slots.held("hello") == 4, what="two wait")
     gone.cancel()
-    await until(lambda: at.edge._slots.held("hello") == 3, what="who leaves does not wait")
+    await until(lambda: at.edge._shared.slots.held("hello") == 3, what="who leaves does not wait")
     monkeypatch.setattr(admission, "QUEUE_WAIT", WAIT)
     late = await at.get("/late")
     assert (late.status, late.headers["roost-error"]) == (503, "app_queue_timeout")
@@ -151,7 +151,7 @@ async def test_a_woken_machine_gets_no_more_than_its_limit_from_roostd_and_envoy
     at.app.release.set()
     assert [answer.status for answer in await asyncio.gather(*woke, straight)] == [200] * 4
     assert (seen.most, sorted(seen.paths)) == (2, ["/hold", "/hold", "/hold", "/straight"])
-    await until(lambda: not at.edge._slots.held("hello"))
+    await until(lambda: not at.edge._shared.slots.held("hello"))
     at.app.release.clear()
     both = [begin(at, "/hold") for _ in range(2)]
     await until(lambda: at.app.active == 2, what="Envoy lets in as many as may be again")

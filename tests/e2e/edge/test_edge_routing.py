@@ -178,7 +178,7 @@ async def test_a_request_under_way_survives_changes_of_its_route(at: Bench) -> N
         await at.edge.put(Route("hello", ("hello.localhost",), (Endpoint("m2", "127.0.0.1", new.port),)))
         assert (await at.get()).json()["app"] == "new"
         assert await at.edge.remove("hello")
-        at.edge._drop_cluster("hello")
+        at.edge._draining.drop_cluster("hello")
         assert await at.cell.xds.settle(CLUSTER, ["app/hello"], 2.0) == ""
         assert not held.done()
         at.app.release.set()

@@ -8,7 +8,7 @@ import time
 import pytest
 from tests.e2e.edge.edge_harness import Bench, until
 
-from roost.edge import edge as edge_module
+from roost.edge import upkeep
 
 
 @pytest.mark.parametrize("awake", [True, False])
@@ -21,7 +21,7 @@ async def test_counts_are_exact(at: Bench, awake: bool) -> None:
     assert await at.edge.has_requests("hello")
     await until(lambda: at.edge.traffic("hello").active == 37, timeout=1.5)
     await asyncio.gather(*(at.get() for _ in range(50)))
-    await at.edge._measure()
+    await at.edge._upkeep.measure()
     assert at.edge.traffic("hello").active == 37
     assert not await at.edge.drained("hello", timeout=0.2)
     at.app.release.set()
@@ -34,7 +34,7 @@ async def test_counts_are_exact(at: Bench, awake: bool) -> None:
 
 
 async def test_an_end_is_known_soon(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge_module, "MEASURE_PERIOD", 60.0)
+    monkeypatch.setattr(upkeep, "PERIOD", 60.0)
     await at.edge.put(at.route())
     await at.get()
     ended = time.time()

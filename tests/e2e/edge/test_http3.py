@@ -128,7 +128,7 @@ async def _own_names(it: Bench, source: Certificates) -> None:
     port, host = it.cloud.https_port, "shop.example"
     async with quic(port, "hello.apps.test", source.made["*.apps.test"][0]) as kept:
         assert (await kept.ask("hello.apps.test", "/"))[0][":status"] == "200"
-        await it.edge._measure()
+        await it.edge._upkeep.measure()
         http3 = it.cell.xds.table[LISTENER][NAME]
         assert hosts_of(http3) == {host}
         assert await it.cell.settle(LISTENER, [NAME], 5.0, needed=True) == ""
@@ -138,7 +138,7 @@ async def _own_names(it: Bench, source: Certificates) -> None:
             assert (headers[":status"], json.loads(body)["host"]) == ("200", host)
             assert (await kept.ask("hello.apps.test", "/still"))[0][":status"] == "200"
             await it.edge.remove("hello")
-            await it.edge._measure()
+            await it.edge._upkeep.measure()
             assert it.cell.xds.table[LISTENER][NAME].version == http3.version, "a sleeping app's names stay"
             it.waker.apps[host] = ("hello", it.endpoint)
             assert (await own.ask(host, "/wakes"))[0][":status"] == "200"
@@ -152,6 +152,6 @@ async def _own_names(it: Bench, source: Certificates) -> None:
             it.cell.secrets.changed([host])
             del source.made[host]  # the certificate is gone, and with it the way
             await until(lambda: host not in it.cell.xds.table[SECRET])
-            await it.edge._measure()
+            await it.edge._upkeep.measure()
             assert hosts_of(it.cell.xds.table[LISTENER][NAME]) == set()
             assert (await kept.ask("hello.apps.test", "/last"))[0][":status"] == "200"

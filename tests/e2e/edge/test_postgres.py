@@ -268,7 +268,7 @@ async def test_strangers_on_the_port_of_postgres(
 async def test_postgres_through_cells(tmp_path: Path, server: Endpoint) -> None:
     port, source = free_port(), OneForAll(tmp_path)
     async with bench(tmp_path, certificates=source, postgres_port=port, cells=2) as it:
-        orgs = {it.edge._public._cell_of(org).name: org for org in map(str, range(20))}
+        orgs = {it.edge._cells.first_of(org).name: org for org in map(str, range(20))}
         names = dict(zip(sorted(orgs), ("db", "other"), strict=True))
         for cell, name in names.items():
             await it.edge.put_ports(name, [app(name, server, org=orgs[cell])])

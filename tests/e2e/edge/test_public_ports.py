@@ -160,7 +160,7 @@ async def test_ports_come_back_with_their_cell(tmp_path: Path) -> None:
     async with bench(tmp_path, cells=2) as it, lines("a") as machine:
         await it.edge.put_ports("db", [PublicPort("db", port, org="acme", endpoints=(machine,))])
         assert await (await Client.to(port)).says() == "hello from a"
-        cell = it.edge._public._cell_of("acme")
+        cell = it.edge._cells.first_of("acme")
         os.kill(cell.pid, signal.SIGKILL)
         before = cell.keeper.restarts
 
@@ -178,7 +178,7 @@ async def test_ports_come_back_with_their_cell(tmp_path: Path) -> None:
         told = EnvoyEdge(it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, EdgeOptions(cells=2))
         await told.stand_in()
         try:
-            cell = told._public._cell_of("acme")
+            cell = told._cells.first_of("acme")
             before = cell.keeper.restarts
             os.kill(cell.pid, signal.SIGKILL)
             await until(back, what="the port is served without roostd")

@@ -114,7 +114,7 @@ async def test_a_client_that_leaves_is_not_the_apps_fault(at: Bench) -> None:
 
 async def test_a_keeper_that_is_stuck_holds_up_no_request_and_gets_all_of_them_later(at: Bench) -> None:
     await at.edge.put(at.route())
-    feed, gate = at.edge._feed, threading.Event()
+    feed, gate = at.edge._shared.feed, threading.Event()
     taken = feed.take
 
     def stuck(lot: Sequence[tuple[str, Request]]) -> None:

@@ -142,7 +142,7 @@ async def test_http1_asleep(fleet: Fleet) -> None:
 async def test_http1_replayed(fleet: Fleet) -> None:
     """All of the app's requests go by way of the replay server."""
     entry = Entry(("path", "nobody.localhost", "/"), ReplayOrder(app="replayed"), "m", time.time() + 60, False)
-    fleet.at.edge._remembered.cache.remember("replayed", entry)
+    fleet.at.edge._shared.remembered.cache.remember("replayed", entry)
     await fleet.at.edge.put(fleet.at.edge._routes["replayed"])
     await fleet.check("replayed", "http1", fleet.at.cloud.http_port)
     assert len(fleet.at.waker.wishes) >= len(fleet.app.requests) > 10
