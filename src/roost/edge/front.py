@@ -51,6 +51,7 @@ class Front:
             answer=f"node: {design.node}",
             ports=design.ports,
             stale=(self._files.commands,),
+            goes_on=True,
         )
         self.keeper = Keeper(unit, spawn, self._save, limit)
 

@@ -3,7 +3,8 @@
 State: a unit's pid file (pid and start time). Invariant: at most one process of a unit runs, and no other
 is ever signalled. If the keeper dies between starting a process and writing the pid file, the next one
 finds it by the socket on which it answers. One that ends is started again, with growing pauses; one that
-stands still (it was stopped, answers nothing for long, or has a thread that hangs) is killed first.
+stands still (it was stopped, answers nothing for long, or has a thread that hangs) is killed first; a front that was
+stopped is told to go on before that, since many connections would end with it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -37,6 +39,7 @@ PROBE_PERIOD = 0.25
 PROBE_TIMEOUT = 0.25
 MISSES = 20  # probes without an answer after which one that runs is killed: the server may just be busy
 _BIGGEST_ANSWER = 64 * 1024
+_log = logging.getLogger("roost.edge")
 
 
 def _no_limit(_name: str, _pid: int) -> None:
@@ -144,6 +147,7 @@ class Keeper:
         ended = asyncio.create_task(wait_for_end(pid))
         try:
             misses = looks = 0
+            patience = LOOKS * 2 if self.unit.goes_on else LOOKS
             self.still, hangs = Stillness(self.unit.awake), ""
             due = time.monotonic() + PROBE_PERIOD
             while not ended.done():
@@ -152,18 +156,25 @@ class Keeper:
                 if not looks and time.monotonic() >= due and not ended.done():
                     misses = 0 if await answers(self.unit, PROBE_TIMEOUT) else misses + 1
                     due = time.monotonic() + PROBE_PERIOD
-                if self.unit.awake:
-                    hangs = self.still.look(threads_of(pid), time.monotonic())
-                if looks >= LOOKS or misses >= MISSES or hangs:
+                hangs = self.still.look(threads_of(pid), time.monotonic())
+                if looks == LOOKS < patience:
+                    _log.warning("the edge's %s was stopped, and is told to go on", self.unit.name)
+                    _signal(pid, signal.SIGCONT)
+                if looks >= patience or misses >= MISSES or hangs:
                     part = f"'s thread {hangs}" if hangs else ""
                     self.trouble = f"the edge's {self.unit.name}{part} stood still and was killed"
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)  # not reaped yet, or still the process that was waited for
+                    _signal(pid, signal.SIGKILL)
                     await ended
         finally:
             ended.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ended
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Signal a process that is waited for: it was not reaped yet, so the pid is still its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 async def answers(unit: Unit, timeout: float) -> bool:

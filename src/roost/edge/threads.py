@@ -3,8 +3,9 @@
 Envoy's threads that serve wake up ten times a second, whatever they have to do, to tell Envoy's own watchdog that they
 live. The kernel counts that: a thread that sleeps, or was stopped, and has not woken for `STILL` seconds is wedged. One
 that waits for a processor is runnable and is not taken for one; while any thread waits for a disk nobody is judged,
-since others may wait for what it holds. A thread in an endless loop is not seen here: Envoy ends itself then
-(bootstrap.py).
+since others may wait for what it holds. HAProxy's threads may sleep as long as they like: of any process, a thread is
+wedged that was stopped alone, by a debugger, for that time. A thread in an endless loop is not seen here: Envoy ends
+itself then (bootstrap.py), and so does HAProxy.
 
 State: when each thread was last seen to wake. It can be lost.
 """
@@ -18,7 +19,8 @@ from pathlib import Path
 STILL = 0.6  # seconds
 LOOKS = 5  # in that time at least: after a host stood still, each thread has had time to wake
 HABIT = 10  # looks at which a thread had woken, before it is judged
-_ASLEEP = frozenset("StT")  # sleeping, traced, stopped
+_STOPPED = frozenset("tT")  # traced, stopped
+_ASLEEP = _STOPPED | frozenset("S")  # sleeping
 _WAITS_FOR_DISK = "D"
 
 
@@ -68,6 +70,7 @@ class Stillness:
     def __init__(self, watched: Iterable[str]) -> None:
         self._watched = tuple(watched)
         self._known: dict[int, _Record] = {}
+        self._stopped: dict[int, _Record] = {}
 
     def look(self, threads: Iterable[Thread], now: float) -> str:
         """Return the name of a thread that stands still, else "". Pure but for what it remembers."""
@@ -78,6 +81,20 @@ class Stillness:
         for thread in first.values():
             if thread.name.startswith(self._watched) and self._is_still(thread, now, stuck=stuck):
                 still = thread.name
+        return self._look_at_stopped(found, now) or still
+
+    def _look_at_stopped(self, threads: Iterable[Thread], now: float) -> str:
+        """Return the name of a thread that was stopped and stays so, else "". One that is traced runs in between."""
+        before, self._stopped, still = self._stopped, {}, ""
+        for thread in threads:
+            if thread.state in _STOPPED:
+                record = before.get(thread.tid)
+                if record is None or record.waits != thread.waits:
+                    record = _Record(thread.name, thread.waits, now)
+                record.looks += 1
+                self._stopped[thread.tid] = record
+                if record.looks > LOOKS and now - record.since >= STILL:
+                    still = thread.name
         return still
 
     def knows(self, name: str) -> bool:

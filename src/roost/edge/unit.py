@@ -20,6 +20,7 @@ class Unit:
     ports: tuple[tuple[int, str], ...] = ()  # TCP ports that must be free before it starts, with the flag for each
     stale: tuple[Path, ...] = ()  # sockets of a dead predecessor
     awake: tuple[str, ...] = ()  # beginnings of the names of threads that wake often, see `threads`
+    goes_on: bool = False  # one that was stopped is told to go on before it is killed: long connections hang on it
 
 
 def public_ports(http: int, https: int) -> tuple[tuple[int, str], ...]:

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.e2e.edge.edge_harness import Bench, TestWaker, bench, envoys_of, fetch, free_port, spawn, until
+from tests.e2e.edge.wedge import wedged
 
 from roost.cli.cloud import cloud_status, render_cloud
 from roost.edge import cell as cell_module
@@ -141,12 +141,7 @@ async def test_a_cell_with_a_wedged_worker_is_replaced_in_about_a_second(at: Ben
     known = at.edge._cells["1"].keeper.still
     await until(lambda: known.knows("wrk:"), what="its worker's habits are known")
     worker = next(one.tid for one in threads_of(first) if one.name.startswith("wrk:"))
-    wedge = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.e2e.edge.wedge", str(worker), stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert wedge.stdout is not None
-        assert await asyncio.wait_for(wedge.stdout.readline(), 10) == b"stopped\n"
+    async with wedged(worker):
         began = time.monotonic()
         while pid_of(at, "1") in (0, first):
             assert (await at.get(host="b.localhost")).status == 200
@@ -155,10 +150,6 @@ async def test_a_cell_with_a_wedged_worker_is_replaced_in_about_a_second(at: Ben
         assert (await at.get(host="a.localhost")).status == 200
         assert [pid_of(at, "0"), pid_of(at, "2")] == others
         assert at.waker.calls == 0
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            wedge.kill()
-        await wedge.wait()
 
 
 async def test_the_next_roostd_adopts_all_and_a_dead_front_comes_back_with_its_map(at: Bench) -> None:

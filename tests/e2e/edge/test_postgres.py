@@ -19,11 +19,13 @@ import psycopg
 import pytest
 from tests.e2e.edge.edge_harness import bench, free_port, spawn, until
 from tests.e2e.edge.postgres_server import PASSWORD, postgres
+from tests.e2e.edge.wedge import wedged
 from tests.e2e.tls.made import self_made
 
 from roost.edge.contract import Endpoint, Material, PublicPort, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.edge.options import EdgeOptions
+from roost.edge.threads import threads_of
 from roost.model.port_options import TlsOptions
 
 TLS, GSS, CANCEL = (struct.pack("!II", 8, 80877103), struct.pack("!II", 8, 80877104), struct.pack("!II", 16, 80877102))
@@ -288,3 +290,29 @@ async def test_postgres_through_cells(tmp_path: Path, server: Endpoint) -> None:
             await until(lambda: reaches(port, f"{names[other]}.localhost"), 10, "the front is back")
         finally:
             await told.stop(envoy_too=False)
+
+
+async def test_a_front_that_stands_still_goes_on_or_is_replaced(
+    tmp_path: Path, server: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roost.edge.front_plan.os.cpu_count", lambda: 4)  # then the front has two threads
+    port = free_port()
+    async with bench(tmp_path, certificates=OneForAll(tmp_path), postgres_port=port) as it:
+        await it.edge.put_ports("db", [app("db", server)])
+
+        def front() -> int:
+            return int(it.edge.status().detail["postgres"]["pid"])  # type: ignore[index,call-overload]
+
+        held, first = await connect(port), front()
+        os.kill(first, signal.SIGSTOP)
+        async with asyncio.timeout(3):
+            assert [await one(held), await one(await connect(port))] == [1, 1], "it was told to go on"
+        assert front() == first, "and kept its connections"
+
+        threads = [thread.tid for thread in threads_of(first)]
+        assert len(threads) == 2
+        async with wedged(threads[-1]):
+            began = time.monotonic()
+            await until(lambda: front() not in (0, first), 3, "one thread of it hangs: it is replaced")
+            await until(lambda: reaches(port, "db.localhost"), 3, "and serves")
+            assert time.monotonic() - began < 3

@@ -6,12 +6,31 @@ process ends, unless it was killed by then.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
 import os
 import sys
+from collections.abc import AsyncIterator
 
 _SEIZE, _INTERRUPT = 0x4206, 0x4207  # ptrace(2)
 _WALL = 0x40000000
+
+
+@contextlib.asynccontextmanager
+async def wedged(tid: int) -> AsyncIterator[None]:
+    """A thread that hangs meanwhile."""
+    wedge = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.e2e.edge.wedge", str(tid), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert wedge.stdout is not None
+        assert await asyncio.wait_for(wedge.stdout.readline(), 10) == b"stopped\n"
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            wedge.kill()
+        await wedge.wait()
 
 
 def main() -> None:

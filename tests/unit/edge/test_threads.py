@@ -56,3 +56,12 @@ def test_a_thread_that_has_another_ones_name_may_sleep() -> None:
 
 def test_one_that_never_woke_often_is_not_judged() -> None:
     assert set(told(*[[worker(7)]] * (LOOKS * 3), awake=HABIT - 2)) == {""}
+
+
+def test_a_thread_of_any_name_that_is_stopped_alone_is_named_and_one_that_is_traced_is_not() -> None:
+    stopped = [[Thread(1, "haproxy", "S", 1), Thread(2, "haproxy", state, 1)] for state in "tT" * LOOKS]
+    assert told(*stopped)[: LOOKS + 1] == [*[""] * LOOKS, "haproxy"]
+    traced = [[Thread(2, "haproxy", "t", number)] for number in range(LOOKS * 3)]
+    assert set(told(*traced)) == {""}
+    by_turns = [[Thread(2, "haproxy", state, 1)] for state in "tS" * LOOKS * 2]
+    assert set(told(*by_turns)) == {""}
