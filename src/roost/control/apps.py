@@ -151,13 +151,15 @@ def describe(machines: list[Machine], releases: list[Release], *, deploying: boo
     if not machines:
         if releases and releases[0].state is ReleaseState.FAILED:
             return AppState.BROKEN, releases[0].reason
+        if any(r.state is ReleaseState.COMPLETE for r in releases):
+            return AppState.EMPTY, "it has no machines: they were destroyed, or scaled to 0 (roost scale count 1)"
         return AppState.EMPTY, "nothing was deployed yet"
     wakes = any(s.autostart for m in machines for s in m.config.services[:1])
     if wakes:
         suspended = sum(1 for m in machines if m.state is MachineState.SUSPENDED)
         return (
             AppState.ASLEEP,
-            f"{suspended} machines are suspended, {len(machines) - suspended} stopped; a request wakes it",
+            f"of its machines {suspended} suspended, {len(machines) - suspended} stopped; a request wakes it",
         )
     if due := [m.next_run_at for m in machines if m.next_run_at is not None]:
         return AppState.ASLEEP, f"its machines run at their times, next at {_clock(min(due))} UTC"

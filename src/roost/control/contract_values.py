@@ -28,7 +28,7 @@ class AppState(StrEnum):
     ASLEEP = "asleep"  # the next request wakes it
     STOPPED = "stopped"  # by its owner: a request does not start it
     BROKEN = "broken"
-    EMPTY = "empty"  # nothing was deployed yet
+    EMPTY = "empty"  # it has no machines: nothing was deployed yet, or they are gone
     DEPLOYING = "deploying"
 
 

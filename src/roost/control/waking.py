@@ -120,6 +120,7 @@ class Waking:
             release_failure=self.release_failure(app, machines),
             now=self._core.now(),
             failing=self.failing(machines),
+            released=not machines and self._released(app),
         )
         if isinstance(choice, Refuse):
             return _refuse(choice.status, choice.fault, choice.code, choice.message, choice.hint)
@@ -175,6 +176,9 @@ class Waking:
             return ""
         releases = self._core.store.releases.list(app)
         return releases[0].reason if releases and releases[0].state is ReleaseState.FAILED else ""
+
+    def _released(self, app: str) -> bool:
+        return any(r.state is ReleaseState.COMPLETE for r in self._core.store.releases.list(app))
 
 
 def _no_such_app(host: str) -> WakeResult:

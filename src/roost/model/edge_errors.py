@@ -72,12 +72,16 @@ _TABLE = (
     EdgeError("app_exited", 502, "app", "PR01", "The app exited.", _SAID),
     EdgeError(
         "app_out_of_memory", 502, "app", "PR01", "The app used more memory than its machine has, and was killed.",
-        "Give it more: roost machine update --vm-memory, or [[vm]] memory in roost.toml.",
+        "Give it more: roost scale memory, or [[vm]] memory in roost.toml.",
     ),
     EdgeError("app_cannot_start", 502, "app", "PM08", "The app can't be started as it is configured.", _SAID),
     EdgeError("app_check_failing", 503, "app", "PR01", "The app fails its health check.", "Fix the check or the app."),
     EdgeError("release_failed", 503, "app", "PR01", "The app's latest release failed.", _SAID),
     EdgeError("no_release", 503, "app", "PR01", "The app has no release yet.", "Deploy one: roost deploy"),
+    EdgeError(
+        "without_machines", 503, "app", "PR01", "The app has no machines: they were destroyed, or scaled to 0.",
+        "Make one: roost scale count 1",
+    ),
     EdgeError("not_healthy_yet", 503, "app", "PR01", "No machine of the app takes requests yet.", "Try again.", 2),
     EdgeError("no_service", 503, "app", "PR02", "No machine of the app serves a port.", "Add [http_service]."),
     EdgeError("stopped", 503, "app", "PM08", "The app is stopped, and no request starts it.", "roost machine start"),

@@ -43,9 +43,18 @@ _ORDER = {
 
 
 def whom_to_wake(
-    app: str, machines: Sequence[Machine], *, release_failure: str, now: float, failing: Collection[str] = ()
+    app: str,
+    machines: Sequence[Machine],
+    *,
+    release_failure: str,
+    now: float,
+    failing: Collection[str] = (),
+    released: bool = False,
 ) -> Rouse | Refuse:
-    """Choose the machine that answers soonest: running, then suspended, then stopped; `failing` ones (ids) last."""
+    """Choose the machine that answers soonest: running, then suspended, then stopped; `failing` ones (ids) last.
+
+    `released` says whether a release of the app ever served: without machines it has lost them then.
+    """
     with_service = [m for m in machines if web_service(m) is not None and m.state in _ORDER and not _stands_by(m)]
     serving = [m for m in with_service if not m.cordoned]
     if not machines:
@@ -56,6 +65,14 @@ def whom_to_wake(
                 "release_failed",
                 f"The latest release of {app} failed: {release_failure}",
                 "roost logs -a " + app,
+            )
+        if released:
+            return Refuse(
+                503,
+                "app",
+                "without_machines",
+                f"{app} has no machines: they were destroyed, or scaled to 0.",
+                f"Make one: roost scale count 1 -a {app}",
             )
         return Refuse(503, "app", "no_release", f"{app} has no release yet.", f"Deploy one: roost deploy -a {app}")
     if with_service and not serving:

@@ -10,8 +10,8 @@ from roost.plan.wake import Refuse, Rouse, whom_to_wake
 S = MachineState
 
 
-def choose(*machines: object, failure: str = "", now: float = 2000.0) -> Rouse | Refuse:
-    return whom_to_wake("shop", machines, release_failure=failure, now=now)  # type: ignore[arg-type]
+def choose(*machines: object, failure: str = "", now: float = 2000.0, released: bool = False) -> Rouse | Refuse:
+    return whom_to_wake("shop", machines, release_failure=failure, now=now, released=released)  # type: ignore[arg-type]
 
 
 def test_the_machine_that_answers_soonest_is_chosen() -> None:
@@ -47,6 +47,12 @@ def test_a_refusal_says_whose_fault_it_is(machines: tuple[object, ...], failure:
     assert isinstance(refusal, Refuse)
     assert (refusal.code, refusal.fault) == (code, "app")
     assert refusal.hint
+
+
+def test_an_app_that_lost_its_machines_is_not_told_as_never_released() -> None:
+    refusal = choose(released=True)
+    assert isinstance(refusal, Refuse)
+    assert (refusal.code, refusal.hint) == ("without_machines", "Make one: roost scale count 1 -a shop")
 
 
 def test_a_broken_machine_is_tried_again_after_a_while() -> None:
