@@ -55,7 +55,7 @@ def roost(place: Path, port: int, app: int) -> Config:
     files = EdgeFiles(place)
     where = EdgePlace(port, "local", files.activator, by_address=RateLimit(1000, 5000))
     route = Route("app", ("app.localhost",), (Endpoint("m", "127.0.0.1", app),))
-    routes = _spelled(ROUTES, route_configuration(where))
+    routes = _spelled(ROUTES, route_configuration())
     del routes["vhds"]
     routes["virtual_hosts"].append(_spelled(VIRTUAL_HOST, app_virtual_host(route)))
     found = bootstrap("parts", files, Caps())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from roost.edge.cell import Cell
 from roost.edge.cells import Cells
 from roost.edge.contract import Route
 from roost.edge.http_doors import HttpDoors
@@ -43,12 +42,12 @@ class AppResources:
         """Tell the cells that need it where an app's machines are."""
         for cell in self._cells.holders(route):
             door = HttpDoors.path(cell, route.app)
-            cell.xds.set(CLUSTER, app_cluster(route, door, admission=cell.place.admission))
+            cell.xds.set(CLUSTER, app_cluster(route, door))
 
     def set_virtual_host(self, route: Route) -> None:
         """Tell the app's cells of its names; each sends it on when it has the cluster."""
         for cell in self._cells.of(route.org):
-            cell.xds.set(VIRTUAL_HOST, self._virtual_host(cell, route))
+            cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
 
     def remembered(self, app: str) -> tuple[str, ...]:
         """Return the paths of an app whose replays are remembered."""
@@ -63,7 +62,7 @@ class AppResources:
             return
         for cell in self._cells.of(route.org):
             if virtual_host_name(app) in cell.xds.table[VIRTUAL_HOST]:
-                cell.xds.set(VIRTUAL_HOST, self._virtual_host(cell, route))
+                cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
 
     def renew_all(self) -> None:
         """Renew what may have changed with time. On a period."""
@@ -75,9 +74,9 @@ class AppResources:
         if app in self._narrowed:
             self.renew(app)
 
-    def _virtual_host(self, cell: Cell, route: Route) -> Any:
+    def _virtual_host(self, route: Route) -> Any:
         paths = self.remembered(route.app)
         (self._led.add if paths else self._led.discard)(route.app)
         taken = self._shared.slots.held(route.app) if route.hard_limit else 0
         (self._narrowed.add if taken else self._narrowed.discard)(route.app)
-        return app_virtual_host(route, self.ports, paths, admission=cell.place.admission, taken=taken)
+        return app_virtual_host(route, self.ports, paths, taken=taken)

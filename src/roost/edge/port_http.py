@@ -38,15 +38,15 @@ def http_listener(port: PublicPort, place: EdgePlace) -> Any:
     return listener_message(port, chains)
 
 
-def http_routes(port: PublicPort, place: EdgePlace) -> Any:
+def http_routes(port: PublicPort) -> Any:
     """Return the route configuration of a port with the handler http."""
     name = port_name(port)
-    message = routes(place, name, {})
+    message = routes(name, {})
     del message.virtual_hosts[:]
-    message.virtual_hosts.append(virtual_host(_route(port), cluster=name, admission=place.admission))
+    message.virtual_hosts.append(virtual_host(_route(port), cluster=name))
     return resource(name, message)
 
 
-def http_cluster(port: PublicPort, door: Path, place: EdgePlace) -> Any:
+def http_cluster(port: PublicPort, door: Path) -> Any:
     """Return the cluster of a port with the handler http."""
-    return app_cluster(_route(port), door, port_name(port), place.admission)
+    return app_cluster(_route(port), door, port_name(port))

@@ -181,8 +181,8 @@ class PortTable:
             self.postgres.set(port)
             return
         if "http" in port.handlers and isinstance(place, Path):
-            cell.xds.set(CLUSTER, http_cluster(port, place, cell.place))
-            cell.xds.set(ROUTES, http_routes(port, cell.place))
+            cell.xds.set(CLUSTER, http_cluster(port, place))
+            cell.xds.set(ROUTES, http_routes(port))
             cell.xds.set(LISTENER, http_listener(port, cell.place))
             return
         cell.xds.set(CLUSTER, port_cluster(port, place))

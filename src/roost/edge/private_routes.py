@@ -7,7 +7,6 @@ with its route; who calls its address then gets to the activator.
 from __future__ import annotations
 
 from roost.edge.app_resources import AppResources
-from roost.edge.cell import Cell
 from roost.edge.cells import Cells
 from roost.edge.contract import Route
 from roost.edge.flycast import ROUTES_NAME, private_virtual_host
@@ -34,9 +33,9 @@ class PrivateRoutes:
         if (cell := self._cell) is not None:
             clusters = cell.xds.table[CLUSTER]
             routes = [route for route in self._routes.values() if route.private]
-            cell.serve_privately([self._host(cell, one) for one in routes if cluster_name(one.app) in clusters])
+            cell.serve_privately([self._host(one) for one in routes if cluster_name(one.app) in clusters])
 
-    def _host(self, cell: Cell, route: Route) -> object:
+    def _host(self, route: Route) -> object:
         paths = self._resources.remembered(route.app)
-        public = virtual_host(route, self._resources.ports, paths, admission=cell.place.admission)
+        public = virtual_host(route, self._resources.ports, paths)
         return private_virtual_host(public, route.private)

@@ -97,11 +97,10 @@ def check_route(route: Route) -> None:
             raise BadInput(f"{endpoint.port} is not a port")
 
 
-def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "", admission: str = "") -> Any:
+def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "") -> Any:
     """Return the cluster resource of an app: HTTP to its machines, least requests first.
 
     It is called `name`, if not after the app. Without machines it leads to the door where requests wait for them.
-    With a module for `admission` it limits nothing itself.
     """
     cluster = Cluster(name=name or cluster_name(route.app), type=Cluster.STATIC, lb_policy=Cluster.LEAST_REQUEST)
     cluster.connect_timeout.FromMilliseconds(int(CONNECT_TIMEOUT * 1000))
@@ -118,17 +117,15 @@ def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "", admission: s
         lead_to_door(cluster, door)
     protocol = HttpProtocolOptions()
     speak(protocol, route)
-    limit_cluster(cluster, protocol, route, admitted=bool(admission))
+    limit_cluster(cluster, protocol, route)
     options = cluster.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
     options.CopyFrom(any_of(protocol))
     return resource(cluster.name, cluster)
 
 
-def app_virtual_host(
-    route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = (), *, admission: str = "", taken: int = 0
-) -> Any:
+def app_virtual_host(route: Route, ports: Ports = NO_TLS, remembered: Sequence[str] = (), *, taken: int = 0) -> Any:
     """Return the virtual host resource of an app; see `virtual_host`."""
-    host = virtual_host(route, ports, remembered, admission=admission, taken=taken)
+    host = virtual_host(route, ports, remembered, taken=taken)
     return resource(host.name, host)
 
 
@@ -138,15 +135,13 @@ def virtual_host(
     remembered: Sequence[str] = (),
     *,
     cluster: str = "",
-    admission: str = "",
     taken: int = 0,
 ) -> Any:
     """Return the virtual host resource of an app; requests below the paths `remembered` may be for others to answer.
 
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
-    `admission` is the module that holds the limits of its machines, of which `taken` are not its own. Tried again is
-    what the app can't have acted on (resilience.py). Where the edge speaks TLS, `force_https` leads there. Paths of
-    certificate authorities' challenges go by way of the activator, which answers those that it knows, where names
+    Of the limit of its machines, `taken` are not its own. Tried again is what the app can't have acted on
+    (resilience.py). Where the edge speaks TLS, `force_https` leads there. Paths of certificate authorities' challenges go by way of the activator, which answers those that it knows, where names
     are checked so: host names of the app's own, and the cloud's domain without a wildcard certificate.
     """
     host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
@@ -171,10 +166,10 @@ def virtual_host(
     retry_unsent(retry)
     skip_seen(retry, route)
     entry.request_headers_to_remove.append("roost-activator")
-    admit_to(entry, route, admission, cluster, taken)
+    admit_to(entry, route, cluster, taken)
     repeat_safely(host)
     if not route.http.h2_backend:  # of gRPC a call may be silent in both directions
-        watch_body(host.routes[-1], admission)
+        watch_body(host.routes[-1])
     look_at_size(host.routes[-1])
     lead_wishes(host, before=2)
     refuse_odd_names(host)

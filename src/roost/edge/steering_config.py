@@ -166,18 +166,6 @@ def lead_wishes(host: Any, before: int) -> None:
     host.routes.extend(reversed(last))
 
 
-def early_mutations() -> list[dict[str, Any]]:
-    """Return what is done to a client's headers first: wishes are kept under names of our own, the rest dropped."""
-    kept = [_set(STEER + name, f"%REQ(fly-{name}?roost-{name})%", "OVERWRITE_IF_EXISTS_OR_ADD") for name in STEERING]
-    wishes = "".join(f"%REQ(fly-{name}?roost-{name})%" for name in STEERING[:3])
-    kept.append(_set(WISH, wishes, "OVERWRITE_IF_EXISTS_OR_ADD"))
-    dropped = [
-        {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
-        for prefix in ("fly-", "roost-", "x-envoy-")
-    ]
-    return [*kept, *dropped]
-
-
 def too_large() -> dict[str, Any]:
     """Return the filter that tells the client why a request with a large body was not replayed; see `looks_at_size`."""
     error = edge_error("replay_too_large")

@@ -255,12 +255,12 @@ async def _next_roostd(at: Bench) -> None:
     await at.edge.replace_all(routes)
 
 
-def _changed(change: Callable[[Any], object]) -> Callable[[EdgePlace], Any]:
+def _changed(change: Callable[[Any], object]) -> Callable[[], Any]:
     """Return what makes the route configuration of a later Roost."""
 
-    def make(place: EdgePlace) -> Any:
+    def make() -> Any:
         message = RouteConfiguration()
-        route_configuration(place).resource.Unpack(message)
+        route_configuration().resource.Unpack(message)
         change(message)
         return resource("edge", message)
 
@@ -300,7 +300,7 @@ async def test_a_new_base_configuration_comes_to_all_cells_whatever_apps_do(
     make = _changed(newer)
     monkeypatch.setattr(cell_module, "route_configuration", make)
     await _next_roostd(at)
-    done, new, called_since = asyncio.Event(), make(at.cell.place), Counter[str]()
+    done, new, called_since = asyncio.Event(), make(), Counter[str]()
 
     async def call(app: str, path: str) -> None:
         while not done.is_set():

@@ -15,6 +15,7 @@ from roost.edge.listener import (
     private_route_configuration,
     route_configuration,
 )
+from roost.edge.native_module import module_name
 from roost.edge.protos import Cluster, RouteConfiguration, VirtualHost
 from roost.edge.snapshot import app_cluster, app_of, app_virtual_host, check_route, cluster_name
 from roost.edge.static_paths import AppStatics
@@ -50,8 +51,7 @@ def test_each_route_says_how_long_a_stream_may_be_silent() -> None:
     statics = AppStatics("a", "sha256:0", (Static("/srv", "/files"),))
     hosts = ("a.localhost", "a.example")
     entries = list(virtual_host(Route("a", hosts, (ONE,), statics=statics, force_https=True)).routes)
-    place = EdgePlace(80, "local", Path("/run/activator.sock"))
-    for resource in (route_configuration(place), private_route_configuration(place, [])):
+    for resource in (route_configuration(), private_route_configuration([])):
         message = RouteConfiguration()
         resource.resource.Unpack(message)
         entries += [entry for host in message.virtual_hosts for entry in host.routes]
@@ -62,12 +62,13 @@ def test_each_route_says_how_long_a_stream_may_be_silent() -> None:
 
 def test_limits_and_timeouts_arrive() -> None:
     route = Route("a", ("a.localhost",), (ONE, TWO), hard_limit=25, idle_timeout=1.5)
-    limits = cluster(route).circuit_breakers.thresholds[0]
-    assert (limits.max_connections.value, limits.max_pending_requests.value) == (50, 100)
-    action = virtual_host(route).routes[-1].route
+    entry = virtual_host(route).routes[-1]
+    assert b" 50 100 30000" in entry.typed_per_filter_config[f"{module_name()}-admission"].value
+    action = entry.route
     assert action.HasField("timeout") and action.timeout.ToMilliseconds() == 0
     assert action.idle_timeout.ToMilliseconds() == 1500
     free = Route("a", ("a.localhost",), (ONE,))
+    assert f"{module_name()}-admission" not in virtual_host(free).routes[-1].typed_per_filter_config
     limits = cluster(free).circuit_breakers.thresholds[0]
     assert min(limits.max_requests.value, limits.max_connections.value, limits.max_pending_requests.value) >= 1_000_000
     assert virtual_host(free).routes[-1].route.HasField("idle_timeout")

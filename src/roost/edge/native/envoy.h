@@ -1,0 +1,83 @@
+/* What the parts of the edge's module share: Envoy's "dynamic module" interface (ABI v0.2), libc, and our filters.
+
+   The module is compiled when the edge starts (modules.py), on servers without C headers, so the names of libc are
+   declared here. Everything that comes from a request is a `text`: bytes with a length, no end mark, any value, and
+   valid only until the callback that gave it returns or the headers change. */
+
+typedef unsigned long word; /* as wide as size_t and a pointer */
+typedef unsigned long long u64;
+typedef struct { const char *data; word length; } text;
+typedef struct { text name, value; } header;
+#define TEXT(literal) ((text){literal, sizeof(literal) - 1})
+
+/* libc. Locks that are all zeros are unlocked; no platform of Linux needs more room for them. */
+typedef union { char room[128]; long align; } lock;
+typedef struct { long seconds, nanoseconds; } moment;
+void *calloc(word, word);
+void free(void *);
+void abort(void);
+int memcmp(const void *, const void *, word);
+void *memcpy(void *, const void *, word);
+int pthread_mutex_lock(lock *);
+int pthread_mutex_unlock(lock *);
+int pthread_cond_wait(lock *, lock *);
+int pthread_cond_signal(lock *);
+int pthread_create(unsigned long *, const void *, void *(*)(void *), void *);
+int clock_gettime(int, moment *);
+int nanosleep(const moment *, moment *);
+long getrandom(void *, word, unsigned);
+
+/* Envoy: for HTTP filters. */
+const void *envoy_dynamic_module_callback_get_most_specific_route_config(void *filter);
+void *envoy_dynamic_module_callback_http_filter_scheduler_new(void *filter);
+void envoy_dynamic_module_callback_http_filter_scheduler_commit(void *scheduler, u64 event);
+void envoy_dynamic_module_callback_http_filter_scheduler_delete(void *scheduler);
+void envoy_dynamic_module_callback_http_filter_continue_decoding(void *filter);
+void envoy_dynamic_module_callback_http_send_response(void *filter, unsigned status, void *headers, word count,
+                                                      text body, text details);
+int envoy_dynamic_module_callback_http_filter_config_define_gauge(void *config, text name, text *labels, word count,
+                                                                  word *id);
+int envoy_dynamic_module_callback_http_filter_set_gauge(void *filter, word id, text *labels, word count, u64 value);
+
+/* Envoy: for what is done to a request's headers first. */
+word envoy_dynamic_module_callback_early_header_mutation_get_headers_size(void *request);
+_Bool envoy_dynamic_module_callback_early_header_mutation_get_headers(void *request, header *all);
+_Bool envoy_dynamic_module_callback_early_header_mutation_set_header(void *request, text name, text value);
+_Bool envoy_dynamic_module_callback_early_header_mutation_add_header(void *request, text name, text value);
+_Bool envoy_dynamic_module_callback_early_header_mutation_remove_header(void *request, text name);
+_Bool envoy_dynamic_module_callback_early_header_mutation_get_attribute_string(void *request, int id, text *value);
+
+enum { CONTINUE = 0, STOP_ALL_AND_WATERMARK = 4 }; /* a filter's answer to headers */
+enum { SOURCE_ADDRESS = 24 };                      /* ids of attributes */
+
+/* Ours. A kind of HTTP filter; its filters begin with a `filter`, what it made of a configuration with its kind. Only
+   `name`, `size` and `load` need be there. */
+typedef struct kind kind;
+typedef struct { const kind *kind; } loaded, route;
+typedef struct { const kind *kind; void *envoy; const loaded *config; } filter;
+struct kind {
+  text name;
+  word size;                                                      /* of a filter in bytes */
+  loaded *(*load)(void *config, text value);                      /* for a connection manager; 0: refused */
+  void (*unload)(loaded *);
+  route *(*configure)(text value);                                /* for a route; 0: refused */
+  void (*forget)(route *);
+  int (*request)(filter *, const route *, _Bool ends);            /* headers; `route` is 0 if it has nothing for us */
+  void (*request_goes_on)(filter *, _Bool ends);                  /* a part of the body, or trailers */
+  int (*response)(filter *, _Bool ends);
+  void (*scheduled)(filter *);
+  void (*complete)(filter *);                                     /* the stream has ended, however it did */
+  void (*end)(filter *);                                          /* it is freed after this */
+};
+extern const kind admission, bodies;
+
+int same(text one, text other);
+int begins(text one, text with);
+word number(text *from); /* takes blanks and digits off the beginning */
+text until(text *from, char end); /* takes what is before `end`, and that, off the beginning */
+
+/* The clock: one thread that looks for what is overdue, asleep while there is nothing that could be. */
+u64 now(void);       /* nanoseconds */
+int begin_clock(void); /* 0: there is none */
+void wake_clock(void); /* something may become overdue from now on */
+int look_at_lines(u64 at), look_at_bodies(u64 at); /* what it calls; they say whether there is more to come */

@@ -1,0 +1,87 @@
+"""What Envoy loads besides its configuration: our own filters, in C (native/*.c, as one module). Pure.
+
+Only what every request needs, or what Envoy has no means for, is there: what is done to headers first (headers.c),
+lines before apps with a limit (admission.c), bodies that stand still (bodies.c). native_build.py compiles it when the
+edge starts. A module has another name for each version of its sources, so that an Envoy that runs takes a new one
+beside what it has, and one version never gets what another made of a configuration.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from roost.edge.protos import DynamicModuleFilterPerRoute, StringValue, any_of
+
+_DIRECTORY = Path(__file__).with_name("native")
+SOURCES = tuple(sorted(_DIRECTORY.glob("*.c")))
+SEARCH_PATH = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH"  # the variable that tells Envoy where modules are
+_TYPES = "type.googleapis.com/"
+_TEXT = _TYPES + "google.protobuf.StringValue"
+
+
+@functools.cache
+def module_name() -> str:
+    """Return the module's name."""
+    digest = hashlib.sha256()
+    for path in sorted(_DIRECTORY.glob("*.[ch]")):
+        digest.update(path.read_bytes())
+    return f"roost-{digest.hexdigest()[:12]}"
+
+
+def file_name() -> str:
+    """Return the name of the module's file, as Envoy looks for it."""
+    return f"lib{module_name()}.so"
+
+
+def http_filter(kind: str) -> dict[str, Any]:
+    """Return an HTTP filter of the module, switched off; `switch_on` does it for a route."""
+    return {
+        "name": _filter_name(kind),
+        "disabled": True,
+        "typed_config": {
+            "@type": _TYPES + "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+            "dynamic_module_config": _module(),
+            "filter_name": kind,
+        },
+    }
+
+
+def switch_on(entry: Any, kind: str, text: str) -> None:
+    """Have a route's requests pass an HTTP filter of the module, with `text` for its configuration."""
+    config = DynamicModuleFilterPerRoute()
+    config.dynamic_module_config.name = module_name()
+    config.dynamic_module_config.do_not_close = True
+    config.per_route_config_name = kind
+    config.filter_config.CopyFrom(any_of(StringValue(value=text)))
+    entry.typed_per_filter_config[_filter_name(kind)].CopyFrom(any_of(config))
+
+
+def early_headers(port: int, region: str, *, secure: bool) -> dict[str, Any]:
+    """Return what a connection manager does to headers before anything looks at them, on a public port."""
+    # its message is in Envoy 1.40 but not yet in xds-protos 1.85
+    kind = "envoy.extensions.http.early_header_mutation.dynamic_modules.v3.DynamicModuleEarlyHeaderMutation"
+    return {
+        "name": module_name(),
+        "typed_config": {
+            "@type": _TYPES + "xds.type.v3.TypedStruct",
+            "type_url": _TYPES + kind,
+            "value": {
+                "dynamic_module_config": _module(),
+                "early_header_mutation_name": "headers",
+                "early_header_mutation_config": {
+                    "@type": _TEXT, "value": f"{port} {'on' if secure else 'off'} {region}"
+                },
+            },
+        },
+    }  # fmt: skip
+
+
+def _filter_name(kind: str) -> str:
+    return f"{module_name()}-{kind}"  # so one version's filters never get another's configuration
+
+
+def _module() -> dict[str, Any]:
+    return {"name": module_name(), "do_not_close": True}
