@@ -29,6 +29,7 @@ from request_log import backend
 from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
 from roost.edge.contract import Endpoint, Route
 from roost.edge.listener import EdgePlace, activator_cluster, listeners, route_configuration
+from roost.edge.native_module import SEARCH_PATH, SOURCES, file_name
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, VIRTUAL_HOST, parse
 from roost.edge.snapshot import app_cluster, app_virtual_host, cluster_name
 from roost.edge.steering_config import replay_cluster
@@ -100,16 +101,8 @@ def _entries(manager: Config) -> Iterator[Config]:
         yield from (entry["route"] for entry in host["routes"] if "route" in entry)
 
 
-def _without_headers(manager: Config) -> None:
-    for key in ("request_headers_to_add", "response_headers_to_add"):
-        del manager["route_config"][key]
-
-
-def _without_steering(manager: Config) -> None:
-    early = manager["early_header_mutation_extensions"][0]["typed_config"]
-    early["mutations"] = [
-        one for one in early["mutations"] if not str(one.get("append", {}).get("header")).count("'steer-")
-    ]
+def _without_id(manager: Config) -> None:
+    del manager["route_config"]["response_headers_to_add"]
 
 
 def _without_retries(manager: Config) -> None:
@@ -131,9 +124,8 @@ def _with_counters(manager: Config) -> None:
 
 
 PARTS: Mapping[str, Change] = {
-    "headers for the app and the client": _without_headers,
-    "all done to headers first": lambda m: m.pop("early_header_mutation_extensions"),
-    "  of that: wishes on a machine": _without_steering,
+    "headers from the client and for the app": lambda m: m.pop("early_header_mutation_extensions"),
+    "the request's id for the client": _without_id,
     "line of the request log": lambda m: m.pop("access_log"),
     "replays: hook before machines": lambda m: m["http_filters"][-1]["typed_config"].pop("upstream_http_filters"),
     "limit by address": _without_limit,
@@ -154,10 +146,19 @@ def count(config: Callable[[Path, int, int], Config], change: Change | None, dir
             change(manager)
     files.bootstrap.write_text(json.dumps(found))
     out = place / "counted"
+    module = place / file_name()
+    subprocess.run(["tcc", "-shared", "-nostdlib", "-o", module, *SOURCES], check=True)
     options = ("--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}")
     argv = ("valgrind", *options, *command(Path(_envoy()), files, Caps(workers=1)))
     with (place / "log").open("wb") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, SEARCH_PATH: str(place)},
+        )
     try:
         _until_open(process, port, place / "log")
         _load(port, REQUESTS)

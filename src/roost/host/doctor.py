@@ -35,6 +35,7 @@ TOOLS = (
     ("mkfs.xfs", "-V", (5, 1), "xfsprogs", "makes the pool; reflinks are the default from 5.1 on"),
     ("mkfs.ext4", "-V", (1, 46), "e2fsprogs", "makes disks"),
     ("losetup", "--version", (2, 36), "mount", "attaches disks"),
+    ("tcc", "", (), "tcc", "compiles the edge's filters"),
 )
 
 
