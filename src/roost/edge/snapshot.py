@@ -141,8 +141,9 @@ def virtual_host(
 
     No limit on how long a response takes, since it may be a stream; `idle_timeout` bounds silence.
     Of the limit of its machines, `taken` are not its own. Tried again is what the app can't have acted on
-    (resilience.py). Where the edge speaks TLS, `force_https` leads there. Paths of certificate authorities' challenges go by way of the activator, which answers those that it knows, where names
-    are checked so: host names of the app's own, and the cloud's domain without a wildcard certificate.
+    (resilience.py). Where the edge speaks TLS, `force_https` leads there. Paths of certificate authorities' challenges
+    go by way of the activator, which answers those that it knows, where names are checked so: host names of the app's
+    own, and the cloud's domain without a wildcard certificate.
     """
     host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
     if len(route.hosts) > 1 or ports.challenged:
