@@ -53,6 +53,7 @@ FORMAT = {
 _KEY = "r"  # a line is an object with one list, since Envoy writes no bare list
 
 _ACTIVATOR = b'"activator"'
+_REPLAY = b'"replay"'
 
 Entry = list[Any]  # by the places above; None for what there is not
 
@@ -81,10 +82,11 @@ def entry_of(line: bytes) -> Entry | None:
 def kind_of(line: bytes) -> tuple[bytes, ...] | None:
     """Return what a line has in common with others that went the same way; None for one that is to be read by itself.
 
-    By itself are read the lines of requests that took a second or more, and of those that went by way of the activator.
+    By themselves are read the lines of requests that took a second or more, and of those that went by way of the
+    activator or the replay server.
     Nothing of it is a client's choice: route, status, flags, details, cluster. The line is not parsed for that.
     """
     head = line.split(b",", 6)
-    if len(head) < 7 or len(head[5]) > 3 or _ACTIVATOR in head[0] or _ACTIVATOR in head[4]:
+    if len(head) < 7 or len(head[5]) > 3 or _ACTIVATOR in head[0] or _ACTIVATOR in head[4] or _REPLAY in head[4]:
         return None
     return tuple(head[:5])

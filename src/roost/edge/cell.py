@@ -99,7 +99,9 @@ class Cell:
         self._by_quic: frozenset[str] = frozenset()
         self._unanswered = self._by_quic  # those of an earlier roostd's whose certificates were not asked for yet
         self._answerer: asyncio.Task[None] | None = None
-        self.replays = ReplayServer(self.place.replay, shared.waker, self._spliced, _report, shared.remembered)
+        self.replays = ReplayServer(
+            self.place.replay, shared.waker, self._spliced, _report, shared.remembered, shared.feed.steered
+        )
         self.activator = Activator(
             self.files.activator, shared.waker, self._spliced, _report, shared.statics, shared.challenges,
             cloud.https_port, shared.feed.note, shared.slots,

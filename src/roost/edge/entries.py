@@ -41,6 +41,7 @@ from roost.edge.contract import WakeResult
 from roost.edge.replies import code_of
 from roost.edge.snapshot import ACTIVATOR, app_of
 from roost.edge.statics import static_app_of
+from roost.edge.steering_config import REPLAY
 from roost.model.request import Request, redacted
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
@@ -57,6 +58,15 @@ class Activation:
     connect: float
     error: str = ""
     queue: float = 0.0  # until the machine was below its limit
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """What the replay server knows of a request: the app it came for, the last machine that saw it, its error."""
+
+    app: str
+    machine: str
+    error: str = ""
 
 
 class Sighting:
@@ -93,7 +103,7 @@ class Sighting:
         return (self._since - since) * 1000
 
 
-def app_asked_for(entry: Entry, activation: Activation | None) -> str:
+def app_asked_for(entry: Entry, activation: Activation | Steered | None) -> str:
     """Return the app that a request was for, "" when it can't be told or there is none."""
     route = entry[ROUTE] or ""
     return app_of(route) or static_app_of(route) or (activation.app if activation else "")
@@ -104,12 +114,19 @@ def through_activator(entry: Entry) -> bool:
     return ACTIVATOR in (entry[CLUSTER], entry[ROUTE])
 
 
+def through_replay(entry: Entry) -> bool:
+    """Tell whether a request went to the replay server, at once or in the end."""
+    return bool(entry[CLUSTER] == REPLAY)
+
+
 def ended_at(entry: Entry) -> float:
     """Return when a request ended, Unix time."""
     return float(entry[AT]) + float(entry[DURATION] or 0) / 1000
 
 
-def read_entry(entry: Entry, machine: str, activation: Activation | None, alike: int = 1) -> Request:
+def read_entry(
+    entry: Entry, machine: str, activation: Activation | None, alike: int = 1, steered: Steered | None = None
+) -> Request:
     """Return the request of an entry, which stands for `alike`. `machine` is where its last connection led.
 
     Raises ValueError, TypeError.
@@ -133,6 +150,9 @@ def read_entry(entry: Entry, machine: str, activation: Activation | None, alike:
         first = entry[ANSWERED] / 1000 if entry[ANSWERED] else total
         app = 0.0 if activation.error else max(0.0, first - queue - wake - connect)
         error = activation.error if error != "client_gone" and activation.error else error
+    if steered is not None:
+        machine = steered.machine
+        error = steered.error if error != "client_gone" and steered.error else error
     return Request(
         at=at,
         id=entry[ID] or "",

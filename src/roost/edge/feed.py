@@ -1,9 +1,10 @@
 """Brings ended requests from the cells' logs to who keeps them, without ever holding up a request.
 
-State: what the activator noted of requests whose line has not come yet, and which machine is behind an address; both
-in memory and bounded. One thread reads, joins and hands on in small lots, with pauses, so that it never holds the
-interpreter for long; what waits is in the cells' files (tail.py), also while roostd is away. When they grow faster
-than it can take them, lines are passed over and counted. Of many that are alike only some are read (sampling.py).
+State: what the activator and the replay server noted of requests whose line has not come yet, and which machine is
+behind an address; all in memory and bounded. One thread reads, joins and hands on in small lots, with pauses, so that
+it never holds the interpreter for long; what waits is in the cells' files (tail.py), also while roostd is away. When
+they grow faster than it can take them, lines are passed over and counted. Of many that are alike only some are read
+(sampling.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from dataclasses import replace
 
 from roost.edge.accesslog import CLUSTER, ID, MACHINE, ROUTE, Entry, entry_of
 from roost.edge.contract import Route
-from roost.edge.entries import Activation, app_asked_for, ended_at, read_entry, through_activator
+from roost.edge.entries import (
+    Activation,
+    Steered,
+    app_asked_for,
+    ended_at,
+    read_entry,
+    through_activator,
+    through_replay,
+)
 from roost.edge.port_config import app_of_port
 from roost.edge.refusals import Refusals
 from roost.edge.sampling import Lot
@@ -30,7 +39,7 @@ from roost.model.request import Request
 
 Take = Callable[[Sequence[tuple[str, Request]]], None]  # (app, "" for none that there is; request)
 Seen = Callable[[Mapping[str, float]], None]  # app -> when its latest request ended
-NOTES = 16_384  # requests through the activator whose end is awaited
+NOTES = 16_384  # requests through the activator, and through the replay server, whose end is awaited
 LINES = 10_000  # looked at together
 LOT = 500  # requests handed on at once
 AT_ONCE = 25  # requests read between two pauses
@@ -49,6 +58,7 @@ class RequestFeed:
         self.dropped = 0
         self._tails: list[tuple[LogTail, Seen, Tally]] = []
         self._notes: OrderedDict[str, Activation] = OrderedDict()
+        self._steered: OrderedDict[str, Steered] = OrderedDict()
         self._machines: dict[str, dict[str, str]] = {}  # app -> address -> machine
         self._refusals = Refusals()
         self._routed = threading.Event()
@@ -82,6 +92,13 @@ class RequestFeed:
             self._notes[request_id] = activation
             if len(self._notes) > NOTES:
                 self._notes.popitem(last=False)
+
+    def steered(self, request_id: str, seen: Steered) -> None:
+        """Keep what the replay server knows of a request until its entry comes."""
+        if request_id and self._thread is not None:
+            self._steered[request_id] = seen
+            if len(self._steered) > NOTES:
+                self._steered.popitem(last=False)
 
     def refused(self, app: str, code: str) -> None:
         """Learn why an app could not be woken for who waits at one of its doors."""
@@ -168,10 +185,11 @@ class RequestFeed:
     def _joined(self, entry: Entry, alike: int) -> tuple[str, Request]:
         """Return an entry's app and request, with what else is known of it."""
         activation = self._notes.pop(entry[ID] or "", None) if through_activator(entry) else None
-        app = app_asked_for(entry, activation)
+        steered = self._steered.pop(entry[ID] or "", None) if through_replay(entry) else None
+        app = app_asked_for(entry, steered or activation)
         known = self._machines.get(app)
         machine = known.get(entry[MACHINE] or "", "") if known else ""
-        return app, self._refusals.explained(app, read_entry(entry, machine, activation, alike))
+        return app, self._refusals.explained(app, read_entry(entry, machine, activation, alike, steered))
 
     def _hand_on(self, lot: list[tuple[str, Request]], tally: Tally) -> None:
         for app, request in lot:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from roost.edge.connection_server import ConnectionServer
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
+from roost.edge.entries import Steered
 from roost.edge.head import PRIVATE, plain_host
 from roost.edge.http_head import END, BadMessage, Fields, parse_request, parse_response
 from roost.edge.replay_answer import Answer, asks_for_replay, read_body
@@ -61,9 +62,12 @@ class ReplayServer(ConnectionServer):
         count: Callable[[str, int], None],
         report: Callable[[BaseException], None],
         remembered: Remembered,
+        note: Callable[[str, Steered], None],
     ) -> None:
+        """`note` is told of each request, by its id, before it can have ended."""
         super().__init__(path, report)
         self._waker, self._count = waker, count
+        self._note = note
         self._cache, self._rules, self._changed = remembered.cache, remembered.rules, remembered.changed
 
     @property
@@ -88,7 +92,11 @@ class ReplayServer(ConnectionServer):
             return
         finally:
             await client.close()
+        self._tell(trip, refusal.code)
         await refuse(trip.method, request.get("accept"), refusal, reader, writer)
+
+    def _tell(self, trip: Trip, error: str = "") -> None:
+        self._note(trip.request.get("x-request-id"), Steered(trip.app, trip.machine, error))
 
     def _asked_for(self, request: Fields) -> str:
         """Return the app of a request that no route was for: by the private address it called, or by its host name."""
@@ -99,12 +107,13 @@ class ReplayServer(ConnectionServer):
         """Find out why the request came here: an app's order, a remembered one, or the client's wish."""
         kept = trip.request.get(ORDER)
         if kept.startswith("s:"):
+            machine = self._waker.machine_at(trip.app, answered_by(trip.request.get(ATTEMPTED)))
+            trip.machine = machine[0]
             try:
                 ordered = order_from_envoy(kept)
-                address = answered_by(trip.request.get(ATTEMPTED))
             except BadInput as error:
                 return invalid(error)
-            return self._take(trip, ordered, asker=trip.app, machine=self._waker.machine_at(trip.app, address))
+            return self._take(trip, ordered, asker=trip.app, machine=machine)
         rules = self._rules(trip.app)
         entry = self._cache.find(trip.app, plain_host(trip.request.get("host")), trip.request, rules, _now())
         if entry is None:
@@ -150,6 +159,7 @@ class ReplayServer(ConnectionServer):
         result = await client.unless_gone(self._reach(trip))
         if result.endpoint is None:
             return result.refusal or BROKEN
+        trip.machine = result.endpoint.machine_id
         self._count(result.app, 1)
         try:
             answer = await client.ask(result.endpoint, trip.outgoing(_now()))
@@ -157,6 +167,7 @@ class ReplayServer(ConnectionServer):
                 return answer
             try:
                 if not asks_for_replay(answer.fields):
+                    self._tell(trip)
                     await client.relay(answer, trip.final(answer.fields))
                     raise _Done
                 ordered = order_of_answer(answer.fields, await read_body(answer))

@@ -109,6 +109,7 @@ class Trip:
     failed: str = ""  # what fly-replay-failed says
     replays: int = 0
     cache_status: str = ""
+    machine: str = ""  # the latest that saw the request
     unavailable: str = ""  # the machine that was preferred and could not be had
     recorded: bytearray = field(default_factory=bytearray)  # of the body, as it came
     overflowed: bool = False

@@ -71,6 +71,7 @@ RULES = (  # the first that fits holds
     Rule("edge_failed", statuses=(500,)),
     Rule("replay_too_large", statuses=(507,)),  # the body grew too large while it was about to be sent again
 )
+TOO_LARGE = EDGE_ERRORS["replay_too_large"]  # said by `steering_config.too_large`
 DIRECT = "direct_response"  # Envoy's word for the answer that a route gives by itself
 GONE = ("DC", "DR")  # the client ended it: nobody is left to be answered
 BROKE_OFF = ("UC", "UR", "URX", "LR", "UF", "UPE")  # these, after an answer had begun
@@ -93,6 +94,8 @@ def code_of(
         return "app_answered_5xx" if status >= 500 else ""
     if detail == DIRECT and not flags:
         return ""
+    if not detail and not flags and status == TOO_LARGE.status:  # the one answer that Envoy gives without a word
+        return TOO_LARGE.code
     for rule in RULES:
         if (rule.to_activator and not to_activator) or (rule.to_statics and not to_statics):
             continue

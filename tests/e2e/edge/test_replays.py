@@ -178,6 +178,28 @@ async def test_replays_that_can_not_be(
     assert fleet.apps[STRANGER].requests == 0
 
 
+async def test_what_became_of_a_replay_is_in_the_log_as_on_the_page(fleet: Fleet) -> None:
+    awake, asleep = "hello.localhost", "heron.localhost"
+    wanted = (  # path, host, headers, machine, class
+        ("/there", awake, does("fly-replay: app=heron"), OTHER, ""),
+        ("/woken", asleep, does(f"fly-replay: app=hello;instance={SECOND}"), SECOND, ""),
+        ("/nothing", awake, does("fly-replay: app=nothing"), FIRST, "replay_app_not_found"),
+        ("/odd", awake, does("fly-replay: nonsense"), FIRST, "replay_invalid"),
+        ("/loop", awake, does("fly-replay: app=hello") + "X-Always: 1\r\n", FIRST, "too_many_replays"),
+        ("/nowhere", awake, "Fly-Force-Region: nrt\r\n", "", "no_candidate"),
+        ("/unawake", asleep, "Fly-Force-Region: nrt\r\n", "", "no_candidate"),
+    )
+    for path, host, headers, machine, code in wanted:
+        answer = await fleet.get(headers, host, path=path)
+        one = await fleet.bench.logged(path, host.partition(".")[0])
+        assert (one.machine, one.error) == (machine, code), path
+        assert answer.headers.get("roost-error", "") == code
+    large = await fleet.get(
+        does("fly-replay: app=heron") + "X-Late: 1\r\n", method="POST", body=b"x" * 3_000_000, path="/large"
+    )
+    assert (await fleet.bench.logged("/large")).error == large.headers["roost-error"] == "replay_too_large"
+
+
 async def test_a_loop_ends_after_ten_replays(fleet: Fleet) -> None:
     answer = await fleet.get(does("fly-replay: app=hello") + "X-Always: 1\r\n")
     assert (answer.status, answer.headers["fly-error"]) == (508, "PA02")
