@@ -33,6 +33,7 @@ class CloudDomain:
         self._core, self._lookup, self.way, self._why = core, lookup, way, why
         self._rows = core.store.domain_certificates
         self._called: set[str] = set()  # host names that are known to have been called
+        self._expired: set[tuple[str, float]] = set()  # names with when theirs expired, of which the edge was told
         self._guard = threading.Lock()
         self.wake_issuing: Callable[[], None] = lambda: None
         self.changed: Callable[[list[str]], None] = lambda _hosts: None  # tells the edge of certificates
@@ -86,15 +87,16 @@ class CloudDomain:
 
     def choice(self, busy: frozenset[str] = frozenset()) -> Choice:
         """Return what to ask for now."""
-        newcomers: Sequence[str] = ()
+        newcomers: Sequence[tuple[str, str]] = ()
         if self.way is Way.NAMES:
             most = self._core.acme.names_per_week
-            newcomers = [self._core.cloud.app_host(app) for app in self._rows.apps_without(most)]
+            newcomers = [(self._core.cloud.app_host(app), org) for app, org in self._rows.apps_without(most)]
         elif self._rows.find(self._wildcard) is None:
-            newcomers = [self._wildcard]
+            newcomers = [(self._wildcard, "")]
         per_week = self._core.acme.names_per_week if self.way is Way.NAMES else 2
         ours = {host for host in busy if host.endswith(f".{self._core.cloud.domain}")}
-        return choose(self._known(), newcomers, self._core.now(), per_week=per_week, busy=ours)
+        orgs = self._core.store.apps.orgs() if self.way is Way.NAMES else ()
+        return choose(self._known(), newcomers, self._core.now(), per_week=per_week, orgs=orgs, busy=ours)
 
     def _known(self) -> list[DomainName]:
         """Return the rows of the kind of names that are to have certificates, also of apps that are gone."""
@@ -131,8 +133,10 @@ class CloudDomain:
         expired = [each for each in rows if each.issued is not None and each.issued.expires_at <= now]
         left = [each for each in rows if not each.exists and (each.issued is None or each in expired)]
         self._rows.remove([each.hostname for each in left])
-        if expired:
-            self.changed([each.hostname for each in expired])
+        told = {(each.hostname, each.issued.expires_at) for each in expired if each.issued is not None}
+        if fresh := sorted({host for host, _ in told - self._expired}):
+            self.changed(fresh)
+        self._expired = told
 
     def check(self) -> Report:
         """Ask DNS now, and let all be tried again at once, as far as the authority's own limit allows."""
@@ -166,7 +170,9 @@ class CloudDomain:
         host, now = self._core.cloud.app_host(app), self._core.now()
         names = self._rows.serving([host, self._wildcard])
         chosen = next((each for each in names if each.issued and each.issued.expires_at > now), None)
-        chosen = chosen or next(iter(names), None) or DomainName(host, app, now)
+        if chosen is None:
+            row = self._core.store.apps.find(app)
+            chosen = next(iter(names), None) or DomainName(host, app, now, org=row.org if row else "")
         told = replace(chosen.as_certificate(), app=app, hostname=host, acme_requested=self.way is not Way.NONE)
         return told, own_verdict(told, self._report([chosen]), now)  # nothing of other apps
 

@@ -21,6 +21,7 @@ class DomainName:
     seen: Seen | None = None  # what DNS said after the latest failure or check
     checked_at: float = 0.0
     exists: bool = True  # the app is there
+    org: str = ""  # that it was first issued for; until then the app's, "" when that is gone
 
     def as_certificate(self) -> Certificate:
         """Return it in the form of an app's own host name that was asked for."""

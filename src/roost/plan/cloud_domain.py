@@ -7,6 +7,7 @@ name that the authority refuses holds up no other, and a new app changes no cert
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -98,55 +99,88 @@ class Choice:
     renew: tuple[DomainName, ...] = ()  # also those whose order is under way
     begin: tuple[str, ...] = ()  # host names that have had none
     used: int = 0  # new names within the week
+    full: frozenset[str] = frozenset()  # orgs that had their part, and have names that wait
     free_at: float = 0.0  # when the next new name may be asked for; 0: now
     doubt_until: float = 0.0  # the authority is asked for one name at a time, next at this time; 0: no doubt
 
 
 def choose(
-    found: Sequence[DomainName], newcomers: Sequence[str], now: float, *, per_week: int, busy: Collection[str] = ()
-) -> Choice:
+    found: Sequence[DomainName], newcomers: Sequence[tuple[str, str]], now: float, *,
+    per_week: int, orgs: Collection[str] = (), busy: Collection[str] = (),
+) -> Choice:  # fmt: skip
     """Return what to ask the authority for.
 
-    `found` are the names there are, also those of apps that are gone; `newcomers` host names without a row, the
-    preferred first; `busy` those being worked on. At most `per_week` new names, of which those that nobody has called
-    take half at most. While no name succeeds they are tried one by one, with pauses: what is wrong is likely wrong for
-    all.
+    `found` are the names there are, also those of apps that are gone; `newcomers` host names without a row and their
+    orgs, the preferred first; `orgs` those that have apps; `busy` the names being worked on. At most `per_week` new
+    names, of which those that nobody has called take half at most, and each org has its part (`_has_room`). While no
+    name succeeds they are tried one by one, with pauses: what is wrong is likely wrong for all.
     """
+    taken = _used(found, now, busy)
+    used = taken.total()
     if any(each.attempt is not None and each.attempt.rate_limited_until > now for each in found):
-        return Choice(used=_used(found, now, busy))
+        return Choice(used=used)
     ready = [
         each for each in found if each.exists and each.hostname not in busy and due_at(each.as_certificate()) <= now
     ]
     known = [each for each in ready if each.first_issued_at or (each.attempt is not None and each.attempt.order)]
     fresh = [each for each in ready if each not in known]
     fresh.sort(key=lambda each: (not each.called_at, each.called_at, -each.created_at))
-    used = _used(found, now, busy)
-    called = [each.hostname for each in fresh if each.called_at][: max(0, per_week - used)]
-    others = [*(each.hostname for each in fresh if not each.called_at), *newcomers]
-    begin = called + others[: max(0, per_week // 2 - used - len(called))]
+    called = [(each.hostname, each.org) for each in fresh if each.called_at]
+    others = [*((each.hostname, each.org) for each in fresh if not each.called_at), *newcomers]
+    begin, full = _by_parts(called, taken, per_week, orgs)
+    begin += _by_parts(others, taken, per_week // 2, orgs)[0]
     free_at = _free_at(found, now) if used >= per_week else 0.0
+    full = frozenset() if free_at else full  # then all wait
     doubt_until = _doubt_until(found)
     if doubt_until is None:
-        return Choice(tuple(known), tuple(begin), used, free_at)
+        return Choice(tuple(known), tuple(begin), used, full, free_at)
     if busy or doubt_until > now:
         return Choice(used=used, free_at=free_at, doubt_until=doubt_until)
     known.sort(key=_failures)
     failures = {each.hostname: _failures(each) for each in fresh}
     begin.sort(key=lambda name: failures.get(name, 0))
-    return Choice(tuple(known[:1]), tuple(begin[:1]) if not known else (), used, free_at, doubt_until)
+    return Choice(tuple(known[:1]), tuple(begin[:1]) if not known else (), used, full, free_at, doubt_until)
+
+
+def _by_parts(
+    wanted: Sequence[tuple[str, str]], taken: Counter[str], bound: int, orgs: Collection[str]
+) -> tuple[list[str], frozenset[str]]:
+    """Return the names that there is room for, adding them to what their orgs have `taken`; and orgs without room."""
+    begin, full = [], set()
+    for host, org in wanted:
+        if _has_room(org, taken, bound, orgs):
+            taken[org] += 1
+            begin.append(host)
+        else:
+            full.add(org)
+    return begin, frozenset(full)
+
+
+def _has_room(org: str, taken: Counter[str], bound: int, orgs: Collection[str]) -> bool:
+    """Tell whether an org may have one more of `bound` names.
+
+    Half of them are for who comes first, the others in equal parts for all orgs that have apps. So an org that takes
+    all it can leaves each other its part, and one that is alone has them all.
+    """
+    total = taken.total()
+    if total >= bound:
+        return False
+    part = max(1, bound // 2 // max(1, len(orgs)))
+    kept = sum(max(0, part - taken[other]) for other in orgs if other != org)
+    return taken[org] < part or total + min(kept, bound // 2) < bound
 
 
 def _failures(name: DomainName) -> int:
     return name.attempt.failures if name.attempt is not None else 0
 
 
-def _used(found: Sequence[DomainName], now: float, busy: Collection[str]) -> int:
-    """Return how many new names were issued within a week, or are being asked for."""
+def _used(found: Sequence[DomainName], now: float, busy: Collection[str]) -> Counter[str]:
+    """Return how many new names of each org were issued within a week, or are being asked for."""
 
     def under_way(name: DomainName) -> bool:
         return not name.first_issued_at and (name.hostname in busy or bool((name.attempt or Attempt()).order))
 
-    return sum(each.first_issued_at > now - WEEK or under_way(each) for each in found)
+    return Counter(each.org for each in found if each.first_issued_at > now - WEEK or under_way(each))
 
 
 def _free_at(found: Sequence[DomainName], now: float) -> float:

@@ -66,6 +66,8 @@ def report(
     else:
         standing = Standing.ACTIVE if valid and len(valid) == len(names) else Standing.PENDING
     found = _troubles(domain, way, failed, chosen, now, address=address, ports=ports, per_week=per_week)
+    if full := sorted(chosen.full & {each.org for each in names if each not in valid}):
+        found.append(_full(full, per_week))
     waits = [each.attempt.next_at for each in failed if each.attempt is not None]
     limited = [each.attempt.rate_limited_until for each in names if each.attempt is not None]
     next_at = max(min(waits, default=0.0), chosen.doubt_until, chosen.free_at, *limited, 0.0)
@@ -158,6 +160,16 @@ def _troubles(
             )
         )
     return found
+
+
+def _full(orgs: Sequence[str], per_week: int) -> Trouble:
+    """Return that orgs have had what the others leave them of a week's new names."""
+    shown = ", ".join(orgs[:10]) + (" and others" if len(orgs) > 10 else "")
+    return Trouble(
+        "names_of_org",
+        f"{shown}: no more new names this week, for [acme] names_per_week ({per_week}) is for other orgs too",
+        "the others follow in turn; one wildcard for all needs [acme] dns_hook",
+    )
 
 
 def _reaching(domain: str, seen: Seen | None, address: str, ports: tuple[int, int]) -> list[Trouble]:

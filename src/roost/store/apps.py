@@ -86,6 +86,11 @@ class Apps:
                 ) from None
         return app
 
+    def orgs(self) -> frozenset[str]:
+        """Return the orgs that have apps."""
+        with self._db.read() as connection:
+            return frozenset(connection.execute(select(apps.c.org).distinct()).scalars())
+
     def ids(self, names: Collection[str]) -> dict[str, str]:
         """Return the ids of those of these apps that there are, by name."""
         with self._db.read() as connection:

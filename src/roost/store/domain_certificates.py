@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, insert, select, update
+from sqlalchemy import Row, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from roost.model.certificate import Attempt, Certificate, Issued, Seen
@@ -22,6 +22,9 @@ from roost.store.schema import apps
 from roost.store.schema import domain_certificates as table
 
 _COLUMNS = [column for column in table.c if not column.name.endswith("sealed") and column.name != "directory"]
+_NAMES = select(*_COLUMNS, apps.c.name.is_not(None).label("there"), apps.c.org.label("app_org")).select_from(
+    table.outerjoin(apps, apps.c.name == table.c.app)
+)
 
 
 class DomainCertificates:
@@ -32,10 +35,8 @@ class DomainCertificates:
 
     def list(self) -> list[DomainName]:
         """Return all by name, each with whether its app is there."""
-        joined = table.outerjoin(apps, apps.c.name == table.c.app)
-        query = select(*_COLUMNS, apps.c.name.is_not(None).label("there")).select_from(joined)
         with self._db.read() as connection:
-            return [_name(row) for row in connection.execute(query.order_by(table.c.hostname))]
+            return [_name(row) for row in connection.execute(_NAMES.order_by(table.c.hostname))]
 
     def find(self, hostname: str) -> DomainName | None:
         """Return one or None."""
@@ -51,17 +52,19 @@ class DomainCertificates:
 
     def serving(self, hostnames: Sequence[str]) -> Sequence[DomainName]:
         """Return those of these names that there are, in that order."""
-        query = select(*_COLUMNS).where(table.c.hostname.in_(hostnames))
+        query = _NAMES.where(table.c.hostname.in_(hostnames))
         with self._db.read() as connection:
             found = [_name(row) for row in connection.execute(query)]
         return sorted(found, key=lambda each: hostnames.index(each.hostname))
 
-    def apps_without(self, limit: int) -> Sequence[str]:
-        """Return the newest apps that have no row, at most `limit`."""
-        known = select(table.c.app)
-        query = select(apps.c.name).where(apps.c.name.not_in(known)).order_by(apps.c.number.desc()).limit(limit)
+    def apps_without(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Return at most `limit` apps without a row, and their orgs: the orgs by turns, the newest of each first."""
+        turn = func.row_number().over(partition_by=apps.c.org, order_by=apps.c.number.desc()).label("turn")
+        ranked = select(apps.c.name, apps.c.org, apps.c.number, turn).where(apps.c.name.not_in(select(table.c.app)))
+        found = ranked.subquery()
+        query = select(found.c.name, found.c.org).order_by(found.c.turn, found.c.number.desc()).limit(limit)
         with self._db.read() as connection:
-            return tuple(connection.execute(query).scalars())
+            return [(row.name, row.org) for row in connection.execute(query)]
 
     def add(self, app: str, hostname: str, directory: str, now: float, *, called: bool = False) -> None:
         """Add a name, or note that it was called; as once when it is there."""
@@ -87,7 +90,8 @@ class DomainCertificates:
         self._update(app, hostname, issued_values(issued, sealed))
         first = and_(table.c.hostname == hostname, table.c.first_issued_at == 0.0)
         with self._db.write() as connection:
-            connection.execute(update(table).where(first).values(first_issued_at=issued.created_at))
+            org = func.coalesce(select(apps.c.org).where(apps.c.name == table.c.app).scalar_subquery(), "")
+            connection.execute(update(table).where(first).values(first_issued_at=issued.created_at, org=org))
 
     def save_seen(self, app: str, hostname: str, seen: Seen, now: float) -> None:
         """Store what DNS said."""
@@ -131,4 +135,6 @@ class DomainCertificates:
 def _name(row: Row[*tuple[Any, ...]]) -> DomainName:
     data: dict[str, Any] = dict(row._mapping)
     exists = bool(data.pop("there", True)) or not data["app"]
+    data["org"] = data["org"] or data.pop("app_org", None) or ""
+    data.pop("app_org", None)
     return DomainName(**(data | read_issuing(data)), exists=exists)

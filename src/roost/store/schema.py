@@ -243,6 +243,7 @@ domain_certificates = Table(  # public ones for names of the cloud's own domain;
     Column("called_at", Float, nullable=False),
     Column("first_issued_at", Float, nullable=False),
     Column("directory", String, nullable=False),  # of the authority
+    Column("org", String, nullable=False, server_default=""),  # that the first one was issued for
     Column("issued", JSON(none_as_null=True)),
     Column("issued_sealed", LargeBinary),
     Column("attempt", JSON(none_as_null=True)),

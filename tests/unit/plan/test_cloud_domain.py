@@ -36,6 +36,10 @@ def name(app: str, issued: Issued | None = None, *, called: bool = False, **more
     return replace(made, **more)  # type: ignore[arg-type]
 
 
+def new(*hosts: str, org: str = "") -> list[tuple[str, str]]:
+    return [(host, org) for host in hosts]
+
+
 def failed(app: str, times: int, at: float, error: str = "dns", retry_after: float | None = None) -> DomainName:
     attempt = Attempt()
     for _ in range(times):
@@ -83,14 +87,14 @@ def test_names_share_a_certificate_unless_that_would_be_worse() -> None:
 
 
 def test_before_the_first_success_one_name_is_tried() -> None:
-    assert choose([], ["a.x", "b.x"], NOW, per_week=40).begin == ("a.x",)
-    assert choose([], ["a.x", "b.x"], NOW, per_week=40, busy=["c.x"]).begin == ()
-    assert choose([name("ok", ISSUED)], ["a.x", "b.x"], NOW, per_week=40).begin == ("a.x", "b.x")
+    assert choose([], new("a.x", "b.x"), NOW, per_week=40).begin == ("a.x",)
+    assert choose([], new("a.x", "b.x"), NOW, per_week=40, busy=["c.x"]).begin == ()
+    assert choose([name("ok", ISSUED)], new("a.x", "b.x"), NOW, per_week=40).begin == ("a.x", "b.x")
 
 
 def test_those_that_were_called_come_first_and_others_take_half() -> None:
     found = [name("ok", ISSUED), name("idle"), name("called", called=True)]
-    newcomers = [f"n{i}.x" for i in range(10)]
+    newcomers = new(*(f"n{i}.x" for i in range(10)))
     chosen = choose(found, newcomers, NOW, per_week=8)
     assert chosen.begin == (f"called.{DOMAIN}", f"idle.{DOMAIN}", "n0.x")  # 4 with the one that was issued
     called = [name(f"c{i}", called=True) for i in range(20)]
@@ -102,12 +106,54 @@ def test_never_more_new_names_in_a_week_than_allowed(ages: list[float], per_week
     found = [
         name(f"a{i}", replace(ISSUED, created_at=NOW - age), exists=i % 3 > 0) for i, age in enumerate(ages)
     ] + [name(f"c{i}", called=True) for i in range(wanting)]  # fmt: skip
-    chosen = choose(found, ["n.x"] * 50, NOW, per_week=per_week)
+    chosen = choose(found, new("n.x") * 50, NOW, per_week=per_week)
     within = sum(age < WEEK for age in ages)
     assert chosen.used == within
     assert len(chosen.begin) + within <= max(per_week, within)
     if within >= per_week:
         assert NOW < chosen.free_at <= NOW + WEEK
+
+
+def issued(count: int, org: str, *, there: bool = True) -> list[DomainName]:
+    return [name(f"{org}{i}", ISSUED, org=org, exists=there) for i in range(count)]
+
+
+def test_an_org_that_takes_all_it_can_leaves_each_other_its_part() -> None:
+    many = [name(f"m{i}", called=True, org="many") for i in range(100)]
+    orgs = {"many", "one", "two", "three"}
+    chosen = choose([*issued(1, "many"), *many], [], NOW, per_week=40, orgs=orgs)
+    assert len(chosen.begin) == 24, "25 of 40: three others have 5 each, a fourth of one half"
+    assert chosen.full == {"many"}
+    gone = choose([*issued(25, "many", there=False), *many], [], NOW, per_week=40, orgs=orgs)
+    assert gone.begin == () and gone.full == {"many"}, "to destroy its apps does not help it"
+    late = [name("late", called=True, org="two"), name("more", called=True, org="one")]
+    assert choose([*issued(25, "many"), *many, *late], [], NOW, per_week=40, orgs=orgs).begin == (
+        f"late.{DOMAIN}", f"more.{DOMAIN}",
+    )  # fmt: skip
+    alone = choose([*issued(1, "many"), *many], [], NOW, per_week=40, orgs={"many"})
+    assert len(alone.begin) == 39, "one that is alone has them all"
+    idle = choose(issued(1, "many"), [*new(*"abcdefghijklmnopqrstuvwxyz", org="many"), *new("9", org="one")], NOW,
+                  per_week=40, orgs=orgs)  # fmt: skip
+    assert len(idle.begin) == 14 and idle.begin[-1] == "9", "so with names that nobody has called: 20 in all"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=80), st.integers(1, 60),
+    st.dictionaries(st.sampled_from("abcde"), st.integers(0, 30)),
+)  # fmt: skip
+def test_with_room_left_each_org_has_its_part(
+    wanting: list[tuple[str, bool]], per_week: int, had: dict[str, int]
+) -> None:
+    orgs = set("abcde")
+    found = [one for org, count in had.items() for one in issued(count, org)]
+    found += [name(f"w{i}", called=called, org=org) for i, (org, called) in enumerate(wanting)]
+    chosen = choose([name("ok", ISSUED), *found], [], NOW, per_week=per_week, orgs=orgs)
+    total = 1 + sum(had.values()) + len(chosen.begin)
+    assert len(chosen.begin) == 0 or total <= per_week
+    org_of = {each.hostname: each.org for each in found}
+    after = {org: had.get(org, 0) + sum(org_of[host] == org for host in chosen.begin) for org in orgs}
+    left = {org for i, (org, called) in enumerate(wanting) if called and f"w{i}.{DOMAIN}" not in chosen.begin}
+    assert all(after[org] >= max(1, per_week // 2 // len(orgs)) for org in left) or total >= per_week
 
 
 def test_a_renewal_is_due_in_time_whatever_the_week_and_not_for_an_app_that_is_gone() -> None:
@@ -118,25 +164,25 @@ def test_a_renewal_is_due_in_time_whatever_the_week_and_not_for_an_app_that_is_g
 
 
 def test_an_order_under_way_is_gone_on_with_and_counts() -> None:
-    chosen = choose([name("a", attempt=Attempt(order="https://x"))], ["n.x"], NOW, per_week=40)
+    chosen = choose([name("a", attempt=Attempt(order="https://x"))], new("n.x"), NOW, per_week=40)
     assert [each.app for each in chosen.renew] == ["a"] and chosen.begin == () and chosen.used == 1
 
 
 def test_after_failures_names_are_tried_one_by_one_with_pauses() -> None:
     bad = [failed("a", 1, NOW), failed("b", 1, NOW + 5)]
-    assert choose(bad, ["n.x"], NOW + 10, per_week=40).begin == ()
-    later = choose(bad, ["n.x", "m.x"], NOW + 600, per_week=40)
+    assert choose(bad, new("n.x"), NOW + 10, per_week=40).begin == ()
+    later = choose(bad, new("n.x", "m.x"), NOW + 600, per_week=40)
     assert later.begin == ("n.x",), "the one that has failed least"
-    assert choose([failed("a", 30, NOW)], ["n.x"], NOW + LONGEST_DOUBT + 1, per_week=40).begin == ("n.x",)
+    assert choose([failed("a", 30, NOW)], new("n.x"), NOW + LONGEST_DOUBT + 1, per_week=40).begin == ("n.x",)
     success = name("ok", replace(ISSUED, created_at=NOW + 20))
-    assert choose([*bad, success], ["n.x", "m.x"], NOW + 30, per_week=40).begin == ("n.x", "m.x")
+    assert choose([*bad, success], new("n.x", "m.x"), NOW + 30, per_week=40).begin == ("n.x", "m.x")
 
 
 def test_nothing_is_asked_while_the_authority_limits_us() -> None:
     limited = failed("a", 1, NOW, "rateLimited", 3600)
     due = name("b", replace(ISSUED, renew_at=NOW - 1))
-    assert choose([limited, due], ["n.x"], NOW + 3599, per_week=40) == Choice(used=1)
-    assert choose([limited, due], ["n.x"], NOW + 2 * LONGEST_DOUBT, per_week=40).renew == (due,)
+    assert choose([limited, due], new("n.x"), NOW + 3599, per_week=40) == Choice(used=1)
+    assert choose([limited, due], new("n.x"), NOW + 2 * LONGEST_DOUBT, per_week=40).renew == (due,)
 
 
 def told(*names: DomainName, way: Way = Way.NAMES, ports: tuple[int, int] = (80, 443), per_week: int = 40) -> Report:
@@ -156,6 +202,13 @@ def test_the_report_says_what_is_wrong_and_what_dns_needs() -> None:
     many = told(name("a", ISSUED), name("b", ISSUED), name("c", called=True), per_week=2)
     assert (many.standing, many.troubles[0].code) == (Standing.PENDING, "names_per_week")
     assert many.next_at == NOW - DAY + WEEK
+    orgs = {"many", "other"}
+    names = [*issued(7, "many"), name("next", called=True, org="many")]
+    part = report(
+        DOMAIN, Way.NAMES, "", names, NOW, chosen=choose(names, [], NOW, per_week=8, orgs=orgs), per_week=8,
+        address="", ports=(80, 443),
+    )  # fmt: skip
+    assert [each.code for each in part.troubles] == ["names_of_org"] and "many:" in part.troubles[0].message
 
 
 def test_the_report_of_a_domain_without_says_why_and_how() -> None:

@@ -53,11 +53,11 @@ def test_a_name_comes_back_as_it_was_and_an_issued_one_ends_its_order(store: Sto
 def test_a_row_outlives_its_app_and_is_its_successors(store: Store) -> None:
     rows = store.domain_certificates
     issue(store, "shop")
-    assert rows.apps_without(9) == ("wiki", "blog"), "the newest first"
+    assert rows.apps_without(9) == [("wiki", "personal"), ("blog", "personal")], "the newest first"
     store.apps.remove("shop", now=9.0)
     assert [(each.hostname, each.exists) for each in rows.list()] == [(HOST, False)]
     store.apps.create(name="shop", app_id="other", org="personal", network="n", now=9.0)
-    assert rows.list()[0].exists and rows.apps_without(9) == ("wiki", "blog")
+    assert rows.list()[0].exists and rows.apps_without(1) == [("wiki", "personal")]
 
 
 def test_the_wildcard_belongs_to_no_app(store: Store) -> None:
@@ -89,3 +89,22 @@ def test_names_of_another_domain_are_forgotten(store: Store) -> None:
     issue(store, "")
     store.domain_certificates.keep_only("other.example.com", "first")
     assert store.domain_certificates.list() == []
+
+
+def test_a_name_counts_against_the_org_that_it_was_first_issued_for(store: Store) -> None:
+    rows = store.domain_certificates
+    rows.add("shop", HOST, "first", 2.0)
+    assert [each.org for each in rows.list()] == ["personal"], "the app's, until then"
+    rows.save_issued("shop", HOST, ISSUED, b"issued")
+    store.apps.remove("shop", now=9.0)
+    assert [each.org for each in rows.list()] == ["personal"]
+    store.apps.create(name="shop", app_id="other", org="rival", network="n", now=9.0)
+    assert [each.org for each in rows.list()] == ["personal"]
+    assert store.apps.orgs() == {"personal", "rival"}
+
+
+def test_orgs_come_by_turns(store: Store) -> None:
+    store.apps.create(name="late", app_id="late", org="rival", network="n", now=1.0)
+    assert [app for app, _ in store.domain_certificates.apps_without(9)] == ["late", "wiki", "blog", "shop"]
+    store.apps.create(name="later", app_id="later", org="personal", network="n", now=1.0)
+    assert [app for app, _ in store.domain_certificates.apps_without(2)] == ["later", "late"]
