@@ -127,7 +127,7 @@ class Control:
         self.statics = Statics(core, routing.app_of)
         self.steering = Steering(core, self.waking, routing)
         self.tunnels = Tunnels(core, self._lifecycle)
-        self._sleeping = Sleeping(core, self._lifecycle, routing, self.tunnels)
+        self._sleeping = Sleeping(core, self._lifecycle, routing, self.tunnels, self.waking.awaited)
         self._pressure = Pressure(core, self._lifecycle, kept_free=core.memory_kept_free)
         self._housekeeping = Housekeeping(
             core, self.images, self.volumes, self.audit, self.ip_assignments, self.requests, routing.sync

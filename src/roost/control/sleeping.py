@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
@@ -26,12 +27,21 @@ class Sleeping:
     """Decides who sleeps, on a period, and carries it out."""
 
     def __init__(
-        self, core: Core, lifecycle: Lifecycle, routing: Routing, tunnels: Tunnels, *, period: float = 1.0
+        self,
+        core: Core,
+        lifecycle: Lifecycle,
+        routing: Routing,
+        tunnels: Tunnels,
+        awaited: Callable[[str], bool],
+        *,
+        period: float = 1.0,
     ) -> None:
+        """`awaited` says whether somebody waits for an app to come up."""
         self._core = core
         self._lifecycle = lifecycle
         self._routing = routing
         self._tunnels = tunnels
+        self._awaited = awaited
         self._period = period
 
     async def run(self) -> None:
@@ -56,7 +66,12 @@ class Sleeping:
                 last_request_at=max(traffic.last_request_at, self._tunnels.last_used(app)),
                 now=self._core.now(),
             )
-            if nap.machines and nap.how != "off" and not await self._core.edge.has_requests(app):
+            if (
+                nap.machines
+                and nap.how != "off"
+                and not self._awaited(app)
+                and not await self._core.edge.has_requests(app)
+            ):
                 await self._put_to_sleep(app, nap)
 
     async def _put_to_sleep(self, app: str, nap: Nap) -> None:

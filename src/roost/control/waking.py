@@ -7,6 +7,7 @@ remembered: the next request asks again (`plan.wake` bounds how often a broken a
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,7 @@ class Waking:
         self._readiness = readiness
         self._routing = routing
         self._under_way: dict[str, asyncio.Task[WakeResult]] = {}
+        self._awaited: Counter[str] = Counter()  # app -> wakes under way
         self._background: set[asyncio.Task[object]] = set()
 
     async def wake(self, host: str) -> WakeResult:
@@ -84,6 +86,7 @@ class Waking:
         return replace(result, app=app) if known else result
 
     async def _bounded(self, app: str, work: Callable[[], Coroutine[Any, Any, WakeResult]]) -> WakeResult:
+        self._awaited[app] += 1
         try:
             async with asyncio.timeout(WAKE_DEADLINE):
                 return await work()
@@ -104,6 +107,12 @@ class Waking:
             return _refuse(
                 503, "cloud", "wake_failed", f"Waking {app} failed.", "See HOME/log/roostd.log on the server."
             )
+        finally:
+            self._awaited -= Counter((app,))  # and no key of those that nobody waits for
+
+    def awaited(self, app: str) -> bool:
+        """True while somebody waits for a machine of the app to come up: it is not idle then."""
+        return self._awaited[app] > 0
 
     async def _wake(self, app: str, *, http: bool = False) -> WakeResult:
         machines = self._core.store.machines.list(app)

@@ -80,7 +80,9 @@ def test_a_suspended_app_keeps_its_memory_and_answers_the_next_request(cloud: Ru
 
 
 def test_a_stopped_app_starts_afresh_for_a_request(cloud: RunningCloud, app: str) -> None:
-    assert create(cloud, app, config(autostop="stop", idle="2s")).status_code == 200
+    """Also one that needs longer to start than it may be idle: who waits for it keeps it awake."""
+    slow = config(autostop="stop", idle="0.5s", code=f"import time\ntime.sleep(2.2)\n{SERVER}")
+    assert create(cloud, app, slow).status_code == 200
     first = cloud.get(app).text
     wait_until(lambda: state(cloud, app) == "stopped", "the idle app is stopped")
     again = cloud.get(app)
