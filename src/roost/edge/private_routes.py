@@ -10,6 +10,7 @@ from roost.edge.app_resources import AppResources
 from roost.edge.cells import Cells
 from roost.edge.contract import Route
 from roost.edge.flycast import ROUTES_NAME, private_virtual_host
+from roost.edge.listener import private_route_configuration
 from roost.edge.protos import CLUSTER, ROUTES
 from roost.edge.route_table import RouteTable
 from roost.edge.snapshot import cluster_name, virtual_host
@@ -33,7 +34,8 @@ class PrivateRoutes:
         if (cell := self._cell) is not None:
             clusters = cell.xds.table[CLUSTER]
             routes = [route for route in self._routes.values() if route.private]
-            cell.serve_privately([self._host(one) for one in routes if cluster_name(one.app) in clusters])
+            hosts = [self._host(one) for one in routes if cluster_name(one.app) in clusters]
+            cell.xds.set(ROUTES, private_route_configuration(hosts))
 
     def _host(self, route: Route) -> object:
         paths = self._resources.remembered(route.app)

@@ -36,7 +36,7 @@ class RollOut:
         """Change the cells that are not up to date; after a failure none is changed."""
         changed: list[Cell] = []
         for cell in self._cells:
-            if cell.is_up_to_date():
+            if cell.base.is_up_to_date():
                 continue
             self.state = f"under way in cell {cell.name}"
             try:
@@ -82,6 +82,6 @@ class RollOut:
 
     def _give_up(self, cells: Sequence[Cell], why: str) -> None:
         for cell in cells:
-            cell.restore_base()
+            cell.base.restore()
         self.state, self.told = "rolled back", why
         _log.error("the edge's new base configuration was taken back: %s", why)

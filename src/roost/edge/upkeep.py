@@ -51,7 +51,7 @@ class Upkeep:
         """Read Envoy's gauges, put the books right, and drop clusters and paths whose time is over."""
         self._resources.renew_all()
         for cell in self._cells.values():
-            cell.follow_certificates(self._routes.hosts)
+            cell.base.follow_certificates(self._routes.hosts)
         readings = await asyncio.gather(*(cell.measure() for cell in self._cells.values()))
         known = [reading for reading in readings if reading is not None]
         if len(known) == len(readings):

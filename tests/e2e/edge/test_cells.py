@@ -21,8 +21,7 @@ from tests.e2e.edge.edge_harness import Bench, TestWaker, bench, envoys_of, fetc
 from tests.e2e.edge.wedge import wedged
 
 from roost.cli.cloud import cloud_status, render_cloud
-from roost.edge import cell as cell_module
-from roost.edge import rollout
+from roost.edge import cell_base, rollout
 from roost.edge.contract import Route
 from roost.edge.edge import EnvoyEdge
 from roost.edge.listener import EdgePlace, activator_cluster, route_configuration
@@ -298,7 +297,7 @@ async def test_a_new_base_configuration_comes_to_all_cells_whatever_apps_do(
         added.header.key, added.header.value = "x-newer", "yes"
 
     make = _changed(newer)
-    monkeypatch.setattr(cell_module, "route_configuration", make)
+    monkeypatch.setattr(cell_base, "route_configuration", make)
     await _next_roostd(at)
     done, new, called_since = asyncio.Event(), make(), Counter[str]()
 
@@ -320,7 +319,7 @@ async def test_a_new_base_configuration_comes_to_all_cells_whatever_apps_do(
     assert (await at.get(host="a.localhost")).headers["x-newer"] == "yes"
     assert "rolled_back" not in at.edge.status().detail
     await _next_roostd(at)
-    assert all(cell.is_up_to_date() for cell in at.edge._cells.values()), "there is nothing to change"
+    assert all(cell.base.is_up_to_date() for cell in at.edge._cells.values()), "there is nothing to change"
 
 
 async def test_a_base_configuration_that_a_cell_refuses_is_taken_back(
@@ -331,7 +330,7 @@ async def test_a_base_configuration_that_a_cell_refuses_is_taken_back(
     await at.edge.put(route(at, "b", org_in("2", "1")))  # cell 2, too, has what comes first
     # Envoy takes one virtual host for all names, no second one
     broken = _changed(lambda message: message.virtual_hosts.add(name="twice", domains=["*"]))
-    monkeypatch.setattr(cell_module, "route_configuration", broken)
+    monkeypatch.setattr(cell_base, "route_configuration", broken)
     await _next_roostd(at)
     await until(lambda: at.edge.status().detail.get("rollout") == "rolled back", timeout=10.0)
     assert str(at.edge.status().detail["rolled_back"]).startswith("cell 0 refused it: ")
@@ -358,7 +357,7 @@ async def test_a_base_configuration_with_which_the_first_cell_fails_is_taken_bac
     def broken(place: EdgePlace) -> object:
         return activator_cluster(replace(place, activator=at.cloud.run / "nowhere.sock"))
 
-    monkeypatch.setattr(cell_module, "activator_cluster", broken)
+    monkeypatch.setattr(cell_base, "activator_cluster", broken)
     told = {"a": set[int](), "b": set[int]()}
     done = asyncio.Event()
 

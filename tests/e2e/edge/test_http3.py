@@ -147,7 +147,7 @@ async def _own_names(it: Bench, source: Certificates) -> None:
                 it.cloud, it.waker, it.edge._cells["0"].keeper._spawn, EdgeOptions(http3=True), certificates=source
             )
             await it.edge.start()
-            assert it.cell.is_up_to_date(), "the next roostd knows it"
+            assert it.cell.base.is_up_to_date(), "the next roostd knows it"
             await until(lambda: host in it.cell.xds.table[SECRET])
             it.cell.secrets.changed([host])
             del source.made[host]  # the certificate is gone, and with it the way

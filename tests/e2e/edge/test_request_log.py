@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.edge.edge_harness import App, Bench, bench, envoys_of, serving, spawn, until
 from tests.e2e.edge.test_error_classes import answering, raw, told
 
-from roost.edge import cell, sampling, tail
+from roost.edge import cell_unit, sampling, tail
 from roost.edge.contract import Endpoint, Refusal, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.model.request import Request
@@ -171,7 +171,7 @@ async def test_each_line_is_read_once_while_the_file_is_changed_and_roostd_is_aw
 async def test_with_nobody_to_read_the_file_has_a_bound_and_requests_are_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cell, "MAX_BYTES", 8192)
+    monkeypatch.setattr(cell_unit, "MAX_BYTES", 8192)
     async with bench(tmp_path) as at:
         await at.edge.put(at.route())
         await at.edge.stop(envoy_too=False)
