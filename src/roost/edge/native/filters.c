@@ -11,26 +11,6 @@ static const kind *kind_of(text name) {
   return 0;
 }
 
-int same(text one, text other) { return one.length == other.length && !memcmp(one.data, other.data, one.length); }
-
-int begins(text one, text with) { return one.length >= with.length && !memcmp(one.data, with.data, with.length); }
-
-word number(text *from) {
-  word found = 0;
-  while (from->length && *from->data == ' ') from->data++, from->length--;
-  while (from->length && *from->data >= '0' && *from->data <= '9')
-    found = found * 10 + (word)(*from->data - '0'), from->data++, from->length--;
-  return found;
-}
-
-text until(text *from, char end) {
-  text found = *from;
-  while (from->length && *from->data != end) from->data++, from->length--;
-  found.length -= from->length;
-  if (from->length) from->data++, from->length--;
-  return found;
-}
-
 const char *envoy_dynamic_module_on_program_init(void) { return "v0.2.0"; }
 
 const void *envoy_dynamic_module_on_http_filter_config_new(void *config, text name, text value) {
