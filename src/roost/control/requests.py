@@ -41,7 +41,7 @@ class Requests:
         """Keep requests that ended; for the edge's thread."""
         now = self._core.now()
         lot = [(app, request) for app, request in lot if request.at >= self._since.get(app, 0.0)]
-        by_app: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        by_app: dict[str, list[Request]] = defaultdict(list)
         with self._guard:
             for app, request in lot:
                 if app:
@@ -50,15 +50,18 @@ class Requests:
                     self._nobodys[request.error] += request.alike
         for app, request in lot:
             if app:
-                by_app[app].append((request.at, request.to_line()))
-        for app, lines in by_app.items():
+                by_app[app].append(request)
+        for app, requests in by_app.items():
+            written, why = 0, "the disk is full"
             try:
-                self._files.append(app, lines)
+                written = self._files.append(app, [(request.at, request.to_line()) for request in requests])
             except OSError as error:
-                self._lost += len(lines)
+                why = error.strerror or why
+            if lost := sum(request.alike for request in requests[written:]):
+                self._lost += lost
                 if now - self._complained_at > COMPLAIN:
                     self._complained_at = now
-                    log.warning("requests are not logged", error=error.strerror, lost=self._lost)
+                    log.warning("requests are not logged", error=why, lost=self._lost)
 
     async def follow(
         self, app: str, wanted: RequestFilter, *, after: int = -1, limit: int = 100, follow: bool = False

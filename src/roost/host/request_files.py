@@ -2,8 +2,9 @@
 
 It owns one directory with a directory per app, in it the file of `MachineLog`: a line per request, the oldest
 blocks given back when it grows. So an offset is a place for ever, also over a restart of roostd, and reading never
-meets a file that is swapped. A kill in the middle of a write leaves a torn line, which is passed over. An app's log
-goes with the app; all together are bounded too: the logs that were quiet the longest go first.
+meets a file that is swapped. Where the disk is full lines are lost, as the writer is told. A kill in the middle of a
+write leaves a torn line, which is passed over. An app's log goes with the app; all together are bounded too: the logs
+that were quiet the longest go first.
 """
 
 from __future__ import annotations
@@ -30,15 +31,18 @@ class RequestFiles:
         self._directory, self._app_bytes, self._total_bytes = directory, app_bytes, total_bytes
         self._written: dict[str, int] = {}
 
-    def append(self, app: str, lines: Sequence[tuple[float, str]]) -> None:
-        """Write lines (Unix time, text without a newline). Raises OSError: the disk may be full."""
+    def append(self, app: str, lines: Sequence[tuple[float, str]]) -> int:
+        """Write lines (Unix time, text without a newline); returns how many, from the first on: the disk may be full.
+
+        Raises OSError when not a byte could be written.
+        """
         log = self._log(app)
         data = b"".join(_record(at, text) for at, text in lines)
         descriptor = os.open(
             log.prepare(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
         try:
-            os.write(descriptor, data)
+            done = _write(descriptor, data)
         finally:
             os.close(descriptor)
         written = self._written.get(app, _LOOK) + len(data)
@@ -46,6 +50,7 @@ class RequestFiles:
             log.bound(self._app_bytes)
             written = 0
         self._written[app] = written
+        return data.count(b"\n", 0, done)
 
     def read(self, app: str, *, since: float = 0.0, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         """Return up to `limit` lines from `offset` on; a negative offset means the last ones. Raises HostFailure."""
@@ -76,6 +81,15 @@ class RequestFiles:
 
     def _log(self, app: str) -> MachineLog:
         return MachineLog(self._directory / check_app_name(app))
+
+
+def _write(descriptor: int, data: bytes) -> int:
+    """Write as much as there is room for, and return how much. A torn last line is taken back."""
+    done = os.write(descriptor, data)
+    whole = data.rfind(b"\n", 0, done) + 1
+    if whole < done:
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size - (done - whole))
+    return whole
 
 
 def _record(at: float, text: str) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,28 @@ def test_all_logs_together_are_bounded(tmp_path: Path) -> None:
 def test_an_apps_name_is_no_path(tmp_path: Path) -> None:
     with pytest.raises(BadInput):
         RequestFiles(tmp_path).append("../evil", [(NOW, "x")])
+
+
+def test_a_disk_that_takes_a_part_only_has_whole_lines_and_the_writer_is_told_how_many(tmp_path: Path) -> None:
+    files = RequestFiles(tmp_path)
+    assert files.append("shop", [(NOW, "first")]) == 1
+    path = tmp_path / "shop/output.log"
+    one = path.stat().st_size
+    with room_for(one * 3 + 5):
+        assert files.append("shop", [(NOW + n, f"line{n}") for n in range(5)]) == 2
+        assert files.append("shop", [(NOW, "x" * 1000)]) == 0
+    with room_for(one), pytest.raises(OSError):
+        files.append("shop", [(NOW, "none")])
+    assert files.append("shop", [(NOW + 9, "later")]) == 1
+    assert [line.text for line in files.read("shop")] == ["first", "line0", "line1", "later"]
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size: a write does what it can, and the next one fails, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
