@@ -30,7 +30,7 @@ from roost.model.autoscale import MADE, MADE_KEY, AutoscalePolicy, Decision, Gro
 from roost.model.errors import BadInput, FailedPrecondition, RoostError
 from roost.model.machine import Machine
 from roost.model.machine_config import MachineConfig
-from roost.plan.autoscale import Group, History, Seen, Verdict, as_seen, decide, group_of, sample
+from roost.plan.autoscale import Group, History, Seen, Spell, Verdict, as_seen, decide, group_of, sample
 
 AT_ONCE = 8  # groups that get machines at the same time
 PERIOD = 1.0  # seconds between two looks
@@ -47,7 +47,7 @@ class _Watched:
     history: History = field(default_factory=History)
     verdict: Verdict | None = None
     seen: Seen = field(default_factory=Seen)
-    noted: tuple[str, str] = ("", "")  # action and reason of the latest entry that nothing was done for
+    spell: Spell = field(default_factory=Spell)
     failures: int = 0
     paused_until: float = 0.0
     work: asyncio.Task[None] | None = None
@@ -145,11 +145,7 @@ class Autoscaling:
 
     async def _note(self, key: Key, watched: _Watched, verdict: Verdict, group: Group) -> None:
         """Log, once, that the load asks for what can't be."""
-        told = (verdict.action, verdict.held)
-        if told == watched.noted:
-            return
-        watched.noted = told
-        if verdict.action:
+        if watched.spell.begins(verdict, self._core.now()):
             decision = self._decision(key, watched, verdict, group, state="noted", outcome=verdict.held)
             await asyncio.to_thread(self._core.store.autoscale.add, decision)
 
@@ -199,7 +195,7 @@ class Autoscaling:
             watched.failures += 1
             watched.paused_until = self._core.now() + pause
             outcome += f"; tried again in {pause:.0f} s"
-        watched.history, watched.noted = History(), ("", "")
+        watched.history, watched.spell = History(), Spell()
         await asyncio.to_thread(store.end, decision.id, state, outcome, self._core.now())
         log.info("autoscaled", app=key[0], group=key[1], why=verdict.why, state=state, outcome=outcome)
 

@@ -18,6 +18,7 @@ from roost.model.autoscale import JOINING, MADE, MADE_KEY, AutoscalePolicy, Sign
 from roost.model.machine import Machine, MachineState
 
 SLACK = 0.1
+SPELL_ENDS = 300.0  # seconds without, after which the same hindrance is news
 _UP = (MachineState.STARTED, MachineState.STARTING)
 _ASLEEP = (MachineState.SUSPENDED, MachineState.STOPPED, MachineState.CREATED)
 
@@ -73,6 +74,23 @@ class Verdict:
     def acts(self) -> bool:
         """Whether machines are to be changed."""
         return bool(self.wake or self.make or self.remove)
+
+
+@dataclass(slots=True)
+class Spell:
+    """What keeps a group from what its load asks for: one line tells of it, however often the load comes and goes."""
+
+    told: tuple[str, str] = ("", "")  # action and reason
+    last: float = 0.0  # when it was so for the last time
+
+    def begins(self, verdict: Verdict, now: float) -> bool:
+        """True when this is worth a line: something else than before, or the same after a while without."""
+        if not verdict.action:
+            return False
+        told = (verdict.action, verdict.held)
+        new = told != self.told or now - self.last > SPELL_ENDS
+        self.told, self.last = told, now
+        return new
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from tests.unit.factory import machine
 from roost.model.autoscale import JOINING, MADE, MADE_KEY, AutoscalePolicy, Signal
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import Mount
-from roost.plan.autoscale import Group, History, Seen, Verdict, decide, group_of, sample
+from roost.plan.autoscale import Group, History, Seen, Spell, Verdict, decide, group_of, sample
 
 POLICY = AutoscalePolicy(max=5, concurrency=10, down_after=60.0)
 
@@ -102,6 +102,18 @@ def test_min_is_kept_and_what_is_not_its_affair_does_not_count() -> None:
     assert group_of(strangers, "app").total == 0
     joining = replace(machine(cordoned=True), config=replace(machine().config, metadata={MADE_KEY: JOINING}))
     assert group_of([joining], "app").joining == (joining,)
+
+
+def test_a_load_that_comes_and_goes_at_the_maximum_is_one_line() -> None:
+    spell, none = Spell(), Verdict(4, "")
+    full, blind = Verdict(4, "", held="max is 4", action="limit"), Verdict(4, "", held="unseen", action="blind")
+    looks = [(none, 0), (full, 1), (full, 2), (none, 3), (full, 4), (none, 5), (full, 200), (full, 499), (none, 500)]
+    assert [at for verdict, at in looks if spell.begins(verdict, float(at))] == [1]
+    assert [at for verdict, at in ((full, 900), (blind, 901), (full, 902)) if spell.begins(verdict, at)] == [
+        900,
+        901,
+        902,
+    ]
 
 
 def test_what_can_not_be_seen_takes_nothing_away() -> None:
