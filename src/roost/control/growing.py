@@ -49,7 +49,7 @@ class Growing:
     def _one(self, machine: Machine, mount: Mount) -> None:
         core = self._core
         volume = self._volumes.get(machine.app, mount.volume)
-        size = grown_size(mount, volume.size_gb, core.host.volume_usage(volume.id))
+        size = grown_size(mount, volume.size_gb, core.host.volumes.usage(volume.id))
         if size <= volume.size_gb:
             return
         require_room(core.host, "a larger volume")

@@ -57,7 +57,7 @@ class Volumes:
     def usage(self, volume: Volume) -> Usage:
         """Return how full it is."""
         try:
-            return self._core.host.volume_usage(volume.id)
+            return self._core.host.volumes.usage(volume.id)
         except NotFound:  # being made
             return Usage(4096, volume.size_gb * _GB // 4096, 0, 0)
 
@@ -106,7 +106,7 @@ class Volumes:
             core.store.volumes.add(volume)
             core.fault("volume.create.recorded")
             try:
-                core.host.create_volume(volume.id, size_gb, snapshot_id=snapshot_id, source_volume_id=source_volume_id)
+                core.host.volumes.create(volume.id, size_gb, snapshot_id=snapshot_id, source_id=source_volume_id)
             except BaseException:
                 self._take_back(volume.id)
                 raise
@@ -149,7 +149,7 @@ class Volumes:
             core.store.volumes.change(volume_id, state=_S.EXTENDING.value, size_gb=size_gb)
             core.fault("volume.extend.recorded")
             try:
-                now = core.host.extend_volume(volume_id, size_gb)
+                now = core.host.volumes.extend(volume_id, size_gb)
             except RoostError:
                 core.store.volumes.change(volume_id, state=_S.CREATED.value, size_gb=volume.size_gb)
                 raise
@@ -201,7 +201,7 @@ class Volumes:
             core.store.snapshots.add(made)
             core.fault("volume.snapshot.recorded")
             try:
-                used, size = core.host.snapshot_volume(volume_id, made.id)
+                used, size = core.host.volumes.snapshot(volume_id, made.id)
             except BaseException:
                 self._forget(made)
                 raise
@@ -281,7 +281,7 @@ class Volumes:
                 log.info("removing a volume", volume=volume.id, state=volume.state)
                 self._take_back(volume.id, remembered=volume.state is _S.DESTROYING)
             case _S.EXTENDING:
-                self._core.host.extend_volume(volume.id, volume.size_gb)
+                self._core.host.volumes.extend(volume.id, volume.size_gb)
                 self._core.store.volumes.change(volume.id, state=_S.CREATED.value)
             case _S.CREATED | _S.DESTROYED:
                 pass
@@ -320,14 +320,14 @@ class Volumes:
         )
 
     def _take_back(self, volume_id: str, *, remembered: bool = False) -> None:
-        self._core.host.destroy_volume(volume_id)
+        self._core.host.volumes.destroy(volume_id)
         self._core.fault("volume.destroy.destroyed")
         self._core.store.volumes.remove(volume_id, self._core.now() if remembered else 0.0)
 
     def _forget(self, snapshot: Snapshot) -> None:
         if snapshot.state is SnapshotState.CREATED:
             self._core.store.snapshots.change(snapshot.id, state=SnapshotState.DESTROYING.value)
-        self._core.host.destroy_snapshot(snapshot.id)
+        self._core.host.volumes.destroy_snapshot(snapshot.id)
         self._core.store.snapshots.remove(snapshot.id)
 
     def of_org(

@@ -10,14 +10,12 @@ left. A start that fails undoes itself.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any
 
-from roost.host import ending, health, main_process, mounts
+from roost.host import main_process, mounts
 from roost.host.cgroups import Cgroups, ensure_hierarchies
 from roost.host.containers import Containers
 from roost.host.contract import (
@@ -32,22 +30,23 @@ from roost.host.contract import (
     RuntimeState,
     Usage,
 )
-from roost.host.execution import Execution
 from roost.host.health import HealthResult
-from roost.host.machine_files import MachineFiles, MainProcess, Record, RunFiles, ensure_directory, known
+from roost.host.inside import Inside
+from roost.host.machine_files import MachineFiles, ensure_directory
 from roost.host.main_process import signal_number
 from roost.host.memory import host_memory, swap_space
 from roost.host.network_clients import NO_LIMITS, ClientLimits
+from roost.host.observing import Observing
 from roost.host.parts import COMMON_DISK_GB, Parts
 from roost.host.releasing import KILL_TIMEOUT, release
 from roost.host.runtime import ensure_read_only_crun, release_read_only_crun, runtime_for
 from roost.host.starting import Starting
+from roost.host.volumes import Volumes
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
 from roost.model.machine_config import Check
 from roost.model.names import check_machine_id
 from roost.model.network_policy import Filter
-from roost.model.volume import Usage as VolumeUsage
 
 _SPARES = 2
 _REFILL_AFTER = 0.1  # seconds: what comes next for a machine that was just started goes first
@@ -75,9 +74,16 @@ class LocalHost:
     ) -> None:
         self._parts = parts = Parts(cloud, faults, doors, pool_bytes=pool_bytes, spares=spares, clients=clients)
         self._cloud, self._faults, self._doors = cloud, faults, doors
-        self._disks, self._volumes, self._network = parts.disks, parts.volumes, parts.network
+        self._disks, self._network = parts.disks, parts.network
         self._starting = Starting(parts)
         self._containers = Containers(parts)
+        self._observing = Observing(parts, self._containers)
+        self._inside = Inside(parts, self._containers, self._observing)
+
+    @property
+    def volumes(self) -> Volumes:
+        """See the contract."""
+        return self._parts.volumes
 
     def ensure(self) -> None:
         """Make this server ready for machines: pool, control groups, network. Repeat it after a reboot or a repair.
@@ -90,7 +96,7 @@ class LocalHost:
         ensure_read_only_crun(self._cloud.run)
         ensure_hierarchies()
         self._disks.ensure_pool()
-        self._volumes.mend()
+        self.volumes.mend()
         self._parts.spare_disks.clear()
         self._disks.prepare_template(COMMON_DISK_GB)
         self._parts.spare_disks.refill()
@@ -100,7 +106,7 @@ class LocalHost:
         self._network.ensure()
         self._parts.namespaces.refill()
         if self._doors:
-            for machine_id in self._all_machines():
+            for machine_id in self._observing.machines():
                 if (door := self._files(machine_id).door).is_dir():
                     self._doors.open(machine_id, door)
 
@@ -141,7 +147,7 @@ class LocalHost:
 
     def start_container(self, spec: MachineSpec, name: str, *, restarts: int = 0) -> None:
         """See the contract."""
-        self._running(spec.id)
+        self._observing.running(spec.id)
         self._containers.start(spec, name, restarts)
 
     def stop_container(self, machine_id: str, name: str) -> None:
@@ -151,7 +157,7 @@ class LocalHost:
     def stop(self, machine_id: str, *, signal: str, timeout: float | None, keep_root: bool = False) -> Observed:
         """See the contract."""
         files = self._files(machine_id)
-        self._volumes.thaw(files.volumes)
+        self.volumes.thaw(files.volumes)
         main, record = files.main(), files.record()
         if main is not None and record is not None and record.several:
             self._faults("host.stop.containers")
@@ -173,7 +179,7 @@ class LocalHost:
 
     def signal(self, machine_id: str, signal: str, *, container: str = "") -> None:
         """See the contract; raises FailedPrecondition when it doesn't run."""
-        main, record = self._running(machine_id)
+        main, record = self._observing.running(machine_id)
         mains = [main]
         if record.several:
             names = (
@@ -185,12 +191,12 @@ class LocalHost:
 
     def freeze(self, machine_id: str) -> None:
         """See the contract; raises FailedPrecondition when it doesn't run."""
-        self._running(machine_id)
+        self._observing.running(machine_id)
         self._cgroups.freeze(machine_id)
 
     def thaw(self, machine_id: str) -> None:
         """See the contract; raises FailedPrecondition when it doesn't run."""
-        self._running(machine_id)
+        self._observing.running(machine_id)
         self._cgroups.thaw(machine_id)
 
     def destroy(self, machine_id: str) -> None:
@@ -207,9 +213,9 @@ class LocalHost:
     def destroy_everything(self) -> None:
         """Remove all of the cloud from this server: machines, pool, networks, control groups. For destroy-cloud."""
         self.close()
-        for machine_id in self._all_machines():
+        for machine_id in self._observing.machines():
             self.destroy(machine_id)
-        for machine_id in self._logs():
+        for machine_id in self._observing.logged():
             self.forget_log(machine_id)
         self._faults("host.destroy.network")
         self._network.destroy()
@@ -232,71 +238,47 @@ class LocalHost:
         container: str = "",
     ) -> ExecResult:
         """See the contract; raises FailedPrecondition when it doesn't run or is suspended."""
-        execution, process = self._execution(machine_id, container, argv, env or {}, user)
-        return execution.run(process, stdin=stdin, timeout=timeout)
+        return self._inside.execute(machine_id, container, argv, env or {}, user, stdin=stdin, timeout=timeout)
 
     def console(
         self, machine_id: str, argv: tuple[str, ...], *, rows: int, columns: int, container: str = ""
     ) -> Console:
         """See the contract; raises FailedPrecondition when it doesn't run or is suspended."""
-        execution, process = self._execution(machine_id, container, argv, {"TERM": "xterm-256color"}, "")
-        return execution.console(process, rows, columns)
+        return self._inside.console(machine_id, container, argv, rows, columns)
 
     def ask_inside(self, machine_id: str, check: Check) -> HealthResult:
         """See the contract; raises FailedPrecondition when it doesn't run."""
-        self._running(machine_id)
-        return health.check_inside(check, self._files(machine_id).network_namespace)
+        return self._inside.ask(machine_id, check)
 
     def observe(self, machine_id: str) -> Observed:
         """See the contract."""
-        files = self._files(machine_id)
-        record, main = files.record(), files.main()
-        if record is None:
-            last = files.exit()
-            here = last is not None or self._disks.image(machine_id).exists()
-            return Observed(machine_id, RuntimeState.PREPARED if here else RuntimeState.ABSENT, last_exit=last)
-        if record.several and main is not None:
-            state = RuntimeState.FROZEN if self._cgroups.is_frozen(machine_id) else RuntimeState.RUNNING
-            return Observed(
-                machine_id, state, started_at=main.started_at, containers=self._containers.observe(machine_id)
-            )
-        if main is None or not main_process.is_alive(main):
-            started = main.started_at if main else 0.0
-            return Observed(
-                machine_id, RuntimeState.PREPARED, started_at=started, last_exit=ending.how(files, self._cgroups)
-            )
-        state = RuntimeState.FROZEN if self._cgroups.is_frozen(machine_id) else RuntimeState.RUNNING
-        return Observed(machine_id, state, main.pid, main.started_at)
+        return self._observing.observe(machine_id)
 
     def observe_all(self) -> dict[str, Observed]:
         """See the contract."""
-        return {machine_id: self.observe(machine_id) for machine_id in self._all_machines()}
+        return {machine_id: self.observe(machine_id) for machine_id in self._observing.machines()}
 
     def usage(self, machine_id: str) -> Usage:
         """See the contract; all zero but the disk when it doesn't run."""
-        check_machine_id(machine_id)
-        memory, seconds, pids = self._cgroups.usage(machine_id)
-        return Usage(memory, seconds, pids, self._disks.used(machine_id))
+        return self._observing.usage(machine_id)
 
     def processes(self, machine_id: str) -> list[ProcessInfo]:
         """See the contract."""
-        _, record = self._running(machine_id)
-        runtime = runtime_for(record.isolation, self._cloud.run)
-        return runtime.processes(machine_id, self._cgroups.processes(machine_id))
+        return self._observing.processes(machine_id)
 
     def memory_limit(self, machine_id: str) -> int:
         """See the contract."""
-        self._running(machine_id)
+        self._observing.running(machine_id)
         return self._cgroups.memory_limit(machine_id)
 
     def set_memory_limit(self, machine_id: str, limit: int) -> None:
         """See the contract."""
-        self._running(machine_id)
+        self._observing.running(machine_id)
         self._cgroups.set_memory_limit(machine_id, limit)
 
     def reclaim_memory(self, machine_id: str, amount: int) -> int:
         """See the contract."""
-        self._running(machine_id)
+        self._observing.running(machine_id)
         return self._cgroups.reclaim(machine_id, amount)
 
     def logs(
@@ -338,37 +320,11 @@ class LocalHost:
         """See the contract."""
         return self._network.limited()
 
-    # Volumes
-
-    def create_volume(self, volume_id: str, size_gb: int, *, snapshot_id: str = "", source_volume_id: str = "") -> None:
-        """See the contract."""
-        self._volumes.create(volume_id, size_gb, snapshot_id=snapshot_id, source_id=source_volume_id)
-
-    def extend_volume(self, volume_id: str, size_gb: int) -> bool:
-        """See the contract; raises NotFound."""
-        return self._volumes.extend(volume_id, size_gb)
-
-    def destroy_volume(self, volume_id: str) -> None:
-        """See the contract."""
-        self._volumes.destroy(volume_id)
-
-    def snapshot_volume(self, volume_id: str, snapshot_id: str) -> tuple[int, int]:
-        """See the contract; raises NotFound."""
-        return self._volumes.snapshot(volume_id, snapshot_id)
-
-    def destroy_snapshot(self, snapshot_id: str) -> None:
-        """See the contract."""
-        self._volumes.destroy_snapshot(snapshot_id)
-
-    def volume_usage(self, volume_id: str) -> VolumeUsage:
-        """See the contract."""
-        return self._volumes.usage(volume_id)
-
     # The host as a whole
 
     def maintain(self) -> None:
         """See the contract."""
-        for machine_id in self._logs():
+        for machine_id in self._observing.logged():
             for container in self.logged_containers(machine_id):
                 self._parts.log(machine_id, container).bound(_LOG_BYTES)
         if not self._network.intact():
@@ -391,44 +347,5 @@ class LocalHost:
     def _release(self, machine_id: str, *, keep_root: bool = False) -> None:
         release(self._parts, machine_id, keep_root=keep_root)
 
-    def _execution(
-        self, machine_id: str, container: str, argv: tuple[str, ...], env: dict[str, str], user: str
-    ) -> tuple[Execution, dict[str, Any]]:
-        main, record = self._running(machine_id)
-        if self._cgroups.is_frozen(machine_id):
-            raise FailedPrecondition(f"machine {machine_id} is suspended", hint="start it first")
-        files: RunFiles = self._files(machine_id)
-        directory = files.directory
-        if record.several:
-            files, main = self._containers.running(machine_id, container)
-        runtime = runtime_for(record.isolation, self._cloud.run)
-        root = files.root if runtime.keeps_root_mounted else Path(f"/proc/{main.pid}/root")
-        execution = Execution(files.runtime_id, runtime, directory, root, lambda: self._cgroups.processes(files.group))
-        own = json.loads((files.bundle / "config.json").read_text())["process"]
-        return execution, execution.process_of(own, argv, env, user)
-
-    def _running(self, machine_id: str) -> tuple[MainProcess, Record]:
-        files = self._files(machine_id)
-        main, record = files.main(), files.record()
-        if main is None or record is None or not (record.several or main_process.is_alive(main)):
-            raise FailedPrecondition(f"machine {machine_id} does not run", hint="start it first")
-        return main, record
-
-    def _all_machines(self) -> list[str]:
-        names = {*known(self._cloud), *self._disks.machines(), *self._cgroups.machines()}
-        return sorted(name for name in names if _is_machine_id(name))
-
-    def _logs(self) -> list[str]:
-        place = self._cloud.logs / "machines"
-        return [path.name for path in place.iterdir() if _is_machine_id(path.name)] if place.is_dir() else []
-
     def _files(self, machine_id: str) -> MachineFiles:
         return self._parts.files(machine_id)
-
-
-def _is_machine_id(name: str) -> bool:
-    try:
-        check_machine_id(name)
-    except BadInput:
-        return False
-    return True

@@ -9,17 +9,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Protocol
 
+from roost.host.contract_spec import (
+    BindMount,
+    ContainerSpec,
+    FileInside,
+    MachineSpec,
+    Resolving,
+    SharedDirectory,
+    VolumeMount,
+)
 from roost.host.health import HealthResult
 from roost.model.machine import ExitInfo
 from roost.model.machine_config import Check
-from roost.model.network_policy import NO_FILTER, Filter
+from roost.model.network_policy import Filter
 from roost.model.volume import Usage as VolumeUsage
+
+# with what a machine is to be: named here as all the rest
+__all__ = [
+    "BindMount",
+    "Console",
+    "ContainerSpec",
+    "Doors",
+    "ExecResult",
+    "FileInside",
+    "Host",
+    "Listening",
+    "LogLine",
+    "MachineSpec",
+    "Observed",
+    "ObservedContainer",
+    "PrivateAddress",
+    "ProcessInfo",
+    "Resolving",
+    "RuntimeState",
+    "SharedDirectory",
+    "Usage",
+    "VolumeMount",
+    "Volumes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,115 +63,6 @@ class PrivateAddress:
     ipv4: str
     ipv6: str
     ports: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BindMount:
-    """A host directory or file seen inside a machine, with the machine's id mapping applied.
-
-    Only roost itself sets binds (build caches, source trees); they never come from a user.
-    """
-
-    source: Path
-    target: str
-    read_only: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeMount:
-    """A volume seen inside a machine, read and write, with the machine's id mapping applied."""
-
-    volume_id: str
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerSpec:
-    """One program of several in a machine, with everything resolved. `env` holds secrets."""
-
-    name: str
-    layers: tuple[Path, ...]
-    argv: tuple[str, ...]
-    env: dict[str, str] = field(default_factory=dict, repr=False)
-    cwd: str = "/"
-    user: str = ""
-    stop_signal: str = "SIGINT"
-    stop_timeout: float = 5.0
-    mounts: tuple[tuple[str, str], ...] = ()  # name of one of the machine's shared directories, path inside
-    files: tuple[FileInside, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SharedDirectory:
-    """A directory that the containers of a machine share while it runs.
-
-    It is empty and has a size limit of its own, or is what an image holds, read-only.
-    """
-
-    name: str
-    storage_type: str  # disk | memory | image
-    size_mb: int = 0
-    layers: tuple[Path, ...] = ()  # of the image, lowest first
-
-
-@dataclass(frozen=True, slots=True)
-class Resolving:
-    """How a machine looks names up. No `nameservers`: the cloud's own, or those of the host where that isn't up."""
-
-    nameservers: tuple[str, ...] = ()
-    searches: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()  # of resolv.conf(5)
-
-
-@dataclass(frozen=True, slots=True)
-class FileInside:
-    """A file that a machine finds at its start. A `secret` one is never on a disk."""
-
-    target: str
-    content: bytes = field(repr=False)
-    mode: int = 0o644
-    secret: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MachineSpec:
-    """A machine as the host needs it: everything resolved, nothing left to look up.
-
-    `env` holds secrets: it may be written below the cloud's run directory (memory) only.
-    """
-
-    id: str  # 14 hex digits
-    app: str
-    slot: int  # decides the uid range; unique among the machines of the cloud
-    network: str  # name of the private network: machines of one network reach each other, others do not
-    ipv4: IPv4Address
-    ipv6: IPv6Address
-    hostname: str
-    layers: tuple[Path, ...]  # directories of the image's layers, lowest first
-    argv: tuple[str, ...]
-    env: dict[str, str] = field(default_factory=dict, repr=False)
-    cwd: str = "/"
-    user: str = ""  # "", name, uid, name:group or uid:gid, resolved in the image's /etc/passwd
-    memory_mb: int = 256
-    cpus: float = 1.0
-    cpu_weight: float = 1.0  # of each cpu, against other machines when processors are short
-    swap_mb: int = 0  # beyond its memory
-    pids: int = 1024
-    disk_gb: int = 8
-    stop_signal: str = "SIGINT"
-    stop_timeout: float = 5.0
-    binds: tuple[BindMount, ...] = ()
-    volumes: tuple[VolumeMount, ...] = ()
-    isolation: str = "crun"  # crun | gvisor
-    builder: bool = False  # may mount and unshare inside its own user namespace: for image builds only
-    tty: bool = False
-    allowed: Filter = NO_FILTER  # by network policies: which connections it takes and makes
-    containers: tuple[ContainerSpec, ...] = ()  # with any, `layers`, `argv` and what goes with them mean nothing
-    shared: tuple[SharedDirectory, ...] = ()
-    domain_name: str = ""  # the full name that belongs to `hostname`, "" for none
-    resolving: Resolving = Resolving()
-    files: tuple[FileInside, ...] = ()  # of a machine without containers
-    keep_root: bool = False  # go on with the roots that an earlier run left, if they are of the same layers
 
 
 class RuntimeState(StrEnum):
@@ -251,8 +175,42 @@ class Console(Protocol):
         """End the process if it still runs and return its exit code."""
 
 
+class Volumes(Protocol):
+    """Volumes and snapshots of a host, by id. They live until they are destroyed, whatever becomes of machines."""
+
+    def create(self, volume_id: str, size_gb: int, *, snapshot_id: str = "", source_id: str = "") -> None:
+        """Make a volume: empty, or a copy of a snapshot or of another volume, which may be in use.
+
+        One that is there keeps what it holds, and is only extended. A copy shares its blocks with the original, and
+        is what that held at one moment, as after a power cut.
+        """
+
+    def extend(self, volume_id: str, size_gb: int) -> bool:
+        """Make a volume at least this large, in use or not. It never becomes smaller.
+
+        Returns False when the machine that uses it sees that only after it was stopped and started: the kernel lets
+        only a process with CAP_SYS_RESOURCE do it at once.
+        """
+
+    def destroy(self, volume_id: str) -> None:
+        """Delete a volume for good; raises FailedPrecondition while a machine uses it. Its snapshots stay."""
+
+    def snapshot(self, volume_id: str, snapshot_id: str) -> tuple[int, int]:
+        """Keep what a volume, in use or not, holds at one moment; returns the bytes in use and the volume's size."""
+
+    def destroy_snapshot(self, snapshot_id: str) -> None:
+        """Delete a snapshot; volumes that were made from it stay."""
+
+    def usage(self, volume_id: str) -> VolumeUsage:
+        """Return how full a volume is; raises NotFound."""
+
+
 class Host(Protocol):
     """The host agent. Raises HostFailure when the host does not do as asked."""
+
+    @property
+    def volumes(self) -> Volumes:
+        """Volumes and their snapshots."""
 
     def start(self, spec: MachineSpec) -> Observed:
         """Make the machine's disk, root, network and cgroup as far as missing, and run its main process.
@@ -362,32 +320,6 @@ class Host(Protocol):
 
     def logged_containers(self, machine_id: str) -> list[str]:
         """Return the containers of a machine, "" for itself, that have a log."""
-
-    def create_volume(self, volume_id: str, size_gb: int, *, snapshot_id: str = "", source_volume_id: str = "") -> None:
-        """Make a volume: empty, or a copy of a snapshot or of another volume, which may be in use.
-
-        One that is there keeps what it holds, and is only extended. A copy shares its blocks with the original, and
-        is what that held at one moment, as after a power cut.
-        """
-
-    def extend_volume(self, volume_id: str, size_gb: int) -> bool:
-        """Make a volume at least this large, in use or not. It never becomes smaller.
-
-        Returns False when the machine that uses it sees that only after it was stopped and started: the kernel lets
-        only a process with CAP_SYS_RESOURCE do it at once.
-        """
-
-    def destroy_volume(self, volume_id: str) -> None:
-        """Delete a volume for good; raises FailedPrecondition while a machine uses it. Its snapshots stay."""
-
-    def snapshot_volume(self, volume_id: str, snapshot_id: str) -> tuple[int, int]:
-        """Keep what a volume, in use or not, holds at one moment; returns the bytes in use and the volume's size."""
-
-    def destroy_snapshot(self, snapshot_id: str) -> None:
-        """Delete a snapshot; volumes that were made from it stay."""
-
-    def volume_usage(self, volume_id: str) -> VolumeUsage:
-        """Return how full a volume is; raises NotFound."""
 
     def upper(self, machine_id: str) -> AbstractContextManager[Path]:
         """The writable layer of a stopped, not yet released machine (for sealing a build)."""

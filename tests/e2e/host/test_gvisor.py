@@ -138,7 +138,7 @@ def test_its_disk_is_limited_and_a_full_one_hurts_nobody(site: Site, machine: Ma
 
 def test_a_volume_keeps_what_was_written(site: Site):
     volume = volume_id(os.urandom(10))
-    site.host.create_volume(volume, 1)
+    site.host.volumes.create(volume, 1)
     try:
         volumes = (VolumeMount(volume, "/data"),)
         for script, said in (("id -u; echo kept > /data/file", "0\n"), ("cat /data/file", "kept\n")):
@@ -149,7 +149,7 @@ def test_a_volume_keeps_what_was_written(site: Site):
             finally:
                 site.host.destroy(spec.id)
     finally:
-        site.host.destroy_volume(volume)
+        site.host.volumes.destroy(volume)
 
 
 def test_too_much_memory_is_told(site: Site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import pickle
 import sys
@@ -68,11 +69,11 @@ def check_disk(site: Site, volume: str) -> None:
 @pytest.fixture
 def volume(site: Site) -> Iterator[str]:
     made = new_volume()
-    site.host.create_volume(made, 1)
+    site.host.volumes.create(made, 1)
     yield made
     for machine in site.host.observe_all():
         site.host.destroy(machine)
-    site.host.destroy_volume(made)
+    site.host.volumes.destroy(made)
 
 
 def test_a_volume_outlives_machines_and_a_stop_resets_the_root(site: Site, volume: str):
@@ -98,7 +99,7 @@ def test_one_volume_one_machine(site: Site, volume: str):
     with pytest.raises(Conflict, match=spec.id):
         site.host.start(using(site, volume))
     with pytest.raises(FailedPrecondition):
-        site.host.destroy_volume(volume)
+        site.host.volumes.destroy(volume)
     assert shell(site, spec, "echo fine > /data/x && cat /data/x") == "fine\n"
     with pytest.raises(NotFound):
         site.host.start(using(site, new_volume()))
@@ -110,7 +111,7 @@ def test_a_full_volume_is_the_machines_own_trouble(site: Site, volume: str):
     site.host.start(neighbour)
     said = shell(site, spec, "dd if=/dev/zero of=/data/big bs=1M count=2000 oflag=direct")
     assert "No space left on device" in said
-    assert site.host.volume_usage(volume).blocks_avail < 256
+    assert site.host.volumes.usage(volume).blocks_avail < 256
     assert shell(site, neighbour, "dd if=/dev/zero of=/root/x bs=1M count=20 2>&1; echo fine").endswith("fine\n")
     assert shell(site, spec, "rm /data/big; echo again > /data/x; cat /data/x") == "again\n"
     assert site.host.observe(spec.id).state is RuntimeState.RUNNING
@@ -120,7 +121,7 @@ def test_extended_in_use_and_at_rest(site: Site, volume: str):
     spec = using(site, volume)
     site.host.start(spec)
     shell(site, spec, "echo kept > /data/file")
-    assert site.host.extend_volume(volume, 3) is ONLINE
+    assert site.host.volumes.extend(volume, 3) is ONLINE
     if not ONLINE:
         assert shell(site, spec, "echo fine > /data/x; cat /data/x") == "fine\n"
         site.host.stop(spec.id, signal="SIGKILL", timeout=0)
@@ -128,9 +129,9 @@ def test_extended_in_use_and_at_rest(site: Site, volume: str):
     assert os.statvfs(site.cloud.run / "m" / spec.id / "volumes" / volume).f_blocks * 4096 > 2.8 * GB
     assert int(shell(site, spec, "df -B1 --output=size /data | tail -1")) > 2.8 * GB
     site.host.stop(spec.id, signal="SIGKILL", timeout=0)
-    site.host.extend_volume(volume, 7)
-    site.host.extend_volume(volume, 2)  # never smaller
-    assert site.host.volume_usage(volume).bytes_total == 7 * GB
+    site.host.volumes.extend(volume, 7)
+    site.host.volumes.extend(volume, 2)  # never smaller
+    assert site.host.volumes.usage(volume).bytes_total == 7 * GB
     check_disk(site, volume)
     site.host.start(spec)
     assert int(shell(site, spec, "df -B1 --output=size /data | tail -1")) > 6.7 * GB
@@ -146,9 +147,9 @@ def test_copies_under_load_are_a_prefix(site: Site, volume: str):
         seen = len(numbers(site.host.execute(spec.id, READ).stdout.decode()))
         copies.append((new_volume(), seen))
         kept.append(new_snapshot())
-        site.host.snapshot_volume(volume, kept[-1])
+        site.host.volumes.snapshot(volume, kept[-1])
         begin = time.monotonic()
-        site.host.create_volume(copies[-1][0], 1, source_volume_id=volume)
+        site.host.volumes.create(copies[-1][0], 1, source_id=volume)
         times.append(time.monotonic() - begin)
     assert sorted(times)[1] < 0.25, times
     after = len(numbers(site.host.execute(spec.id, READ).stdout.decode()))
@@ -156,7 +157,7 @@ def test_copies_under_load_are_a_prefix(site: Site, volume: str):
     assert len(numbers(site.host.execute(spec.id, READ).stdout.decode())) > after  # it still writes: it was thawed
     for snapshot, (_, seen) in list(zip(kept, copies, strict=True)):
         restored = new_volume()
-        site.host.create_volume(restored, 1, snapshot_id=snapshot)
+        site.host.volumes.create(restored, 1, snapshot_id=snapshot)
         copies.append((restored, seen))
     for copy, seen in copies:
         check_disk(site, copy)
@@ -166,9 +167,9 @@ def test_copies_under_load_are_a_prefix(site: Site, volume: str):
         assert found == list(range(len(found)))
         assert len(found) >= seen
         site.host.destroy(reader.id)
-        site.host.destroy_volume(copy)
+        site.host.volumes.destroy(copy)
     for snapshot in kept:
-        site.host.destroy_snapshot(snapshot)
+        site.host.volumes.destroy_snapshot(snapshot)
     used = [path for path in (site.cloud.pool / "snapshots").iterdir()]
     assert used == []
 
@@ -188,9 +189,9 @@ def test_copies_in_the_middle_of_stops_and_starts_are_whole(site: Site, volume: 
     try:
         for _ in range(6):
             copy = new_volume()
-            site.host.create_volume(copy, 1, source_volume_id=volume)
+            site.host.volumes.create(copy, 1, source_id=volume)
             check_disk(site, copy)
-            site.host.destroy_volume(copy)
+            site.host.volumes.destroy(copy)
     finally:
         done.set()
         thread.join()
@@ -198,10 +199,10 @@ def test_copies_in_the_middle_of_stops_and_starts_are_whole(site: Site, volume: 
 
 def test_a_fork_may_be_larger(site: Site, volume: str):
     fork = new_volume()
-    site.host.create_volume(fork, 4, source_volume_id=volume)
-    assert site.host.volume_usage(fork).bytes_total == 4 * GB
+    site.host.volumes.create(fork, 4, source_id=volume)
+    assert site.host.volumes.usage(fork).bytes_total == 4 * GB
     check_disk(site, fork)
-    site.host.destroy_volume(fork)
+    site.host.volumes.destroy(fork)
 
 
 def test_a_suspended_machines_volume_is_copied(site: Site, volume: str):
@@ -210,10 +211,10 @@ def test_a_suspended_machines_volume_is_copied(site: Site, volume: str):
     time.sleep(0.3)
     site.host.freeze(spec.id)
     fork = new_volume()
-    site.host.create_volume(fork, 1, source_volume_id=volume)
+    site.host.volumes.create(fork, 1, source_id=volume)
     site.host.thaw(spec.id)
     check_disk(site, fork)
-    site.host.destroy_volume(fork)
+    site.host.volumes.destroy(fork)
 
 
 def test_nothing_but_volume_ids_becomes_a_path(site: Site):
@@ -221,20 +222,20 @@ def test_nothing_but_volume_ids_becomes_a_path(site: Site):
 
     for bad in ("../pool", "vol_/../../x", "", "vol_0123456789abcdeF"):
         with pytest.raises(BadInput):
-            site.host.create_volume(bad, 1)
+            site.host.volumes.create(bad, 1)
         with pytest.raises(BadInput):
-            site.host.snapshot_volume(bad, new_snapshot())
+            site.host.volumes.snapshot(bad, new_snapshot())
 
 
 VICTIM = """
-import os, pickle, signal, sys
+import operator, os, pickle, signal, sys
 from roost.host.agent import LocalHost
 cloud, verb, arguments, fatal = pickle.load(open(sys.argv[1], "rb"))
 def faults(step):
     if step == fatal:
         os.kill(os.getpid(), signal.SIGKILL)
 host = LocalHost(cloud, faults, spares=0)
-getattr(host, verb)(*arguments[0], **arguments[1])
+operator.attrgetter(verb)(host)(*arguments[0], **arguments[1])
 """
 FORK = ("freeze", "frozen", "copied", "made", "grow", "resize", "resized")
 KILLS = (
@@ -250,18 +251,18 @@ def test_a_kill_loses_nothing_and_leaves_nothing_frozen(site: Site, volume: str,
     spec = using(site, volume, "python3", "-c", COUNT)
     other, kept = new_volume(), new_snapshot()
     if verb == "destroy":
-        site.host.create_volume(other, 1)
+        site.host.volumes.create(other, 1)
     if verb == "destroy_snapshot":
-        site.host.snapshot_volume(volume, kept)
+        site.host.volumes.snapshot(volume, kept)
     if verb != "start":
         site.host.start(spec)
         time.sleep(0.3)
     calls: dict[str, tuple[str, tuple[tuple[object, ...], dict[str, object]]]] = {
-        "fork": ("create_volume", ((other, 2), {"source_volume_id": volume})),
-        "extend": ("extend_volume", ((volume, 2), {})),
-        "snapshot": ("snapshot_volume", ((volume, kept), {})),
-        "destroy": ("destroy_volume", ((other,), {})),
-        "destroy_snapshot": ("destroy_snapshot", ((kept,), {})),
+        "fork": ("volumes.create", ((other, 2), {"source_id": volume})),
+        "extend": ("volumes.extend", ((volume, 2), {})),
+        "snapshot": ("volumes.snapshot", ((volume, kept), {})),
+        "destroy": ("volumes.destroy", ((other,), {})),
+        "destroy_snapshot": ("volumes.destroy_snapshot", ((kept,), {})),
         "start": ("start", ((spec,), {})),
         "stop": ("stop", ((spec.id,), {"signal": "SIGKILL", "timeout": 0})),
     }
@@ -276,7 +277,7 @@ def test_a_kill_loses_nothing_and_leaves_nothing_frozen(site: Site, volume: str,
     point = site.cloud.run / "m" / spec.id / "volumes" / volume
     if point.is_mount():
         (point / "thawed").touch()  # would wait for ever on a frozen file system
-    getattr(again, name)(*arguments[0], **arguments[1])
+    operator.attrgetter(name)(again)(*arguments[0], **arguments[1])
     assert not [path for path in (site.cloud.pool / "volumes").iterdir() if path.name.startswith(".")]
     if verb == "stop":
         again.start(spec)
@@ -286,19 +287,19 @@ def test_a_kill_loses_nothing_and_leaves_nothing_frozen(site: Site, volume: str,
     assert found == list(range(len(found))) or verb == "stop"
     assert len(found) > before
     if verb == "fork":
-        assert again.volume_usage(other).bytes_total == 2 * GB
+        assert again.volumes.usage(other).bytes_total == 2 * GB
         check_disk(site, other)
     if verb == "extend" and ONLINE:
         assert os.statvfs(point).f_blocks * 4096 > 1.8 * GB
     again.destroy(spec.id)
     if verb == "extend":
-        again.extend_volume(volume, 2)
-        assert again.volume_usage(volume).bytes_total == 2 * GB
+        again.volumes.extend(volume, 2)
+        assert again.volumes.usage(volume).bytes_total == 2 * GB
     check_disk(site, volume)
     assert not [image for image in loop.attached() if site.cloud.pool / "volumes" in image.parents]
     if verb in ("fork",):
-        again.destroy_volume(other)
-    again.destroy_snapshot(kept)
+        again.volumes.destroy(other)
+    again.volumes.destroy_snapshot(kept)
     again.close()
 
 
@@ -308,7 +309,7 @@ def test_a_frozen_volume_does_not_hold_up_a_stop(site: Site, volume: str, tmp_pa
     site.host.start(spec)
     orders = tmp_path / "orders"
     arguments = ((volume, new_snapshot()), {})
-    orders.write_bytes(pickle.dumps((site.cloud, "snapshot_volume", arguments, "host.volume.frozen")))
+    orders.write_bytes(pickle.dumps((site.cloud, "volumes.snapshot", arguments, "host.volume.frozen")))
     run([sys.executable, "-c", VICTIM, str(orders)], timeout=60, check=False)
     begin = time.monotonic()
     site.host.stop(spec.id, signal="SIGTERM", timeout=0.2)
