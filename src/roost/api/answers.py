@@ -83,8 +83,9 @@ SCHEMAS: dict[str, Schema] = {
         organization=obj(name=TEXT, slug=TEXT, internal_numeric_id=WHOLE), secrets_version=WHOLE, created_at=TIME,
     ),
     "AppStatus": obj(
-        app=ref("App"), url=TEXT, reason=TEXT, release=null_or(ref("Release")), machines=many(ref("Machine")),
-        state=one_of("awake", "asleep", "stopped", "broken", "empty", "deploying"), last_request_at=TIME,
+        app=ref("App"), url=TEXT, serves=many(TEXT), reason=TEXT, release=null_or(ref("Release")),
+        machines=many(ref("Machine")), state=one_of("awake", "asleep", "stopped", "broken", "empty", "deploying"),
+        last_request_at=TIME,
     ),
     "Release": obj(
         app=TEXT, version=WHOLE, image=TEXT, image_digest=TEXT, status=one_of("rolling", "complete", "failed"),

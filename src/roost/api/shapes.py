@@ -75,6 +75,7 @@ def app_status_to_json(status: AppStatus) -> Json:
     return {
         "app": app_to_json(status.app, len(status.machines)),
         "url": status.url,
+        "serves": status.serves,
         "state": str(status.state),
         "reason": status.reason,
         "release": release_to_json(status.release) if status.release else None,

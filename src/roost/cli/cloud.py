@@ -204,12 +204,14 @@ def _app_status(name: str, as_json: bool) -> None:
     if as_json:
         output.say_json({**found, "requests": traffic})
         return
-    release = found.get("release") or {}
+    release, places = found.get("release") or {}, found.get("serves") or []
+    machines: Sequence[Mapping[str, Any]] = found.get("machines") or []
     output.say(
         output.fields(
             (
                 ("app", name),
-                ("url", found.get("url")),
+                ("url", found.get("url") if not machines or found.get("url") in places else ""),
+                ("serves", ", ".join(place for place in places if place != found.get("url"))),
                 ("state", found.get("state")),
                 ("why", found.get("reason")),
                 ("release", f"v{release['version']}, {release.get('status', '')}" if release else "none yet"),
@@ -218,7 +220,6 @@ def _app_status(name: str, as_json: bool) -> None:
             )
         )
     )
-    machines: Sequence[Mapping[str, Any]] = found.get("machines") or []
     if machines:
         output.say()
         output.say(machine_table(machines))

@@ -65,8 +65,10 @@ def _finish(client: Client, name: str, operation: Operation, *, detach: bool) ->
     progress.follow(client, operation)
     status = client.apps.status(name)
     release = status.get("release") or {}
-    output.say(f"{name} runs v{release.get('version', '?')}:")
-    output.say(status.get("url", ""))
+    places = status.get("serves") or []
+    output.say(f"{name} runs v{release.get('version', '?')}" + (":" if places else ", and serves no requests"))
+    for place in places:
+        output.say(place)
 
 
 def releases(app: context.AppOption = "", as_json: context.JsonOption = False) -> None:

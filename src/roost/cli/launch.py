@@ -44,10 +44,10 @@ def launch(
             output.say(f"{app} is made. Deploy it with: roost deploy {directory}")
             return
         progress.follow(client, client.operations.get(operation_id))
-        url = client.apps.status(app)["url"]  # by https if its certificate has come meanwhile
-    if plan_text.serves(answer.get("config") or {}):
+        places = client.apps.status(app).get("serves") or []  # by https if its certificate has come meanwhile
+    if places:
         output.say(f"{app} is up:")
-        output.say(url)
+        output.say("\n".join(places))
     else:
         output.say(f"{app} is up, and serves no requests")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from roost.cli.output import printable
@@ -48,15 +48,26 @@ def describe_creation(name: str, url: str, config: Mapping[str, Any], *, config_
     size = ", ".join(str(part) for part in (vm.get("memory"), f"{vm['cpus']} cpus" if vm.get("cpus") else "") if part)
     sleeps = {"suspend": ", frozen when nobody calls", "stop": ", stopped when nobody calls"}
     stop = sleeps.get(str((config.get("http_service") or {}).get("auto_stop_machines", "")), "")
-    where = f"at {url}" if serves(config) else "which no request reaches: there is no [http_service]"
+    where = ", ".join(_places(url, config)) or "which no request reaches: there is no [http_service]"
     lines = [f"  app        {name}, {where}", f"  machines   {machines}{f' of {size}' if size else ''}{stop}"]
     lines.append(f"  file       {config_file} {'will be written' if writes else 'is used as it is'}")
     return lines
 
 
-def serves(config: Mapping[str, Any]) -> bool:
-    """Tell whether an app with this configuration answers requests."""
-    return bool(config.get("http_service") or config.get("services"))
+def _places(url: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """Say where an app with this configuration will answer: at its URL, on ports of its own, or nowhere."""
+    services: Sequence[Mapping[str, Any]] = config.get("services") or ()
+    ports = [port for service in services for port in service.get("ports") or ()]
+    shared = [port for port in ports if port.get("port") in (80, 443) and "http" in (port.get("handlers") or ())]
+    if config.get("http_service") is not None or shared or not all(service.get("ports") for service in services):
+        yield f"at {url}"
+    own = [
+        str(port.get("port") or f"{port.get('start_port')}-{port.get('end_port')}")
+        for port in ports
+        if port not in shared
+    ]
+    if own:
+        yield f"on port{'s' if len(own) > 1 else ''} {', '.join(own)}"
 
 
 def needs_warning(plan: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from roost.model.errors import FailedPrecondition
 from roost.model.identity import Org, check_org
 from roost.model.machine import Machine, MachineState
 from roost.model.names import check_app_name
+from roost.plan.public_ports import places_of
 
 _UP = (MachineState.STARTED, MachineState.STARTING, MachineState.SUSPENDING)
 CANCEL_TIMEOUT = 60.0  # seconds an operation may take to undo what it did
@@ -123,9 +124,13 @@ class Apps:
         current = next((r for r in releases if r.state is ReleaseState.COMPLETE), None)
         deploying = bool(self._core.store.operations.list(name, running=True))
         state, reason = describe(machines, releases, deploying=deploying)
+        url = self._core.app_url(name)
+        services = [service for machine in machines for service in machine.config.services]
+        host, rules = self._core.cloud.app_host(name), self._core.port_rules
         return AppStatus(
             app=app,
-            url=self._core.app_url(name),
+            url=url,
+            serves=places_of(services, url=url, host=host, rules=rules),
             state=state,
             reason=reason,
             release=current,

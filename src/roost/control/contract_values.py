@@ -34,7 +34,10 @@ class AppState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
-    """An app as its owner sees it. `reason` says in words why it is in `state`."""
+    """An app as its owner sees it. `reason` says in words why it is in `state`.
+
+    `serves` names where its machines answer: its URL, and ports of its own like `shop.example.com:6667/tcp`.
+    """
 
     app: App
     url: str
@@ -43,6 +46,7 @@ class AppStatus:
     release: Release | None
     machines: list[Machine]
     last_request_at: float  # Unix time; 0: never
+    serves: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

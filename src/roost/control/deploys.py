@@ -31,7 +31,7 @@ from roost.model.build_plan import BuildPlan
 from roost.model.errors import BadInput, NotFound, Unprocessable
 from roost.model.image import parse_image_ref
 from roost.model.operation import Operation
-from roost.plan.public_ports import HTTPS, POSTGRES, own_ports, serves_http
+from roost.plan.public_ports import places_of
 
 STEPS = ("detect", "build", "release", "release_command", "rollout", "complete")
 
@@ -242,12 +242,8 @@ class Deploys:
         url = self._core.app_url(job.app)
         job.keep(url=url)
         services = [service for _, service in _config(job).services]
-        keys = {key for key, _, _ in own_ports(services)}
-        own = sorted(f"port {port}/{protocol}" for protocol, port in keys - {POSTGRES, HTTPS})
-        if POSTGRES in keys:
-            own.append(f"Postgres on {self._core.cloud.app_host(job.app)}:{self._core.port_rules.postgres}")
-        if services:
-            places = [*([url] if any(map(serves_http, services)) else []), *own]
+        host = self._core.cloud.app_host(job.app)
+        if places := places_of(services, url=url, host=host, rules=self._core.port_rules):
             job.report(f"v{version} serves {', '.join(places)}")
         else:
             job.report(f"v{version} runs; no request reaches it, as its roost.toml has no [http_service]")

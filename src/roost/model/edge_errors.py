@@ -83,7 +83,7 @@ _TABLE = (
         "Make one: roost scale count 1",
     ),
     EdgeError("not_healthy_yet", 503, "app", "PR01", "No machine of the app takes requests yet.", "Try again.", 2),
-    EdgeError("no_service", 503, "app", "PR02", "No machine of the app serves a port.", "Add [http_service]."),
+    EdgeError("no_service", 503, "app", "PR02", "No machine of the app serves HTTP.", "Add [http_service]."),
     EdgeError("stopped", 503, "app", "PM08", "The app is stopped, and no request starts it.", "roost machine start"),
     EdgeError(
         "statics_not_found", 404, "app", "PR05", "There is no such file.",

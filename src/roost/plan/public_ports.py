@@ -192,6 +192,18 @@ def serves_http(service: Service) -> bool:
     return not service.ports or any(is_shared(service, port) for port in service.ports)
 
 
+def places_of(services: Sequence[Service], *, url: str, host: str, rules: PortRules) -> list[str]:
+    """Name the places where an app with these services answers: `url` where it serves HTTP, and ports of its own."""
+    own = {key for key, _, _ in own_ports(services)} - {HTTPS}
+    found = [url] if any(map(serves_http, services)) else []
+    found += [f"{host}:{port}/{protocol}" for protocol, port in sorted(own - {POSTGRES, BY_NAME})]
+    if BY_NAME in own:
+        found.append(f"{host}:{rules.https}/tls")
+    if POSTGRES in own:
+        found.append(f"{host}:{rules.postgres}/postgres")
+    return found
+
+
 def newest_asking(machines: Iterable[Machine], key: Key) -> tuple[Service, Port] | None:
     """Return how a port is to be served: as the newest machine says that gets requests, else the newest of all."""
     asking = [

@@ -127,10 +127,14 @@ class IpAssignment(TypedDict, total=False):
 
 
 class AppStatus(TypedDict, total=False):
-    """What a visitor of the app finds, and why: `state` is awake, asleep, stopped, broken, empty or deploying."""
+    """What a visitor of the app finds, and why: `state` is awake, asleep, stopped, broken, empty or deploying.
+
+    `serves` names where its machines answer: its URL, and ports of its own like `shop.example.com:6667/tcp`.
+    """
 
     app: App
     url: str
+    serves: list[str]
     state: str
     reason: str
     release: dict[str, Any] | None

@@ -150,7 +150,7 @@ class Apps:
         releases = self.world.releases.get(name, [])
         return AppStatus(
             self.world.app(name), f"http://{name}.roost.test:8080", AppState.EMPTY, "nothing was deployed yet",
-            releases[0] if releases else None, machines, 0.0,
+            releases[0] if releases else None, machines, 0.0, [f"http://{name}.roost.test:8080"],
         )  # fmt: skip
 
     def machine_count(self, name: str) -> int:

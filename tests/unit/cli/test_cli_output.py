@@ -121,3 +121,15 @@ def test_the_plan_in_words() -> None:
     made = "\n".join(describe_creation("shop", "http://shop.d", config, config_file="roost.toml", writes=True))
     assert "1 machine of 512mb, 2 cpus, frozen when nobody calls" in made
     assert "roost.toml will be written" in made
+
+
+def test_an_app_without_http_is_not_said_to_have_an_address_for_it() -> None:
+    def said(**config: object) -> str:
+        return describe_creation("shop", "http://shop.d", config, config_file="roost.toml", writes=True)[0]
+
+    own: list[object] = [{"ports": [{"port": 6667}, {"start_port": 7000, "end_port": 7009}]}]
+    assert said().endswith("shop, which no request reaches: there is no [http_service]")
+    assert said(services=own).endswith("shop, on ports 6667, 7000-7009")
+    assert said(http_service={}).endswith("shop, at http://shop.d")
+    assert said(services=own, http_service={"internal_port": 80}).endswith("at http://shop.d, on ports 6667, 7000-7009")
+    assert said(services=[{"ports": [{"port": 80, "handlers": ["http"]}]}]).endswith("shop, at http://shop.d")

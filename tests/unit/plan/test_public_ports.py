@@ -9,7 +9,7 @@ import pytest
 from roost.model.errors import BadInput
 from roost.model.machine_config import Port, Service
 from roost.model.port_options import HttpOptions, TlsOptions
-from roost.plan.public_ports import BY_NAME, HTTPS, POSTGRES, PortRules, check_ports, is_shared, read_ranges
+from roost.plan.public_ports import BY_NAME, HTTPS, POSTGRES, PortRules, check_ports, is_shared, places_of, read_ranges
 
 RULES = PortRules(8080, 8443, ((1024, 9999), (25, 25)), (8090,))
 
@@ -44,6 +44,21 @@ def test_other_ports_are_the_apps_own() -> None:
 def test_ports_that_an_app_cannot_have(service: Service, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         check_ports([service], RULES)
+
+
+@pytest.mark.parametrize(
+    ("services", "places"),
+    [
+        ((), []),
+        ((_service(),), ["http://shop.x"]),
+        ((_service(Port(6667), Port(25)),), ["shop.x:25/tcp", "shop.x:6667/tcp"]),
+        ((_service(Port(80, ("http",))), _service(Port(53), protocol="udp")), ["http://shop.x", "shop.x:53/udp"]),
+        ((_service(Port(443)), _service(Port(5432, ("pg_tls",)))), ["shop.x:8443/tls", "shop.x:5433/postgres"]),
+    ],
+)
+def test_where_an_app_answers(services: tuple[Service, ...], places: list[str]) -> None:
+    rules = replace(RULES, postgres=5433, by_name=True)
+    assert places_of(services, url="http://shop.x", host="shop.x", rules=rules) == places
 
 
 def test_ranges() -> None:
