@@ -11,10 +11,12 @@ thing; starting a started machine, stopping a stopped one and cancelling a finis
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
+from roost.control.contract_admin import Admin, Audit, Oidc, Replays
 from roost.control.contract_autoscale import Autoscaling
+from roost.control.contract_deploys import Deploys, Images, Operations, Releases, Scaling, Sources
 from roost.control.contract_identity import Orgs, Tokens
 from roost.control.contract_kept import SecretKeys, Secrets, Volumes
 from roost.control.contract_machines import (
@@ -39,26 +41,23 @@ from roost.control.contract_values import (
     SecretInfo,
     SourceInfo,
 )
-from roost.model.app import App, Release
-from roost.model.app_config import AppConfig
-from roost.model.audit import AuditEntry, Called
-from roost.model.build_plan import BuildPlan
+from roost.model.app import App
 from roost.model.certificate import Certificate
 from roost.model.identity import Principal
-from roost.model.image import Image
-from roost.model.operation import Operation, Progress
-from roost.model.replay import Kept
 from roost.plan.certificates import Requirements, Verdict
-from roost.plan.domain_report import Report
 
-# of machines, of identity, of what apps keep, and values: named here as all the others
+# of machines, deploys, identity, the operator, of what apps keep, and values: named here as all the others
 __all__ = [
+    "Admin",
     "AppState",
     "AppStatus",
+    "Audit",
     "CheckStatus",
     "CloudStatus",
     "ContainerStatus",
     "DeployRequest",
+    "Deploys",
+    "Images",
     "IpAssignments",
     "KeyRotation",
     "Leases",
@@ -66,14 +65,20 @@ __all__ = [
     "Machines",
     "Memory",
     "NetworkPolicies",
+    "Oidc",
+    "Operations",
     "Orgs",
     "Principal",
+    "Releases",
+    "Replays",
     "Requests",
+    "Scaling",
     "Schedules",
     "SecretInfo",
     "SecretKeys",
     "Secrets",
     "SourceInfo",
+    "Sources",
     "Tokens",
     "Tunnels",
     "Updates",
@@ -154,129 +159,6 @@ class Metrics(Protocol):
 
     def text(self, app: str) -> str:
         """Return the latest samples of an app's started machines as Prometheus text; raises NotFound."""
-
-
-class Sources(Protocol):
-    """Source directories on their way to a build."""
-
-    async def receive(self, stream: AsyncIterator[bytes]) -> SourceInfo:
-        """Unpack a gzipped tar; leaves nothing behind when `stream` raises. Raises BadInput for an unsafe archive."""
-
-    def plan(self, source_id: str, config: AppConfig | None, name: str) -> tuple[BuildPlan, AppConfig, str]:
-        """Detect what the source is: the plan, the configuration with its gaps filled, and that as TOML."""
-
-
-class Deploys(Protocol):
-    """Bringing a release to an app's machines."""
-
-    def start(self, app: str, request: DeployRequest) -> Operation:
-        """Begin a deploy; raises Conflict while another one of the app runs."""
-
-    def rollback(self, app: str, version: int) -> Operation:
-        """Begin deploying an earlier release again; 0 means the complete one before the current."""
-
-
-class Scaling(Protocol):
-    """How many machines the process groups of an app have."""
-
-    def start(self, app: str, counts: Mapping[str, int]) -> Operation:
-        """Begin to bring groups to so many machines; raises Conflict while the app deploys."""
-
-
-class Releases(Protocol):
-    """Releases of an app."""
-
-    def list(self, app: str) -> list[Release]:
-        """Return the releases, newest first."""
-
-
-class Operations(Protocol):
-    """Durable long-running jobs."""
-
-    def list(self, app: str | None = None) -> list[Operation]:
-        """Return the operations of an app, or all, newest first."""
-
-    def get(self, operation_id: str) -> Operation:
-        """Return an operation; raises NotFound."""
-
-    def cancel(self, operation_id: str) -> Operation:
-        """Ask it to end and undo; returns it as it is now. One that has ended stays as it is."""
-
-    def follow(self, operation_id: str, after: int = 0) -> AsyncIterator[Progress]:
-        """Async generator of progress numbered above `after`; it ends after the one of kind `done`."""
-
-
-class Images(Protocol):
-    """Images in this cloud's store."""
-
-    def list(self) -> list[Image]:
-        """Return the images, newest first."""
-
-    def labels(self, digests: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
-        """Return the labels of images by digest; one that is not here is left out."""
-
-    def pull(self, reference: str) -> Operation:
-        """Begin bringing an image here, unless it is here."""
-
-    def refresh(self, reference: str) -> Operation:
-        """Begin pulling or making it again, even if it is here."""
-
-    def collect(self) -> int:
-        """Remove what nothing uses; returns the bytes freed."""
-
-
-class Admin(Protocol):
-    """What only the cloud's operator may do."""
-
-    def rotate_keys(self) -> KeyRotation:
-        """Replace the key that wraps all others, and make the next key that signs identity tokens."""
-
-    def domain(self) -> Report:
-        """Return how the public certificates of the cloud's domain stand."""
-
-    def check_domain(self) -> Report:
-        """Ask DNS now, and have the authority asked again at once."""
-
-
-class Audit(Protocol):
-    """Who changed or tried to change what."""
-
-    def record(self, call: Called) -> None:
-        """Note a call, to be written soon. Never fails, never waits."""
-
-    def list(
-        self,
-        *,
-        orgs: Sequence[str] | None = None,
-        apps: Sequence[str] | None = None,
-        since: float = 0.0,
-        before: str = "",
-        limit: int = 100,
-    ) -> Sequence[AuditEntry]:
-        """Return entries, newest first: of some orgs and apps (None: of all), since a time, before an entry's id."""
-
-
-class Oidc(Protocol):
-    """Identity tokens of machines, and what those who check them need."""
-
-    def token(self, machine_id: str, *, audience: str = "", aws_principal_tags: bool = False) -> str:
-        """Return a signed JWT that says which machine it is, for one audience ("": the issuer); raises NotFound."""
-
-    def configuration(self) -> dict[str, object]:
-        """Return the OpenID Connect discovery document."""
-
-    def keys(self) -> dict[str, object]:
-        """Return the public keys, as a JSON Web Key Set."""
-
-
-class Replays(Protocol):
-    """Answers to calls with an Idempotency-Key. `key` is a digest that holds the token, method and path as well."""
-
-    def find(self, key: bytes) -> Kept | None:
-        """Return what was kept under a key in the last day."""
-
-    def keep(self, key: bytes, kept: Kept) -> None:
-        """Keep an answer; may forget older ones, or this one when it is too large. Never fails."""
 
 
 class Control(Protocol):
