@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from roost.control.contract_values import SecretInfo
+from roost.model.listing import OrgListing
 from roost.model.secret_key import KeyType, SecretKey
 from roost.model.volume import DEFAULT_RETENTION, Snapshot, Usage, Volume
 
@@ -19,20 +20,8 @@ class Volumes(Protocol):
     def count(self, app: str) -> int:
         """Return how many volumes an app has."""
 
-    def of_org(
-        self,
-        org: str,
-        *,
-        after: tuple[float, str] = (0.0, ""),
-        states: frozenset[str] = frozenset(),
-        region: str = "",
-        limit: int = 1000,
-        destroyed: bool = False,
-    ) -> Sequence[Volume]:
-        """Return an org's volumes that come after (time of the last change, id), in that order.
-
-        With `destroyed` also those that were destroyed lately.
-        """
+    def of_org(self, asked: OrgListing) -> Sequence[Volume]:
+        """Return an org's volumes that are asked for, in the order of their last change."""
 
     def create(
         self,

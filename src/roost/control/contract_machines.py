@@ -10,6 +10,7 @@ from typing import Protocol
 
 from roost.host.contract import Console, ExecResult, ProcessInfo
 from roost.model.app import Event
+from roost.model.listing import OrgListing
 from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_version import Lease, MachineVersion
@@ -161,20 +162,8 @@ class Machines(Protocol):
         Raises FailedPrecondition when it does not run.
         """
 
-    def of_org(
-        self,
-        org: str,
-        *,
-        after: tuple[float, str] = (0.0, ""),
-        states: frozenset[str] = frozenset(),
-        region: str = "",
-        limit: int = 1000,
-        destroyed: bool = False,
-    ) -> Sequence[Machine]:
-        """Return an org's machines that come after (time of the last change, id), in that order.
-
-        With `destroyed` also those that were destroyed lately.
-        """
+    def of_org(self, asked: OrgListing) -> Sequence[Machine]:
+        """Return an org's machines that are asked for, in the order of their last change."""
 
     def checks(self, app: str, machine_id: str) -> Sequence[CheckStatus]:
         """Return the latest result of each of its health checks."""

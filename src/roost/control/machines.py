@@ -19,6 +19,7 @@ from roost.host.contract import Console, ExecResult, ProcessInfo, RuntimeState
 from roost.model.app import Event
 from roost.model.containers import parts_of
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError, TimedOut
+from roost.model.listing import OrgListing
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MIN_MEMORY_MB, MachineConfig
 from roost.model.run import Trigger
@@ -265,24 +266,11 @@ class Machines:
         with self._core.locks.holding(machine_id):
             return self._core.host.reclaim_memory(machine_id, amount_mb << 20) >> 20
 
-    def of_org(
-        self,
-        org: str,
-        *,
-        after: tuple[float, str] = (0.0, ""),
-        states: frozenset[str] = frozenset(),
-        region: str = "",
-        limit: int = 1000,
-        destroyed: bool = False,
-    ) -> Sequence[Machine]:
-        """Return an org's machines that come after (time of the last change, id), in that order."""
+    def of_org(self, asked: OrgListing) -> Sequence[Machine]:
+        """Return an org's machines that are asked for, in the order of their last change."""
         store = self._core.store
-        found = store.machines.of_org(org, after=after, states=states, region=region, limit=limit)
-        return with_destroyed(
-            found,
-            lambda: store.destroyed_machines.of_org(org, after=after, region=region, limit=limit),
-            wanted=destroyed, states=states, limit=limit,
-        )  # fmt: skip
+        found = store.machines.of_org(asked)
+        return with_destroyed(found, lambda: store.destroyed_machines.of_org(asked), asked)
 
     async def wait(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from roost.model.listing import OrgListing
+
 
 class Changed(Protocol):
     """A row of a listing."""
@@ -21,10 +23,8 @@ class Changed(Protocol):
 Row = TypeVar("Row", bound=Changed)
 
 
-def with_destroyed(
-    found: Sequence[Row], destroyed: Callable[[], Sequence[Row]], *, wanted: bool, states: frozenset[str], limit: int
-) -> Sequence[Row]:
-    """Return the first `limit` of both, if those destroyed are wanted and among the `states` asked for (none: all)."""
-    if not wanted or (states and "destroyed" not in states):
+def with_destroyed(found: Sequence[Row], destroyed: Callable[[], Sequence[Row]], asked: OrgListing) -> Sequence[Row]:
+    """Return the first of both, as many as fit, if those destroyed are asked for and no other states are."""
+    if not asked.destroyed or (asked.states and "destroyed" not in asked.states):
         return found
-    return sorted([*found, *destroyed()], key=lambda row: (row.updated_at, row.id))[:limit]
+    return sorted([*found, *destroyed()], key=lambda row: (row.updated_at, row.id))[: asked.limit]

@@ -19,6 +19,7 @@ from roost.control.core import Core, log
 from roost.control.org_listing import with_destroyed
 from roost.model.app_config import Backups
 from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostError
+from roost.model.listing import OrgListing
 from roost.model.machine_config import MachineConfig
 from roost.model.volume import (
     DEFAULT_GB,
@@ -330,24 +331,11 @@ class Volumes:
         self._core.host.volumes.destroy_snapshot(snapshot.id)
         self._core.store.snapshots.remove(snapshot.id)
 
-    def of_org(
-        self,
-        org: str,
-        *,
-        after: tuple[float, str] = (0.0, ""),
-        states: frozenset[str] = frozenset(),
-        region: str = "",
-        limit: int = 1000,
-        destroyed: bool = False,
-    ) -> Sequence[Volume]:
-        """Return an org's volumes that come after (time of the last change, id), in that order."""
+    def of_org(self, asked: OrgListing) -> Sequence[Volume]:
+        """Return an org's volumes that are asked for, in the order of their last change."""
         store = self._core.store
-        found = store.volumes.of_org(org, after=after, states=states, region=region, limit=limit)
-        return with_destroyed(
-            found,
-            lambda: store.destroyed_volumes.of_org(org, after=after, region=region, limit=limit),
-            wanted=destroyed, states=states, limit=limit,
-        )  # fmt: skip
+        found = store.volumes.of_org(asked)
+        return with_destroyed(found, lambda: store.destroyed_volumes.of_org(asked), asked)
 
     def list(self, app: str) -> list[Volume]:
         """Return the volumes of an app, oldest first."""

@@ -13,8 +13,10 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, delete, func, insert, select
 
 from roost.model.errors import RoostError
+from roost.model.listing import OrgListing
 from roost.store.database import Database
-from roost.store.schema import apps, destroyed
+from roost.store.org_pages import page_of_org
+from roost.store.schema import destroyed
 
 KEPT_PER_APP = 1000  # of each kind
 _T = TypeVar("_T")
@@ -54,22 +56,12 @@ class Destroyed(Generic[_T]):
         with self._db.read() as connection:
             return self._readable(connection.execute(query).scalars())
 
-    def of_org(
-        self, org: str, *, after: tuple[float, str] = (0.0, ""), region: str = "", limit: int = 1000
-    ) -> Sequence[_T]:
-        """Return an org's that come after (time of the end, id), in that order."""
-        at, last = after
-        row = destroyed.c
-        query = select(row.value).where(
-            row.kind == self._kind,
-            row.app.in_(select(apps.c.name).where(apps.c.org == org)),
-            (row.destroyed_at > at) | ((row.destroyed_at == at) & (row.id > last)),
-        )
-        if region:
-            query = query.where(row.region == region)
+    def of_org(self, asked: OrgListing) -> Sequence[_T]:
+        """Return those that are asked for, whatever state they had, in the order of their ends."""
+        kind = select(destroyed.c.value).where(destroyed.c.kind == self._kind)
+        query = page_of_org(kind, destroyed, destroyed.c.destroyed_at, asked)
         with self._db.read() as connection:
-            found = connection.execute(query.order_by(row.destroyed_at, row.id).limit(limit)).scalars()
-            return self._readable(found)
+            return self._readable(connection.execute(query).scalars())
 
     def forget(self, before: float) -> None:
         """Remove those destroyed before a time, and all but the latest KEPT_PER_APP of each app."""

@@ -13,13 +13,15 @@ from sqlalchemy.exc import IntegrityError
 
 from roost.model.app import Event
 from roost.model.errors import InsufficientCapacity, NameTaken, NotFound
+from roost.model.listing import OrgListing
 from roost.model.machine import ExitInfo, Machine, MachineState
 from roost.model.machine_config import MachineConfig, machine_config_to_json, read_machine_config
 from roost.model.run import Run
 from roost.store.database import Database
 from roost.store.destroyed import remember
+from roost.store.org_pages import page_by_state
 from roost.store.runs import put_run
-from roost.store.schema import apps, events, leases, machines, runs, updates, versions
+from roost.store.schema import events, leases, machines, runs, updates, versions
 from roost.store.volumes import let_go, take
 
 CONFIGS_REMEMBERED = 8192
@@ -238,28 +240,11 @@ class Machines:
                     found |= {str(one["image_digest"]) for one in several if one.get("image_digest")}
             return found
 
-    def of_org(
-        self,
-        org: str,
-        *,
-        after: tuple[float, str] = (0.0, ""),
-        states: Collection[str] = (),
-        region: str = "",
-        limit: int = 1000,
-    ) -> Sequence[Machine]:
-        """Return an org's machines that come after (time of the last change, id), in that order."""
-        at, last = after
-        query = select(*_ROW).where(
-            machines.c.app.in_(select(apps.c.name).where(apps.c.org == org)),
-            (machines.c.updated_at > at) | ((machines.c.updated_at == at) & (machines.c.id > last)),
-        )
-        if states:
-            query = query.where(machines.c.state.in_(list(states)))
-        if region:
-            query = query.where(machines.c.region == region)
+    def of_org(self, asked: OrgListing) -> Sequence[Machine]:
+        """Return an org's machines that are asked for, in the order of their last change."""
+        query = page_by_state(select(*_ROW), machines, asked)
         with self._db.read() as connection:
-            found = connection.execute(query.order_by(machines.c.updated_at, machines.c.id).limit(limit))
-            return [_machine(row) for row in found]
+            return [_machine(row) for row in connection.execute(query)]
 
     def list(self, app: str | None = None) -> list[Machine]:
         """Return all machines, or an app's, oldest first."""

@@ -7,18 +7,20 @@ the two never disagree.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from roost.model.errors import FailedPrecondition, NotFound
+from roost.model.listing import OrgListing
 from roost.model.machine import Machine
 from roost.model.volume import Snapshot, SnapshotState, Volume, VolumeState
 from roost.store.database import Database
 from roost.store.destroyed import remember
-from roost.store.schema import apps, snapshots, volumes
+from roost.store.org_pages import page_by_state
+from roost.store.schema import snapshots, volumes
 
 
 def volume_of(values: Mapping[str, Any]) -> Volume:
@@ -103,28 +105,11 @@ class Volumes:
         with self._db.read() as connection:
             return {str(app): int(count) for app, count in connection.execute(query)}
 
-    def of_org(
-        self,
-        org: str,
-        *,
-        after: tuple[float, str] = (0.0, ""),
-        states: Collection[str] = (),
-        region: str = "",
-        limit: int = 1000,
-    ) -> Sequence[Volume]:
-        """Return an org's volumes that come after (time of the last change, id), in that order."""
-        at, last = after
-        query = select(volumes).where(
-            volumes.c.app.in_(select(apps.c.name).where(apps.c.org == org)),
-            (volumes.c.updated_at > at) | ((volumes.c.updated_at == at) & (volumes.c.id > last)),
-        )
-        if states:
-            query = query.where(volumes.c.state.in_(list(states)))
-        if region:
-            query = query.where(volumes.c.region == region)
+    def of_org(self, asked: OrgListing) -> Sequence[Volume]:
+        """Return an org's volumes that are asked for, in the order of their last change."""
+        query = page_by_state(select(volumes), volumes, asked)
         with self._db.read() as connection:
-            found = connection.execute(query.order_by(volumes.c.updated_at, volumes.c.id).limit(limit))
-            return [_volume(row) for row in found]
+            return [_volume(row) for row in connection.execute(query)]
 
     def list(self, app: str | None = None) -> list[Volume]:
         """Return all volumes, or an app's, oldest first."""

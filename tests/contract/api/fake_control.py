@@ -55,6 +55,7 @@ from roost.model.app_config_read import propose_app_config
 from roost.model.build_plan import BuildPlan
 from roost.model.errors import BadInput, Conflict, FailedPrecondition, NameTaken, NotFound, TimedOut
 from roost.model.image import Image, ImageConfig
+from roost.model.listing import OrgListing
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_version import Lease, MachineVersion
@@ -295,18 +296,9 @@ class Machines:
         self.world.machine(app, machine_id)
         return min(amount_mb, 10)
 
-    def of_org(
-        self,
-        org: str,
-        *,
-        after: tuple[float, str] = (0.0, ""),
-        states: frozenset[str] = frozenset(),
-        region: str = "",
-        limit: int = 1000,
-        destroyed: bool = False,
-    ) -> Sequence[Machine]:
-        rows = [*self.world.machines.values(), *(self.world.destroyed.machines if destroyed else [])]
-        return page_of(self.world, rows, org, after, states, region, limit)
+    def of_org(self, asked: OrgListing) -> Sequence[Machine]:
+        rows = [*self.world.machines.values(), *(self.world.destroyed.machines if asked.destroyed else [])]
+        return page_of(self.world, rows, asked)
 
     async def wait(
         self,
@@ -436,18 +428,9 @@ class Volumes:
     def count(self, app: str) -> int:
         return len(self.list(app))
 
-    def of_org(
-        self,
-        org: str,
-        *,
-        after: tuple[float, str] = (0.0, ""),
-        states: frozenset[str] = frozenset(),
-        region: str = "",
-        limit: int = 1000,
-        destroyed: bool = False,
-    ) -> Sequence[Volume]:
-        rows = [*self.world.volumes.values(), *(self.world.destroyed.volumes if destroyed else [])]
-        return page_of(self.world, rows, org, after, states, region, limit)
+    def of_org(self, asked: OrgListing) -> Sequence[Volume]:
+        rows = [*self.world.volumes.values(), *(self.world.destroyed.volumes if asked.destroyed else [])]
+        return page_of(self.world, rows, asked)
 
     def create(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from roost.model.listing import OrgListing
 from roost.model.machine import Machine, MachineState
 from roost.model.volume import Volume, VolumeState
 
@@ -32,22 +33,14 @@ class Destroyed:
         return [machine for machine in self.machines if machine.app == app]
 
 
-def page_of(
-    world: World,
-    rows: Sequence[Row],
-    org: str,
-    after: tuple[float, str],
-    states: frozenset[str],
-    region: str,
-    limit: int,
-) -> list[Row]:
+def page_of(world: World, rows: Sequence[Row], asked: OrgListing) -> list[Row]:
     found = [
         row
         for row in rows
         if row.app in world.apps
-        and world.apps[row.app].org == org
-        and (row.updated_at, row.id) > after
-        and (not states or str(row.state) in states)
-        and region in ("", row.region)
+        and world.apps[row.app].org == asked.org
+        and (row.updated_at, row.id) > asked.after
+        and (not asked.states or str(row.state) in asked.states)
+        and asked.region in ("", row.region)
     ]
-    return sorted(found, key=lambda row: (row.updated_at, row.id))[:limit]
+    return sorted(found, key=lambda row: (row.updated_at, row.id))[: asked.limit]

@@ -11,6 +11,7 @@ from tests.unit.factory import machine
 from tests.unit.store.test_volumes import VOLUME
 
 from roost.model.app import Event
+from roost.model.listing import OrgListing
 from roost.model.machine import ExitInfo, MachineState
 from roost.model.volume import VolumeState
 from roost.store import destroyed
@@ -69,17 +70,17 @@ def test_what_another_release_wrote_is_no_obstacle(store: Store) -> None:
         connection.execute(schema.update().where(schema.c.id == broken).values(value={"id": broken, "shape": "old"}))
     assert [one.id for one in store.destroyed_machines.list("shop")] == [kept]
     assert store.destroyed_machines.find(broken) is None
-    assert [one.id for one in store.destroyed_machines.of_org("acme")] == [kept]
+    assert [one.id for one in store.destroyed_machines.of_org(OrgListing("acme"))] == [kept]
 
 
 def test_pages_of_an_org(store: Store) -> None:
     ids = [destroy(store, number, 100.0 + number // 2) for number in range(1, 5)]
     destroy(store, 9, 100.0, app="blog")
-    first = store.destroyed_machines.of_org("acme", limit=3)
+    first = store.destroyed_machines.of_org(OrgListing("acme", limit=3))
     assert [one.id for one in first] == ids[:3]
-    rest = store.destroyed_machines.of_org("acme", after=(first[-1].updated_at, first[-1].id))
+    rest = store.destroyed_machines.of_org(OrgListing("acme", after=(first[-1].updated_at, first[-1].id)))
     assert [one.id for one in rest] == ids[3:]
-    assert store.destroyed_machines.of_org("acme", region="far") == []
+    assert store.destroyed_machines.of_org(OrgListing("acme", region="far")) == []
 
 
 def test_they_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

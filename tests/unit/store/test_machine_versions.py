@@ -12,6 +12,7 @@ from tests.unit.factory import WEB, machine
 
 from roost.model.app import Event
 from roost.model.containers import Container
+from roost.model.listing import OrgListing
 from roost.model.machine import Machine
 from roost.model.machine_version import Lease, MachineVersion, Update
 from roost.model.replay import Kept
@@ -109,11 +110,11 @@ def test_the_machines_of_an_org_in_the_order_of_their_changes(store: Store) -> N
     for number, app in enumerate(["shop", "shop", "other", "shop"]):
         made = machine(id=f"{number:014x}", app=app, name=f"m{number}", slot=number + 1, updated_at=10.0 - number // 2)
         store.machines.add(made, replace(event(number), machine_id=made.id))
-    found = store.machines.of_org("personal")
+    found = store.machines.of_org(OrgListing("personal"))
     assert [m.id[-1] for m in found] == ["3", "0", "1"]
-    assert [m.id[-1] for m in store.machines.of_org("personal", after=(10.0, found[1].id))] == ["1"]
-    assert [m.id[-1] for m in store.machines.of_org("personal", limit=2)] == ["3", "0"]
-    assert list(store.machines.of_org("personal", states=["stopped"])) == []
+    assert [m.id[-1] for m in store.machines.of_org(OrgListing("personal", after=(10.0, found[1].id)))] == ["1"]
+    assert [m.id[-1] for m in store.machines.of_org(OrgListing("personal", limit=2))] == ["3", "0"]
+    assert list(store.machines.of_org(OrgListing("personal", states=frozenset(["stopped"])))) == []
 
 
 def test_a_database_of_the_release_before_is_taken_over(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 
 from roost.api.auth import GuardedRoute, TheAccess, TheControl, documented
 from roost.api.bodies import Placement
@@ -15,6 +16,7 @@ from roost.api.listing import listed
 from roost.api.machine_shapes import regions_to_json
 from roost.api.reading import cursor_of, moment, position_of, states, volume_states
 from roost.api.shapes import time_to_json, volume_to_json
+from roost.model.listing import OrgListing
 from roost.model.machine import Machine, MachineState
 from roost.model.volume import Volume, VolumeState
 
@@ -31,29 +33,44 @@ def get_certificate_authority(control: TheControl) -> dict[str, Any]:
     return {"pem": control.certificates.authority()}
 
 
+def _asked_page(
+    slug: Slug,
+    region: str = "",
+    include_deleted: bool = False,
+    updated_after: str = "",
+    cursor: str = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> OrgListing:
+    """Return what of an org's listing is asked for, in all states."""
+    later = moment(updated_after, time.time()) + _PRECISION if updated_after else 0.0
+    after = max(position_of(cursor) if cursor else (0.0, ""), (later, ""))
+    return OrgListing(slug, after, region=region, limit=limit, destroyed=include_deleted)
+
+
+Page = Annotated[OrgListing, Depends(_asked_page)]
+
+
+def _in_states(page: OrgListing, wanted: frozenset[str], destroyed: str) -> OrgListing:
+    """Return what to look up for a page: these states, and one row more, which tells if there is a next page."""
+    return replace(page, states=wanted, limit=page.limit + 1, destroyed=page.destroyed or destroyed in wanted)
+
+
 @router.get("/orgs/{slug}/machines", response_model=dict[str, Any])
 def list_org_machines(
     slug: Slug,
     control: TheControl,
     access: TheAccess,
+    page: Page,
     state: Annotated[list[str], Query()] = [],  # noqa: B006
-    region: str = "",
     summary: bool = False,
-    include_deleted: bool = False,
-    updated_after: str = "",
-    cursor: str = "",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Json:
     """List the org's machines, the longest unchanged first; with `include_deleted` those destroyed lately too."""
-    asked = states(state)
-    after = _after(cursor, updated_after)
-    gone = include_deleted or MachineState.DESTROYED in asked
-    found = control.machines.of_org(slug, after=after, states=asked, region=region, limit=limit + 1, destroyed=gone)
-    seen = [machine for machine in found[:limit] if access.sees(slug, machine.app)]
+    found = control.machines.of_org(_in_states(page, states(state), MachineState.DESTROYED))
+    seen = [machine for machine in found[: page.limit] if access.sees(slug, machine.app)]
     rows = listed(control, seen, summary=summary)
     for machine, row in zip(seen, rows, strict=True):
         row["app_name"] = machine.app
-    return Json({"machines": rows, **_page(found, seen, limit, "last_machine_id"), "error_regions": []})
+    return Json({"machines": rows, **_ends(found, seen, page.limit, "last_machine_id"), "error_regions": []})
 
 
 @router.get("/orgs/{slug}/volumes", response_model=dict[str, Any])
@@ -61,38 +78,25 @@ def list_org_volumes(
     slug: Slug,
     control: TheControl,
     access: TheAccess,
+    page: Page,
     state: Annotated[list[str], Query()] = [],  # noqa: B006
-    region: str = "",
     summary: bool = False,
-    include_deleted: bool = False,
-    updated_after: str = "",
-    cursor: str = "",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Json:
     """List the org's volumes, the longest unchanged first; `summary` drops how full they are."""
-    asked = volume_states(state)
-    after = _after(cursor, updated_after)
-    gone = include_deleted or VolumeState.DESTROYED in asked
-    found = control.volumes.of_org(slug, after=after, states=asked, region=region, limit=limit + 1, destroyed=gone)
-    seen = [volume for volume in found[:limit] if access.sees(slug, volume.app)]
+    found = control.volumes.of_org(_in_states(page, volume_states(state), VolumeState.DESTROYED))
+    seen = [volume for volume in found[: page.limit] if access.sees(slug, volume.app)]
     rows = []
     for volume in seen:
         short = summary or volume.state is VolumeState.DESTROYED
         row = volume_to_json(volume, None if short else control.volumes.usage(volume))
         rows.append(row | {"app_name": volume.app})
-    return Json({"volumes": rows, **_page(found, seen, limit, "last_volume_id")})
-
-
-def _after(cursor: str, updated_after: str) -> tuple[float, str]:
-    """Return the place in a listing after which it goes on."""
-    later = moment(updated_after, time.time()) + _PRECISION if updated_after else 0.0
-    return max(position_of(cursor) if cursor else (0.0, ""), (later, ""))
+    return Json({"volumes": rows, **_ends(found, seen, page.limit, "last_volume_id")})
 
 
 _Rows = Sequence[Machine] | Sequence[Volume]
 
 
-def _page(found: _Rows, seen: _Rows, limit: int, last_id: str) -> dict[str, Any]:
+def _ends(found: _Rows, seen: _Rows, limit: int, last_id: str) -> dict[str, Any]:
     """Return where a page ends and the next one begins: of what was found, one more than fits, some is `seen`."""
     end = found[limit - 1] if len(found) > limit else None
     last = seen[-1] if seen else None
