@@ -79,6 +79,7 @@ def make_edge(
             http3=settings.edge.http3,
             shared=shared,
             postgres_port=postgres_port,
+            udp_as_client=settings.edge.udp_client_address,
         ),
         certificates=certificates,
         statics=statics,

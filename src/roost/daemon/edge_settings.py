@@ -21,6 +21,7 @@ KEYS = frozenset(
         "service_ports",
         "postgres_port",
         "http3",
+        "udp_client_address",
         "address_per_second",
         "address_burst",
         "address_connections",
@@ -41,6 +42,7 @@ class EdgeSettings:
     service_ports: tuple[tuple[int, int], ...] = DEFAULT_RANGES  # ports that apps may have for themselves
     postgres_port: int = POSTGRES[1]  # that apps with the handler pg_tls share; 0: none
     http3: bool = False  # HTTP/3 on the https port, by UDP
+    udp_client_address: bool = False  # machines see who sends datagrams; Envoy gets a capability for it
     clients: ClientLimits = CLIENTS  # connections of one client address
     by_address: RateLimit | None = USUAL  # requests of one client address; None: no limit
 
@@ -54,6 +56,7 @@ def read_edge(data: Mapping[str, Any]) -> EdgeSettings:
         service_ports=_read_service_ports(data.get("service_ports")),
         postgres_port=_read_postgres_port(data.get("postgres_port", POSTGRES[1])),
         http3=_read_http3(data.get("http3", False), data),
+        udp_client_address=_read_udp_client_address(data.get("udp_client_address", False)),
         clients=ClientLimits(
             _read_connections(data, "address_connections", CLIENTS.connections),
             _read_connections(data, "address_new_connections", CLIENTS.arrivals),
@@ -100,6 +103,12 @@ def _read_http3(value: object, data: Mapping[str, Any]) -> bool:
         raise BadInput(f"edge.http3 must be true or false, not {str(value)[:40]!r}")
     if value and (data.get("cells", 1) != 1 or data.get("own_cells")):
         raise BadInput("edge.http3 can't be had with several cells: the front before them leads TCP only")
+    return value
+
+
+def _read_udp_client_address(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise BadInput(f"edge.udp_client_address must be true or false, not {str(value)[:40]!r}")
     return value
 
 

@@ -121,8 +121,9 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
     """Build the control plane of a cloud; nothing runs yet but the host's pool and network are there."""
     fault = fault_points(settings.fault_file)
     host = LocalHost(
-        cloud, fault, pool_bytes=settings.pool_gb << 30 or None, doors=doors, clients=settings.edge.clients
-    )
+        cloud, fault, pool_bytes=settings.pool_gb << 30 or None, doors=doors, clients=settings.edge.clients,
+        callers=settings.edge.udp_client_address,
+    )  # fmt: skip
     host.ensure()
     images = LocalImageStore(cloud, run, settings.registry)
     slots = itertools.cycle(BUILD_SLOTS)

@@ -22,7 +22,7 @@ from roost.edge.bootstrap import bootstrap
 from roost.edge.cell_base import CellBase
 from roost.edge.cell_plan import CellPlan
 from roost.edge.cell_unit import argv_of, files_of, node_of, unit_of
-from roost.edge.confinement import FRONT_USER, USER, hand_over, share_directory
+from roost.edge.confinement import FRONT_USER, USER, hand_over, is_raw, share_directory
 from roost.edge.gauges import PATTERN, Gauges, parse_gauges
 from roost.edge.last_good import LastGood, certificates_file, read_last_good
 from roost.edge.listener import HTTP, EdgePlace, incoming_socket
@@ -62,6 +62,7 @@ class Cell:
             cloud.http_port, options.region, self.files.activator, https_port=cloud.https_port, domain=cloud.domain,
             incoming=None if plan.alone else self.files.incoming, private=options.private if plan.is_first else (),
             by_address=options.by_address, http3=options.http3, shared=options.shared,
+            udp_as_client=options.udp_as_client,
         )  # fmt: skip
         self.base = CellBase(self.place, self.xds, self.files.challenges, statics_socket(cloud.run))
         self.secrets = SecretKeeper(self.xds, shared.certificates, cloud.domain)
@@ -97,6 +98,10 @@ class Cell:
         pid = await self.keeper.find()
         if pid and not looks_there(pid, self._modules):
             _log.warning("the edge's Envoy is of a Roost that loaded no filters: it is started anew")
+            await self.keeper.end()
+            pid = 0
+        elif pid and user_of(pid) == self.user and is_raw(pid) != self.place.udp_as_client:
+            _log.warning("the edge's Envoy has other capabilities than it shall have: it is started anew")
             await self.keeper.end()
             pid = 0
         self.base.begin(last_good, adopted=bool(pid))
@@ -137,7 +142,8 @@ class Cell:
         described = bootstrap(node_of(self.plan, cloud), self.files, self.plan.caps)
         self.files.bootstrap.write_text(json.dumps(described, indent=1))
         await build_module(self._modules, self._shared.spawn, self.keeper.unit.log)
-        self.keeper.unit = replace(self.keeper.unit, argv=argv_of(self.plan, cloud, self._modules))
+        argv = argv_of(self.plan, cloud, self._modules, raw=self.place.udp_as_client)
+        self.keeper.unit = replace(self.keeper.unit, argv=argv)
 
     async def change_base(self) -> str:
         """Give Envoy the base configuration of this Roost; returns its words when it refuses a part, else ""."""

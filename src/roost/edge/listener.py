@@ -60,6 +60,7 @@ class EdgePlace:
     http3: bool = False  # on the https port, where there is no front
     shared: bool = True  # names of the cloud's domain share a certificate
     by_address: RateLimit | None = None  # requests that it takes of one client address; None: no limit
+    udp_as_client: bool = False  # datagrams reach machines with the client's own address
 
     @property
     def speaks_http3(self) -> bool:

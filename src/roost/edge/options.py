@@ -18,6 +18,7 @@ class EdgeOptions:
     by_address: RateLimit | None = None  # requests that it takes of one client address; None: no limit
     http3: bool = False  # on the https port, where there is no front
     shared: bool = True  # names of the cloud's domain share a certificate
+    udp_as_client: bool = False  # datagrams reach machines with the client's own address; needs a capability more
     postgres_port: int = 0  # that apps with the handler pg_tls share; 0: none
 
 

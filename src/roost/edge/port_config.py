@@ -37,10 +37,10 @@ def app_of_port(name: str) -> str:
     return name.rpartition("/")[2] if name.startswith(PREFIX) else ""
 
 
-def port_listener(port: PublicPort, log: Path, domain: str, *, shared: bool = True) -> Any:
+def port_listener(port: PublicPort, log: Path, domain: str, *, shared: bool = True, udp_as_client: bool = False) -> Any:
     """Return the listener of a port. Ends of connections go to `log`, as requests do."""
     if port.protocol == "udp":
-        return _udp_listener(port)
+        return _udp_listener(port, as_client=udp_as_client)
     return listener_message(port, _chains(port, log, domain, shared=shared))
 
 
@@ -73,14 +73,18 @@ def chain_by_name(port: PublicPort, log: Path) -> dict[str, Any]:
     return {"name": name, "filter_chain_match": match, "filters": [tcp_proxy(name, log)]}
 
 
-def _udp_listener(port: PublicPort) -> Any:
-    """Return the listener of a UDP port: what one client address sends goes to one machine, until it is silent."""
+def _udp_listener(port: PublicPort, *, as_client: bool) -> Any:
+    """Return the listener of a UDP port: what one client address sends goes to one machine, until it is silent.
+
+    `as_client`: the machine sees the client's address, but a port of Envoy's.
+    """
     name = port_name(port)
     route = {"@type": f"{_EXT}filters.udp.udp_proxy.v3.Route", "cluster": name}
     proxy = {
         "@type": f"{_EXT}filters.udp.udp_proxy.v3.UdpProxyConfig",
         "stat_prefix": name,
         "idle_timeout": UDP_IDLE,
+        "use_original_src_ip": as_client,
         "matcher": {"on_no_match": {"action": {"name": "route", "typed_config": route}}},
     }
     address = {"address": "0.0.0.0", "port_value": port.port, "protocol": "UDP"}  # noqa: S104

@@ -186,7 +186,11 @@ class PortTable:
             cell.xds.set(LISTENER, http_listener(port, cell.place))
             return
         cell.xds.set(CLUSTER, port_cluster(port, place))
-        cell.xds.set(LISTENER, port_listener(port, cell.place.log, cell.place.domain, shared=cell.place.shared))
+        place_of = cell.place
+        listener = port_listener(
+            port, place_of.log, place_of.domain, shared=place_of.shared, udp_as_client=place_of.udp_as_client
+        )
+        cell.xds.set(LISTENER, listener)
 
     async def _open_door(self, key: Key, port: PublicPort, cell: Cell) -> None:
         def refused(why: Refusal) -> None:

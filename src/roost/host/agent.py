@@ -58,7 +58,7 @@ class LocalHost:
     """The agent of the server it runs on; implements `roost.host.contract.Host`.
 
     `faults` is called with the name of each step before it begins: chaos tests end the process there.
-    `clients` is what one client address may take of the edge.
+    `clients` is what one client address may take of the edge. `callers`: it sends datagrams with clients' addresses.
     `spares` is how many sets of namespaces, and disks, are kept ready once `ensure` was called.
     """
 
@@ -71,8 +71,11 @@ class LocalHost:
         doors: Doors | None = None,
         spares: int = _SPARES,
         clients: ClientLimits = NO_LIMITS,
+        callers: bool = False,
     ) -> None:
-        self._parts = parts = Parts(cloud, faults, doors, pool_bytes=pool_bytes, spares=spares, clients=clients)
+        self._parts = parts = Parts(
+            cloud, faults, doors, pool_bytes=pool_bytes, spares=spares, clients=clients, callers=callers
+        )
         self._cloud, self._faults, self._doors = cloud, faults, doors
         self._disks, self._network = parts.disks, parts.network
         self._starting = Starting(parts)

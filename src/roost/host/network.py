@@ -31,7 +31,7 @@ from typing import Any
 from pyroute2 import IPRoute  # type: ignore[import-untyped]
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
-from roost.host import network_clients, network_flycast, nftables
+from roost.host import network_callers, network_clients, network_flycast, nftables
 from roost.host.contract import PrivateAddress
 from roost.host.network_clients import NO_LIMITS, ClientLimits
 from roost.host.network_filters import Limited, NetworkFilters
@@ -62,8 +62,10 @@ def link_name(cloud: Cloud, name: str) -> str:
 class Network:
     """The private networks of one cloud on this host. Safe to use from several threads."""
 
-    def __init__(self, cloud: Cloud, *, clients: ClientLimits = NO_LIMITS) -> None:
+    def __init__(self, cloud: Cloud, *, clients: ClientLimits = NO_LIMITS, callers: bool = False) -> None:
+        """`callers`: the edge sends datagrams to machines with its clients' own addresses."""
         self._cloud = cloud
+        self._callers = callers
         self._clients = clients  # of the edge
         self._groups = NetworkGroups(cloud.run, self._living_groups)
         self._gateway = str(next(cloud.ipv4_network.hosts()))
@@ -81,6 +83,8 @@ class Network:
             self._refuse_overlap(ip)
             self._ensure_gateway(ip)
             self._mtu = _uplink_mtu(ip)
+            mark = network_callers.mark_of(self._cloud.id)
+            network_callers.ensure(ip, mark) if self._callers else network_callers.remove(ip, mark)
         with self._filters.held():
             self._load_rules()  # before forwarding: no moment in which it is on and the rules are not
         allow_forwarding()
@@ -173,6 +177,7 @@ class Network:
             for subnet in self._subnets():
                 with contextlib.suppress(NetlinkError):
                     ip.route("del", dst=subnet, type="unreachable", priority=_UNREACHABLE_METRIC)
+            network_callers.remove(ip, network_callers.mark_of(self._cloud.id))
         nftables.remove(self._cloud.nft_table)
         self._groups.remove()
         self._filters.remove()
@@ -229,6 +234,7 @@ class Network:
                 edge=(self._cloud.edge_ipv4, self._cloud.edge_ipv6, FLYCAST_PORT),
                 public=network_clients.read(self._cloud.run) | own,
                 clients=self._clients,
+                callers=network_callers.mark_of(self._cloud.id) if self._callers else 0,
             )
         )
         self._ruled = set(numbers)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from roost.host import network_clients, network_flycast, nft
+from roost.host import network_callers, network_clients, network_flycast, nft
 from roost.host.contract import PrivateAddress
 from roost.host.network_clients import NO_LIMITS, ClientLimits
 from roost.host.network_filters import Limited, render_chain, render_sets
@@ -45,6 +45,7 @@ class Rules:
     edge: tuple[IPv4Address, IPv6Address, int] | None = None  # where the edge serves them
     public: frozenset[tuple[str, int]] = frozenset()  # the edge's ports on the host's own addresses
     clients: ClientLimits = NO_LIMITS  # what one client address may take of them
+    callers: int = 0  # mark of datagrams that the edge sends with clients' addresses; 0: it does not
 
 
 def render(rules: Rules) -> str:
@@ -71,7 +72,8 @@ table inet {rules.table} {{
     flags dynamic
   }}
 {network_clients.render_sets(rules.public)}{render_sets(rules.limited)}{network_flycast.render_sets(rules.private)}\
-{network_flycast.render_chain(machine, rules.edge)}  chain own_address_only {{
+{network_flycast.render_chain(machine, rules.edge)}{network_callers.render_chains(machine, rules.ipv4, rules.callers)}\
+  chain own_address_only {{
     type filter hook prerouting priority raw; policy accept;
     iifname {machine} fib saddr . iif oif missing drop
   }}

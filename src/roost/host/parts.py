@@ -38,6 +38,7 @@ class Parts:
         pool_bytes: int | None,
         spares: int,
         clients: ClientLimits = NO_LIMITS,
+        callers: bool = False,
     ) -> None:
         self.cloud = cloud
         self.faults = faults
@@ -45,7 +46,7 @@ class Parts:
         self.disks = Disks(cloud, pool_bytes=pool_bytes)
         self.spare_disks = SpareDisks(self.disks, cloud.pool / "spares", size_gb=COMMON_DISK_GB, number=spares)
         self.volumes = Volumes(cloud, faults)
-        self.network = Network(cloud, clients=clients)
+        self.network = Network(cloud, clients=clients, callers=callers)
         self.namespaces = Namespaces(spare=spares, on_pair=self.network.prepare, on_discard=self.network.release)
         self.beside = ThreadPoolExecutor(_BESIDE, thread_name_prefix="beside")
 

@@ -301,6 +301,7 @@ async def bench(
     domain: str = "localhost",
     prepare: Callable[[Cloud], None] = lambda _cloud: None,
     postgres_port: int = 0,
+    udp_as_client: bool = False,
 ) -> AsyncIterator[Bench]:
     cloud = make_cloud(home)
     if certificates is not None:
@@ -309,7 +310,10 @@ async def bench(
     try:
         prepare(cloud)
         async with serving(App()) as app:
-            options = EdgeOptions(cells=cells, by_address=by_address, http3=http3, postgres_port=postgres_port)
+            options = EdgeOptions(
+                cells=cells, by_address=by_address, http3=http3, udp_as_client=udp_as_client,
+                postgres_port=postgres_port,
+            )  # fmt: skip
             edge = EnvoyEdge(cloud, waker, spawn, options, certificates=certificates)
             waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))
             it = Bench(cloud, waker, edge, app)

@@ -34,6 +34,7 @@ def test_what_a_client_address_may_ask_for() -> None:
         ("own_cells = 1", "edge.own_cells"),
         ("service_ports = 5432", "edge.service_ports"),
         ("http3 = 1", "edge.http3"),
+        ("udp_client_address = 1", "edge.udp_client_address"),
         ("http3 = true\ncells = 2", "edge.http3 can't be had with several cells"),
         ("adress_burst = 5", "edge.adress_burst is not a setting"),
     ],
