@@ -81,10 +81,6 @@ class Admin:
         text = await self._ask("GET", "/stats", {"filter": r"^http\.edge\.downstream_rq_active$"}, timeout=timeout)
         return int(text.rpartition(": ")[2] or 0)
 
-    async def reopen_logs(self, timeout: float = 2.0) -> None:
-        """Ask Envoy to open the files anew to which it writes."""
-        await self._ask("POST", "/reopen_logs", timeout=timeout)
-
     async def drain(self, timeout: float = 2.0) -> None:
         """Ask Envoy to take no new connections and to close those that are idle."""
         await self._ask("POST", "/drain_listeners", {"graceful": ""}, timeout=timeout)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.edge.accesslog import FLUSH_MS
 from roost.edge.bounds import RUNTIME
 from roost.edge.listener import LOG
 
@@ -116,7 +115,6 @@ def command(binary: Path, files: EdgeFiles, caps: Caps) -> Sequence[str]:
         "--disable-hot-restart",
         "--concurrency", str(caps.workers),
         "--log-level", "warning",
-        "--file-flush-interval-msec", str(FLUSH_MS),
         "--drain-time-s", str(DRAIN_TIME),
         "--drain-strategy", "immediate",
         "--parent-shutdown-time-s", "10",

@@ -76,10 +76,8 @@ class Cell:
             cloud.https_port, shared.feed.note, shared.slots,
         )  # fmt: skip
         self._challenged: asyncio.Server | None = None
-        tail = LogTail(self.files.requests, self.files.requests_read, self._reopen)
+        tail = LogTail(self.files.requests, self.files.requests_read)
         shared.feed.follow(tail, self.book.ended, self.tally)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._reopening: asyncio.Task[None] | None = None
         self._server: grpc.aio.Server | None = None
         self.keeper = Keeper(unit_of(plan, cloud), shared.spawn, self.book.reset, shared.limit)
 
@@ -91,7 +89,6 @@ class Cell:
 
     async def start(self) -> None:
         """Serve what Envoy asks for; start Envoy or adopt the one that runs. Raises Conflict, HostFailure."""
-        self._loop = asyncio.get_running_loop()
         await self._prepare()
         self.xds.journal = LastGood(self.files.last_good, self._certificates)
         last_good = self.xds.journal.begin()
@@ -273,20 +270,6 @@ class Cell:
         await server.start()
         hand_over(self.files.xds, self.user)
         self._server = server
-
-    def _reopen(self) -> None:
-        """Have Envoy open its log anew; for the thread that reads it, which asks again if nothing comes of it."""
-
-        async def ask() -> None:
-            with contextlib.suppress(HostFailure):
-                await self.admin.reopen_logs()
-
-        def begin() -> None:
-            self._reopening = asyncio.ensure_future(ask())
-
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(begin)
 
     async def _drain(self) -> None:
         with contextlib.suppress(HostFailure):

@@ -133,7 +133,7 @@ def read_entry(
     """
     at, status, details = float(entry[AT]), int(entry[STATUS] or 0), entry[DETAILS] or ""
     total = entry[TOTAL] / 1000 if entry[TOTAL] is not None else float(entry[DURATION] or 0)
-    flags = () if entry[FLAGS] in ("-", None) else entry[FLAGS].split(",")
+    flags = entry[FLAGS].split(",") if entry[FLAGS] else ()
     queue, wake, connect, app = _parts(entry, total)
     error = ""
     if status >= 400 or flags:

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from roost.edge.accesslog import CLUSTER, ID, MACHINE, ROUTE, Entry, entry_of
+from roost.edge.accesslog import CLUSTER, ID, MACHINE, ROUTE, Entry, entry_of, lost_before
 from roost.edge.contract import Route
 from roost.edge.entries import (
     Activation,
@@ -166,7 +166,7 @@ class RequestFeed:
     def _take_in(self, line: bytes, alike: int, lot: list[tuple[str, Request]], latest: dict[str, float]) -> None:
         entry = entry_of(line)
         if entry is None:
-            self.dropped += alike
+            self.dropped += lost_before(line) or alike
             return
         try:
             if not entry[ROUTE] and (app := app_of_port(entry[CLUSTER] or "")):  # a connection, no request

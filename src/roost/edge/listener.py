@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from roost.edge import admission, bounds, flycast, limits, quic, tls
-from roost.edge.accesslog import access_log
 from roost.edge.authority import named_plainly, refuse_odd_names
 from roost.edge.http_options import compressors
-from roost.edge.native_module import early_headers
+from roost.edge.native_module import access_logger, early_headers
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.replies import MARK, local_reply_config
 from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
@@ -281,7 +280,7 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "unknown.invalid"},
         "early_header_mutation_extensions": [early_headers(port, place.region, secure=secure)],
         "local_reply_config": local_reply_config(),
-        "access_log": [access_log(place.log)],
+        "access_log": [access_logger(place.log)],
     }
 
 

@@ -1,7 +1,8 @@
 """What Envoy loads besides its configuration: our own filters, in C (native/*.c, as one module). Pure.
 
 Only what every request needs, or what Envoy has no means for, is there: what is done to headers first (headers.c),
-lines before apps with a limit (admission.c), bodies that stand still (bodies.c). native_build.py compiles it when the
+lines before apps with a limit (admission.c), bodies that stand still (bodies.c), the log of requests (request_log.c).
+native_build.py compiles it when the
 edge starts. A module has another name for each version of its sources, so that an Envoy that runs takes a new one
 beside what it has, and one version never gets what another made of a configuration.
 """
@@ -77,6 +78,24 @@ def early_headers(port: int, region: str, *, secure: bool) -> dict[str, Any]:
             },
         },
     }  # fmt: skip
+
+
+def access_logger(path: Path) -> dict[str, Any]:
+    """Return the access logger that writes a line to `path` for each request or connection at its end."""
+    # its message is in Envoy 1.40 but not yet in xds-protos 1.85
+    kind = "envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog"
+    return {
+        "name": module_name(),
+        "typed_config": {
+            "@type": _TYPES + "xds.type.v3.TypedStruct",
+            "type_url": _TYPES + kind,
+            "value": {
+                "dynamic_module_config": _module(),
+                "logger_name": "requests",
+                "logger_config": {"@type": _TEXT, "value": str(path)},
+            },
+        },
+    }
 
 
 def _filter_name(kind: str) -> str:

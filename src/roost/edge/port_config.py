@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from roost.edge import tls
-from roost.edge.accesslog import access_log
 from roost.edge.contract import PublicPort
+from roost.edge.native_module import access_logger
 from roost.edge.protos import CLUSTER, LISTENER, parse, resource
 
 PREFIX = "port/"  # of listeners and clusters
@@ -117,7 +117,7 @@ def tcp_proxy(cluster: str, log: Path) -> dict[str, Any]:
         "idle_timeout": "0s",  # a connection may be silent for ever; keep-alive tells if its other end is there
         "max_connect_attempts": ATTEMPTS,
         "backoff_options": {"base_interval": "0.02s", "max_interval": "0.5s"},
-        "access_log": [access_log(log)],
+        "access_log": [access_logger(log)],
     }
     return {"name": "tcp", "typed_config": proxy}
 

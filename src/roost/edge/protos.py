@@ -16,7 +16,6 @@ from envoy.config.core.v3.base_pb2 import HeaderValueOption  # type: ignore[impo
 from envoy.config.listener.v3.listener_pb2 import Listener  # type: ignore[import-untyped]
 from envoy.config.route.v3.route_components_pb2 import FilterConfig, Route, VirtualHost  # type: ignore[import-untyped]
 from envoy.config.route.v3.route_pb2 import RouteConfiguration  # type: ignore[import-untyped]
-from envoy.extensions.access_loggers.file.v3 import file_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.compression.brotli.compressor.v3 import brotli_pb2  # type: ignore[import-untyped]  # noqa: F401

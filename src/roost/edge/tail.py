@@ -1,11 +1,11 @@
 """Reads what an Envoy writes to its request log, each line once, and keeps the file small.
 
 State: the file that is read and the place in it, the latter also on disk, so that a later roostd goes on there. Envoy
-appends to `path`. When it is large or old it is renamed and Envoy is asked to open a new one; what is left of the old
-one is read, and it is removed once the new one is there, for then nothing is added to it. A kill between handing on
-and `save` gives the last lines twice. With nobody to read, Envoy's own limit on the size of files (`MAX_BYTES`) holds:
-it writes no more, serves on, and what it would have written is lost. The directory is Envoy's, so nothing that lies
-there is trusted: no link is followed, and only a regular file is read.
+appends to `path`, which it opens anew each time and at least once a second. When the file is large or old it is
+renamed; what is left of it is read, and it is removed once a new one is there, for then nothing is added to it. A kill
+between handing on and `save` gives the last lines twice. With nobody to read, Envoy's own limit on the size of files
+(`MAX_BYTES`) holds: it writes no more, serves on, and counts what it would have written. The directory is Envoy's, so
+nothing that lies there is trusted: no link is followed, and only a regular file is read.
 """
 
 from __future__ import annotations
@@ -23,22 +23,19 @@ ROTATE_BYTES = 4 << 20
 ROTATE_AGE = 30.0  # seconds that what was read stays in the file at most
 GIVE_UP_BYTES = MAX_BYTES // 2  # of the new file: what is left of the old one is passed over then
 CHUNK = 32 << 10  # bytes read at once; a line has fewer
-ASK_AGAIN = 1.0  # seconds
 
 
 class LogTail:
-    """One cell's log. All methods are for one thread. `reopen` asks Envoy to open the file anew; it may fail."""
+    """One cell's log. All methods are for one thread."""
 
-    def __init__(
-        self, path: Path, position: Path, reopen: Callable[[], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, path: Path, position: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._old, self._position = path, path.with_suffix(".old"), position
-        self._reopen, self._clock = reopen, clock
+        self._clock = clock
         self._descriptor = -1
         self._offset = 0
         self._name = ""  # of the open file, once its first line is whole
         self._is_old = False
-        self._since = 0.0  # when the file was opened, or Envoy was last asked to open another
+        self._since = 0.0  # when the file was opened
 
     def has_backlog(self) -> bool:
         """Tell whether lines were written while nobody read."""
@@ -54,9 +51,7 @@ class LogTail:
         self._offset += len(whole)
         if not self._is_old:
             self._rotate()
-        elif not ended:
-            self._ask()
-        elif not whole or self._is_hopeless():
+        elif ended and (not whole or self._is_hopeless()):
             lost = self._rest()
             self.close()
             self._old.unlink(missing_ok=True)
@@ -122,12 +117,6 @@ class LogTail:
         except OSError:
             return
         self._is_old = True
-        self._ask(at_once=True)
-
-    def _ask(self, *, at_once: bool = False) -> None:
-        if at_once or self._clock() - self._since > ASK_AGAIN:
-            self._since = self._clock()
-            self._reopen()
 
     def _is_hopeless(self) -> bool:
         try:

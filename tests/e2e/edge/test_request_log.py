@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ import pytest
 from tests.e2e.edge.edge_harness import App, Bench, bench, envoys_of, serving, spawn, until
 from tests.e2e.edge.test_error_classes import answering, raw, told
 
-from roost.edge import cell_unit, sampling, tail
+from roost.edge import accesslog, cell_unit, process, sampling, tail
 from roost.edge.contract import Endpoint, Refusal, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.model.request import Request
@@ -177,8 +179,10 @@ async def test_with_nobody_to_read_the_file_has_a_bound_and_requests_are_served(
         await at.edge.stop(envoy_too=False)
         log = at.cell.files.requests
         pid = envoys_of(at.cloud)
-        while log.stat().st_size < 8192:
+        sent = 0
+        while not log.exists() or log.stat().st_size < 8192:
             assert (await at.get("/x" * 400)).status == 200
+            sent += 1
         for _ in range(20):
             assert (await at.get("/y" * 400)).status == 200
         assert (log.stat().st_size, envoys_of(at.cloud)) == (8192, pid)
@@ -193,13 +197,34 @@ async def test_with_nobody_to_read_the_file_has_a_bound_and_requests_are_served(
         await until(lambda: log.exists() and log.stat().st_size < 8192, what="Envoy has a new file")
         await at.get("/again")
         await at.logged("/again")
-        assert at.edge.unlogged > 0, "the line that was cut off"
+        served = sent + 20 + 1
+        await until(
+            lambda: sum(r.alike for _, r in at.ended) + at.edge.unlogged == served, what="each is told or counted"
+        )
+        assert at.edge.unlogged >= 20
+
+
+async def test_what_has_ended_is_written_when_envoy_ends(at: Bench) -> None:
+    await at.edge.put(at.route())
+    await at.edge.stop(envoy_too=False)
+    (pid,) = envoys_of(at.cloud)
+    for number in range(4):
+        await at.get(f"/{number}")
+    os.kill(pid, signal.SIGTERM)
+    await process.wait_for_end(pid)
+    lines = at.cell.files.requests.read_bytes().splitlines()
+    assert sorted(entry[accesslog.PATH] for line in lines if (entry := accesslog.entry_of(line))) == [
+        "/0",
+        "/1",
+        "/2",
+        "/3",
+    ]
 
 
 async def test_what_a_client_sends_can_neither_break_nor_forge_a_line(at: Bench) -> None:
     await at.edge.put(at.route())
     end = b" HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n\r\n"
-    for path in (b'/"],1]}', b"/\\", b'/%0a{"r":[]}', b"/" + b"a" * 9000, b"/?" + b'"&' * 3000, b"/\xff", b"/a\tb"):
+    for path in (b'/"],1]}', b"/\\", b'/%0a{"r":[]}', b"/" + b"a" * 60_000, b"/?" + b'"&' * 3000, b"/\xff", b"/a\tb"):
         await raw(at.cloud.http_port, b"GET " + path + end)
     await at.get("/last")
     await at.logged("/last")
