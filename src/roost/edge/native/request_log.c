@@ -274,13 +274,14 @@ static void write_out(file *of) {
     }
     close(to);
   }
-  if (done < used) of->torn = 1; /* who reads it counts the line that is torn */
-  pthread_mutex_lock(&of->guard);
-  of->lost -= told;
-  if (used) {
-    of->spare = data;
-    of->lost += lines - count_lines(data, done) - (done && data[done - 1] != '\n');
+  if (done == used) lines = 0;
+  else {
+    of->torn = 1; /* who reads it counts the line that is torn */
+    lines -= count_lines(data, done) + (done && data[done - 1] != '\n');
   }
+  pthread_mutex_lock(&of->guard);
+  of->lost += lines - told;
+  if (used) of->spare = data;
   pthread_mutex_unlock(&of->guard);
 }
 
