@@ -13,6 +13,7 @@ from typing import Any
 
 from roost.edge import tls
 from roost.edge.contract import PublicPort
+from roost.edge.listener import EdgePlace
 from roost.edge.native_module import access_logger
 from roost.edge.protos import CLUSTER, LISTENER, parse, resource
 
@@ -37,11 +38,11 @@ def app_of_port(name: str) -> str:
     return name.rpartition("/")[2] if name.startswith(PREFIX) else ""
 
 
-def port_listener(port: PublicPort, log: Path, domain: str, *, shared: bool = True, udp_as_client: bool = False) -> Any:
-    """Return the listener of a port. Ends of connections go to `log`, as requests do."""
+def port_listener(port: PublicPort, place: EdgePlace) -> Any:
+    """Return the listener of a port. Ends of connections go to the place's log, as requests do."""
     if port.protocol == "udp":
-        return _udp_listener(port, as_client=udp_as_client)
-    return listener_message(port, _chains(port, log, domain, shared=shared))
+        return _udp_listener(port, as_client=place.udp_as_client)
+    return listener_message(port, _chains(port, place))
 
 
 def listener_message(port: PublicPort, chains: list[dict[str, Any]]) -> Any:
@@ -100,11 +101,11 @@ def _udp_listener(port: PublicPort, *, as_client: bool) -> Any:
     return resource(name, message)
 
 
-def _chains(port: PublicPort, log: Path, domain: str, *, shared: bool) -> list[dict[str, Any]]:
-    filters = [tcp_proxy(port_name(port), log)]
+def _chains(port: PublicPort, place: EdgePlace) -> list[dict[str, Any]]:
+    filters = [tcp_proxy(port_name(port), place.log)]
     versions = port.tls.versions or tls.VERSIONS
     if "tls" in port.handlers:
-        return tls.chains_by_name(domain, filters, port.tls.alpn, versions, shared=shared)
+        return tls.chains_by_name(place.domain, filters, port.tls.alpn, versions, shared=place.shared)
     return [{"filters": filters}]
 
 

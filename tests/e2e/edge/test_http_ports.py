@@ -40,7 +40,7 @@ async def test_http_on_a_port_of_its_own(tmp_path: Path) -> None:
         away = next(r for _, r in it.ended if r.protocol == "TCP")
         assert (away.host, away.client, away.status, away.error) == (f":{raw}", "127.0.0.1", 503, "stopped")
         it.waker.on_port = wake
-        for door in it.edge._public._doors.values():
+        for door in it.edge._public._doors._doors.values():
             door._closed_until = 0.0
         woken = await fetch(plain, "any.example", "/woken", method="POST", body=b"kept")
         assert (woken.status, woken.json()["host"]) == (200, "any.example")

@@ -87,7 +87,7 @@ async def test_a_port_of_an_app(tmp_path: Path) -> None:
 
         # connecting wakes, and what the client said meanwhile arrives
         it.waker.on_port = wake
-        it.edge._public._doors[("tcp", port)]._closed_until = 0.0
+        it.edge._public._doors._doors[("tcp", port)]._closed_until = 0.0
         woken = await Client.to(port)
         woken.writer.write(b"early\n")
         assert [await woken.says(), await woken.says()] == ["hello from a", "a:early"]
