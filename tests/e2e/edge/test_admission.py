@@ -115,8 +115,9 @@ async def test_who_leaves_gives_his_place_to_the_next_and_a_higher_limit_lets_th
     await waiting(at, 1)
     held.cancel()
     assert (await stays).status == 200
+    seen = at.app.requests
     held = begin(at, "/hold")
-    await until(lambda: at.app.active >= 1, what="one is under way")
+    await until(lambda: at.app.requests > seen, what="one more is under way")
     more = begin(at, "/more")
     await waiting(at, 1)
     await at.edge.put(at.route(hard_limit=2))
