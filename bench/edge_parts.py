@@ -28,6 +28,7 @@ from request_log import backend
 
 from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
 from roost.edge.contract import Endpoint, Route
+from roost.edge.limits import by_address
 from roost.edge.listener import EdgePlace, activator_cluster, listeners, route_configuration
 from roost.edge.native_module import SEARCH_PATH, SOURCES, file_name
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, VIRTUAL_HOST, parse
@@ -111,7 +112,11 @@ def _without_retries(manager: Config) -> None:
 
 
 def _without_limit(manager: Config) -> None:
-    manager["http_filters"] = [one for one in manager["http_filters"] if one["name"] != "roost.limit.address"]
+    config = manager["early_header_mutation_extensions"][0]["typed_config"]["value"]["early_header_mutation_config"]
+    port, by_tls, *_limit, region = config["value"].split(" ")
+    config["value"] = f"{port} {by_tls} {by_address(None)} {region}"
+    for host in manager["route_config"]["virtual_hosts"]:
+        host["routes"] = [one for one in host["routes"] if one.get("direct_response", {}).get("status") != 429]
 
 
 def _without_time_limits(manager: Config) -> None:

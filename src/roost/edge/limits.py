@@ -1,22 +1,22 @@
-"""Limits on requests in Envoy's terms: the operator's, by client address, and those that an app sets for itself. Pure.
+"""Limits on requests: the operator's, by client address, and those that an app sets for itself. Pure.
 
-Envoy counts in its own memory (a bucket per address, the least recently seen of them forgotten), so nothing is asked
-on the way. Two filters: one with the operator's limit for all hosts of the public listeners, and one that is off but
-where an app's virtual host has a configuration for it: an app without limits pays for a look at nothing. Addresses
-of IPv6 count by their /64, which one customer has. Loopback has no limit by address: who comes from there is a tunnel
-or the operator, and brings the requests of many.
+The edge counts in its own memory, so nothing is asked on the way. Addresses of IPv6 count by their /64, which one
+customer has. The operator's limit holds for all hosts and public listeners of an Envoy together. It costs every
+request, so our own code counts (native/address_limit.c), while the request is its headers and no more: one that is too
+many is marked, and the first route of each virtual host refuses it. Loopback has no limit there: who comes from there
+is a tunnel or the operator, and brings the requests of many. An app's limits are a filter of Envoy's, with a bucket per
+address, the least recently seen of them forgotten; it is off but where an app's virtual host configures it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from roost.edge.protos import LocalRateLimit, any_of, json_format
+from roost.edge.protos import FilterConfig, HeaderValueOption, LocalRateLimit, any_of, json_format
 from roost.model.rate_limit import RateLimit, RateLimits
 
-BY_ADDRESS = "roost.limit.address"  # the filters' names
-OF_APP = "roost.limit.app"
-ADDRESSES = 20_000  # buckets of one Envoy at once: some 10 MB when all are in use
+OVER_LIMIT = "roost-over-limit"  # request header: in how many seconds there is room again
+OF_APP = "roost.limit.app"  # the filter's name
 ADDRESSES_OF_APP = 4096
 _KIND = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 _KEY = "masked_remote_address"
@@ -25,25 +25,41 @@ _ENDLESS = RateLimit(400_000_000, 4_000_000_000)
 _WINDOW = 10  # seconds in which a bucket's rate is spelled; it fills all the time
 
 
-def filters(by_address: RateLimit | None) -> list[dict[str, Any]]:
+def by_address(limit: RateLimit | None) -> str:
+    """Return the operator's limit in native/headers.c's words: nanoseconds between requests, burst, seconds to wait."""
+    if limit is None:
+        return "0 0 0"
+    return f"{max(1, round(1e9 / limit.per_second))} {limit.burst} {limit.retry_after}"
+
+
+def refuse(host: Any) -> None:
+    """Put a route before all others of a virtual host that refuses the requests above the operator's limit."""
+    others = list(host.routes)
+    del host.routes[:]
+    over = host.routes.add(name=others[-1].name)  # in the log it is the app's request
+    over.match.prefix = "/"
+    over.match.headers.add(name=OVER_LIMIT, present_match=True)
+    over.direct_response.status = 429
+    over.typed_per_filter_config[OF_APP].CopyFrom(any_of(FilterConfig(disabled=True)))  # it takes nothing of the app's
+    told = over.response_headers_to_add.add(append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
+    told.header.key, told.header.value = "retry-after", f"%REQ({OVER_LIMIT})%"
+    host.routes.extend(others)
+
+
+def filters() -> list[dict[str, Any]]:
     """Return the HTTP filters that a public listener begins with. Private networks have no limits."""
-    found: list[dict[str, Any]] = []
-    if by_address is not None:
-        limit = {"@type": _KIND, **_spelled(RateLimits(by_address=by_address), ADDRESSES)}
-        found.append({"name": BY_ADDRESS, "typed_config": limit})
-    found.append({"name": OF_APP, "typed_config": {"@type": _KIND, "stat_prefix": "app"}, "disabled": True})
-    return found
+    return [{"name": OF_APP, "typed_config": {"@type": _KIND, "stat_prefix": "app"}, "disabled": True}]
 
 
 def limit_app(host: Any, limits: RateLimits) -> None:
     """Put an app's limits into its virtual host."""
     if limits.in_all is None and limits.by_address is None:
         return
-    message = json_format.ParseDict(_spelled(limits, ADDRESSES_OF_APP), LocalRateLimit())
+    message = json_format.ParseDict(_spelled(limits), LocalRateLimit())
     host.typed_per_filter_config[OF_APP].CopyFrom(any_of(message))
 
 
-def _spelled(limits: RateLimits, addresses: int) -> dict[str, Any]:
+def _spelled(limits: RateLimits) -> dict[str, Any]:
     slowest = max(limit.retry_after for limit in (limits.in_all, limits.by_address) if limit is not None)
     everything = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     found: dict[str, Any] = {
@@ -62,7 +78,7 @@ def _spelled(limits: RateLimits, addresses: int) -> dict[str, Any]:
                 *({"entries": [{"key": _KEY, "value": own}], "token_bucket": _bucket(_ENDLESS)} for own in _LOOPBACK),
                 {"entries": [{"key": _KEY}], "token_bucket": _bucket(limits.by_address)},
             ],
-            "max_dynamic_descriptors": addresses,
+            "max_dynamic_descriptors": ADDRESSES_OF_APP,
         }
     return found
 

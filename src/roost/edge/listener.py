@@ -9,7 +9,7 @@ its own goes to the activator.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def listeners(place: EdgePlace, by_name: Sequence[dict[str, Any]] = (), by_quic:
 
 def _private_listener(place: EdgePlace) -> Any:
     """Return the listener for private networks: plain HTTP, by the address that was called."""
-    manager = connection_manager(place, 80, secure=False)
+    manager = connection_manager(replace(place, by_address=None), 80, secure=False)
     manager["rds"] = {"route_config_name": flycast.ROUTES_NAME, "config_source": ADS}
     manager["http_filters"] = [flycast.by_address(), *_http_filters()]
     first, *others = [{"socket_address": {"address": address, "port_value": FLYCAST_PORT}} for address in place.private]
@@ -167,7 +167,7 @@ def route_configuration() -> Any:
 def private_route_configuration(hosts: Sequence[Any]) -> Any:
     """Return the route configuration of private networks, with the virtual hosts of apps that are awake."""
     message = routes(flycast.ROUTES_NAME, {})
-    for entry in message.virtual_hosts[0].routes[1:]:
+    for entry in (one for one in message.virtual_hosts[0].routes if one.HasField("route")):
         entry.route.host_rewrite_header = flycast.HOST
     message.virtual_hosts.extend(hosts)
     return resource(flycast.ROUTES_NAME, message)
@@ -210,6 +210,7 @@ def routes(name: str, more: dict[str, Any]) -> Any:
     admission.watch_body(host.routes[0])
     lead_wishes(host, before=1)
     refuse_odd_names(host)
+    limits.refuse(host)
     return message
 
 
@@ -260,7 +261,7 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str
         "stat_prefix": "edge",
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES_NAME, "config_source": ADS},
-        "http_filters": [*limits.filters(place.by_address), *_http_filters()],
+        "http_filters": [*limits.filters(), *_http_filters()],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "server_name": "roost",
         "via": "1.1 roost",
@@ -278,7 +279,9 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str
         "delayed_close_timeout": "1s",
         "drain_timeout": "5s",
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "unknown.invalid"},
-        "early_header_mutation_extensions": [early_headers(port, place.region, secure=secure)],
+        "early_header_mutation_extensions": [
+            early_headers(port, place.region, limits.by_address(place.by_address), secure=secure)
+        ],
         "local_reply_config": local_reply_config(),
         "access_log": [access_logger(place.log)],
     }

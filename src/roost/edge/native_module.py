@@ -1,10 +1,10 @@
 """What Envoy loads besides its configuration: our own filters, in C (native/*.c, as one module). Pure.
 
 Only what every request needs, or what Envoy has no means for, is there: what is done to headers first (headers.c),
-lines before apps with a limit (admission.c), bodies that stand still (bodies.c), the log of requests (request_log.c).
-native_build.py compiles it when the
-edge starts. A module has another name for each version of its sources, so that an Envoy that runs takes a new one
-beside what it has, and one version never gets what another made of a configuration.
+the limit by client address (address_limit.c), the hook for replays (replay_hook.c), lines before apps with a limit
+(admission.c), bodies that stand still (bodies.c), the log of requests (request_log.c). native_build.py compiles it
+when the edge starts. A module has another name for each version of its sources, so that an Envoy that runs takes a new
+one beside what it has, and one version never gets what another made of a configuration.
 """
 
 from __future__ import annotations
@@ -39,9 +39,19 @@ def file_name() -> str:
 
 def http_filter(kind: str) -> dict[str, Any]:
     """Return an HTTP filter of the module, switched off; `switch_on` does it for a route."""
+    return {**_filter(kind), "disabled": True}
+
+
+def hook(kind: str, text: str) -> dict[str, Any]:
+    """Return an HTTP filter of the module that is always on, with `text` for its configuration."""
+    found = _filter(kind)
+    found["typed_config"]["filter_config"] = {"@type": _TEXT, "value": text}
+    return found
+
+
+def _filter(kind: str) -> dict[str, Any]:
     return {
         "name": _filter_name(kind),
-        "disabled": True,
         "typed_config": {
             "@type": _TYPES + "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
             "dynamic_module_config": _module(),
@@ -60,8 +70,11 @@ def switch_on(entry: Any, kind: str, text: str) -> None:
     entry.typed_per_filter_config[_filter_name(kind)].CopyFrom(any_of(config))
 
 
-def early_headers(port: int, region: str, *, secure: bool) -> dict[str, Any]:
-    """Return what a connection manager does to headers before anything looks at them, on a public port."""
+def early_headers(port: int, region: str, by_address: str, *, secure: bool) -> dict[str, Any]:
+    """Return what a connection manager does to headers before anything looks at them, on a public port.
+
+    `by_address` is the limit by client address, in the words of `limits.by_address`.
+    """
     # its message is in Envoy 1.40 but not yet in xds-protos 1.85
     kind = "envoy.extensions.http.early_header_mutation.dynamic_modules.v3.DynamicModuleEarlyHeaderMutation"
     return {
@@ -73,7 +86,7 @@ def early_headers(port: int, region: str, *, secure: bool) -> dict[str, Any]:
                 "dynamic_module_config": _module(),
                 "early_header_mutation_name": "headers",
                 "early_header_mutation_config": {
-                    "@type": _TEXT, "value": f"{port} {'on' if secure else 'off'} {region}"
+                    "@type": _TEXT, "value": f"{port} {'on' if secure else 'off'} {by_address} {region}"
                 },
             },
         },

@@ -17,11 +17,9 @@ from envoy.config.listener.v3.listener_pb2 import Listener  # type: ignore[impor
 from envoy.config.route.v3.route_components_pb2 import FilterConfig, Route, VirtualHost  # type: ignore[import-untyped]
 from envoy.config.route.v3.route_pb2 import RouteConfiguration  # type: ignore[import-untyped]
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # type: ignore[import-untyped]  # noqa: F401
-from envoy.extensions.common.matching.v3 import extension_matcher_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.compression.brotli.compressor.v3 import brotli_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.compression.gzip.compressor.v3 import gzip_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.compression.zstd.compressor.v3 import zstd_pb2  # type: ignore[import-untyped]  # noqa: F401
-from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.compressor.v3.compressor_pb2 import (  # type: ignore[import-untyped]
     CompressorPerRoute,
 )

@@ -27,13 +27,14 @@ MARK = "roost-activator"  # request header that the default virtual host sets
 class Rule:
     """Gives the class `code` to answers with one of `flags`, and, if there is one, a status among `statuses`.
 
-    `detail` must be in Envoy's words on the failed connection.
+    `detail` must be in Envoy's words on the failed connection. `direct`: also to what a route answers by itself.
     """
 
     code: str
     flags: tuple[str, ...] = ()
     statuses: tuple[int, ...] = ()
     detail: str = ""
+    direct: bool = False
     to_activator: bool = False
     to_statics: bool = False
 
@@ -66,7 +67,7 @@ RULES = (  # the first that fits holds
     Rule("body_stalled", statuses=(408,), detail=STALLED),
     Rule("client_too_slow", statuses=(408,)),
     Rule("body_too_large", statuses=(413,)),
-    Rule("rate_limited", statuses=(429,)),  # Envoy sets the flag too late for the page
+    Rule("rate_limited", statuses=(429,), direct=True),  # Envoy sets the flag too late for the page
     Rule("headers_too_large", statuses=(431,)),
     Rule("edge_failed", statuses=(500,)),
     Rule("replay_too_large", statuses=(507,)),  # the body grew too large while it was about to be sent again
@@ -92,11 +93,12 @@ def code_of(
         if any(flag in ("SI", "UT", "DT", "UMSDR") for flag in flags):
             return "app_silent"
         return "app_answered_5xx" if status >= 500 else ""
-    if detail == DIRECT and not flags:
-        return ""
     if not detail and not flags and status == TOO_LARGE.status:  # the one answer that Envoy gives without a word
         return TOO_LARGE.code
+    direct = detail == DIRECT and not flags
     for rule in RULES:
+        if direct and not rule.direct:
+            continue
         if (rule.to_activator and not to_activator) or (rule.to_statics and not to_statics):
             continue
         if rule.flags and not any(flag in rule.flags for flag in flags):
@@ -105,7 +107,7 @@ def code_of(
             continue
         if rule.detail in detail:
             return rule.code
-    return "edge_failed" if status >= 500 else ""
+    return "edge_failed" if status >= 500 and not direct else ""
 
 
 def local_reply_config() -> dict[str, Any]:
@@ -124,7 +126,7 @@ def _mappers(rule: Rule) -> Iterator[dict[str, Any]]:
         only.append(_any_of([_status(status) for status in rule.statuses]))
     if rule.detail:
         only.append(_expression(f"response.code_details.contains('{rule.detail}')"))
-    if not rule.flags:  # what a route answers by itself is meant so
+    if not rule.flags and not rule.direct:  # what a route answers by itself is meant so
         only.append(_expression(f"response.code_details != '{DIRECT}'"))
     if rule.to_activator:
         only.append(_any_of([_header(name, {"present_match": True}) for name in (MARK, ROUTE)]))

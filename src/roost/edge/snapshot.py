@@ -16,12 +16,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from roost.edge import limits
 from roost.edge.admission import watch_body
 from roost.edge.authority import refuse_odd_names
 from roost.edge.challenges import PATH
 from roost.edge.contract import Route
 from roost.edge.http_options import apply_to_host, lead_to_door, speak
-from roost.edge.limits import limit_app
 from roost.edge.machine_limits import admit_to, counts_each_endpoint, limit_cluster, skip_seen
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
 from roost.edge.replies import MARK
@@ -174,8 +174,9 @@ def virtual_host(
     look_at_size(host.routes[-1])
     lead_wishes(host, before=2)
     refuse_odd_names(host)
+    limits.refuse(host)
     apply_to_host(host, route)
-    limit_app(host, route.limits)
+    limits.limit_app(host, route.limits)
     return host
 
 

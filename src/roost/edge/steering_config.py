@@ -1,12 +1,12 @@
 """The parts of Envoy's configuration that steer requests: replays and wishes go to the replay server. Pure.
 
-How a replay works. An app's answer passes a hook on its way back (`hooks`). If it asks for a replay, the hook keeps
-the order in the stream's filter state; the answer is then no answer but a reason to try again (`retry_policy`), and the
-cluster is chosen anew for each try (`specifier`): with an order kept, it is the replay server's. So Envoy sends what it
-has of the request's body, up to `REPLAYABLE` bytes, and the rest as it comes; WebSockets work too, before they are
-accepted. An answer that asks for a replay and still gets past had too large a request: `too_large` says so.
-For answers that ask for none, the hook is a look at a few headers; it also drops what an app may not say. `too_large`
-looks only at answers to requests of methods that have a body.
+How a replay works. An app's answer passes a hook on its way back (`hooks`, native/replay_hook.c). If it asks for a
+replay, the hook keeps the order in the stream's filter state; the answer is then no answer but a reason to try again
+(`retry_policy`), and the cluster is chosen anew for each try (`specifier`): with an order kept, it is the replay
+server's. So Envoy sends what it has of the request's body, up to `REPLAYABLE` bytes, and the rest as it comes;
+WebSockets work too, before they are accepted. An answer that asks for a replay and still gets past had too large a
+request: `too_large` says so. For answers that ask for none, the hook is a look at their headers' names; it also drops
+what an app may not say. `too_large` looks only at answers to requests of methods that have a body.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from roost.edge.native_module import hook
 from roost.edge.pages import Page, text_page
 from roost.edge.protos import CLUSTER, FilterConfig, any_of, any_pb2, parse, resource
 from roost.model.edge_errors import edge_error
@@ -38,32 +39,10 @@ ATTEMPTED = "roost-attempted"  # request header to the replay server: where Envo
 _OWN = ("roost-error", "roost-fault", "fly-error")  # response headers that are the edge's own word
 WISH = STEER + "wish"  # request header that is there when the client named a machine or a region
 _TOO_LARGE = "envoy.filters.http.custom_response"
-_STATE = "roost.replay"
+_STATE = "roost.replay"  # where the hook keeps an order
 _EXT = "type.googleapis.com/envoy.extensions."
 # RetryPolicy.refresh_cluster_on_retry (field 14, bool) is in Envoy 1.40 but not yet in xds-protos 1.85.
 REFRESH_CLUSTER_ON_RETRY = b"\x70\x01"
-
-_HOOK = """
-function envoy_on_response(handle)
-  local headers = handle:headers()
-  for _, name in ipairs({FORBIDDEN}) do headers:remove(name) end
-  local order = headers:get("fly-replay") or headers:get("roost-replay")
-  local kind = headers:get("content-type") or ""
-  if order == nil and string.lower(string.sub(kind, 1, {LENGTH})) ~= "{JSON}" then return end
-  local cache = (headers:get("fly-replay-cache") or "") .. "\\n" .. (headers:get("fly-replay-cache-ttl-secs") or "")
-    .. "\\n" .. (headers:get("fly-replay-cache-allow-bypass") or "")
-  headers:replace("{AGAIN}", "1")
-  kind = "header"
-  if order == nil then
-    kind = "json"
-    local body = handle:body()
-    order = body and body:getBytes(0, math.min(body:length(), 16385)) or ""
-  end
-  if #order > 16384 or #cache > 4096 then kind, order, cache = "large", "", "" end
-  handle:streamInfo():filterState():set("roost.replay", "envoy.string",
-    "s:" .. kind .. ":" .. handle:base64Escape(cache) .. ":" .. handle:base64Escape(order))
-end
-"""
 
 
 def replay_cluster(socket: Path) -> Any:
@@ -96,24 +75,12 @@ def replay_cluster(socket: Path) -> Any:
 
 def hooks() -> list[dict[str, Any]]:
     """Return the filters between Envoy and the activator; the last one is the first to see an answer."""
-    return [_hook((AGAIN,)), codec()]
+    return [hook("replay", AGAIN), codec()]
 
 
 def hooks_of_machines() -> list[dict[str, Any]]:
     """Return `hooks` for machines: the headers that are the edge's own word are dropped."""
-    return [_hook((AGAIN, *_OWN)), codec()]
-
-
-def _hook(forbidden: Sequence[str]) -> dict[str, Any]:
-    script = (
-        _HOOK.replace("{FORBIDDEN}", "{" + ", ".join(f'"{name}"' for name in forbidden) + "}")
-        .replace("{JSON}", JSON_TYPE).replace("{LENGTH}", str(len(JSON_TYPE))).replace("{AGAIN}", AGAIN)
-    )  # fmt: skip
-    lua = {
-        "name": "envoy.filters.http.lua",
-        "typed_config": {"@type": f"{_EXT}filters.http.lua.v3.Lua", "default_source_code": {"inline_string": script}},
-    }
-    return _only_if(lua, _asks_for_replay([*_ORDER_HEADERS, *forbidden]))
+    return [hook("replay", " ".join((AGAIN, *_OWN))), codec()]
 
 
 def retry_policy(message: Any) -> None:
@@ -201,28 +168,6 @@ def too_large() -> dict[str, Any]:
 def look_at_size(entry: Any) -> None:
     """Switch on `too_large` for a route."""
     entry.typed_per_filter_config[_TOO_LARGE].CopyFrom(any_of(FilterConfig(config=any_pb2.Any())))
-
-
-def _only_if(extension: dict[str, Any], predicate: dict[str, Any]) -> dict[str, Any]:
-    """Let a filter see only the answers for which a predicate holds."""
-    skip = {"@type": f"{_EXT}filters.common.matcher.action.v3.SkipFilter"}
-    return {
-        "name": extension["name"],
-        "typed_config": {
-            "@type": f"{_EXT}common.matching.v3.ExtensionWithMatcher",
-            "extension_config": extension,
-            "xds_matcher": {
-                "matcher_list": {
-                    "matchers": [
-                        {
-                            "predicate": {"not_matcher": predicate},
-                            "on_match": {"action": {"name": "skip", "typed_config": skip}},
-                        }
-                    ]
-                }
-            },
-        },
-    }
 
 
 def _asks_for_replay(names: Sequence[str]) -> dict[str, Any]:

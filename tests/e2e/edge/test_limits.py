@@ -80,3 +80,22 @@ async def test_the_operators_limit_holds_for_all_hosts_together_and_not_for_loop
     assert found[1][-1] == 429, "also where the activator would answer"
     assert await ask(at, "127.0.0.3", 3) == [200] * 3
     assert await ask(at, "127.0.0.1", 30) == [200] * 30, "a tunnel on this host brings the requests of many"
+
+
+async def test_what_the_operators_limit_refuses_is_told_as_such_and_takes_nothing_of_the_apps(at: Bench) -> None:
+    await at.edge.put(at.route(limits=RateLimits(in_all=RateLimit(0.1, 20))))
+    assert await ask(at, "127.0.0.2", 40) == [200] * 10 + [429] * 30
+    reader, writer = await asyncio.open_connection("127.0.0.1", at.cloud.http_port, local_addr=("127.0.0.2", 0))
+    lies = "Roost-Over-Limit: 9\r\nAccept: application/json\r\nConnection: close\r\n"
+    writer.write(f"GET /over HTTP/1.1\r\nHost: hello.localhost\r\n{lies}\r\n".encode())
+    head, _, body = (await asyncio.wait_for(reader.read(-1), 5)).decode().partition("\r\n\r\n")
+    writer.close()
+    told = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:])
+    assert (head.split(" ")[1], told["roost-error"], told["roost-fault"]) == ("429", "rate_limited", "client")
+    assert (told["retry-after"], told["content-type"]) == ("1", "application/json")
+    assert "rate_limited" in body
+    logged = await at.logged("/over")
+    assert (logged.status, logged.error) == (429, "rate_limited")
+    assert at.app.requests == 10
+    assert await ask(at, "127.0.0.1", 11) == [200] * 10 + [429], "the app's bucket has what was not refused before"
+    assert (await at.get("/lies", headers="Roost-Over-Limit: 9\r\n")).headers["retry-after"] == "10", "the app's own"

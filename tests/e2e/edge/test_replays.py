@@ -35,7 +35,8 @@ class Replaying(App):
         size = int(headers.get("content-length", "0"))
         if "x-late" in headers:
             await reader.readexactly(size)
-        writer.write(base64.b64decode(headers["x-do"]))
+        writer.write(base64.b64decode(headers["x-do"]) + b" " * int(headers.get("x-fill", "0")))
+        writer.write(base64.b64decode(headers.get("x-last", "")))
         await writer.drain()
         if "x-late" not in headers:
             await reader.readexactly(size)
@@ -198,6 +199,40 @@ async def test_what_became_of_a_replay_is_in_the_log_as_on_the_page(fleet: Fleet
         does("fly-replay: app=heron") + "X-Late: 1\r\n", method="POST", body=b"x" * 3_000_000, path="/large"
     )
     assert (await fleet.bench.logged("/large")).error == large.headers["roost-error"] == "replay_too_large"
+
+
+async def test_an_order_has_up_to_16_kb_and_what_is_beyond_is_not_waited_for(fleet: Fleet) -> None:
+    said = order(app="heron")
+    for size in (16_384, 16_385, 300_000, 2_000_000):
+        fill = f"X-Fill: {size - len(said)}\r\n"
+        framing = [
+            f"{JSON}\r\nContent-Length: {size}\r\n\r\n",
+            f"{JSON}\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n",
+        ]
+        if size > 16_384:
+            framing.append(f"{JSON}\r\nContent-Length: {size + 1}\r\n\r\n")  # the last byte never comes
+        for number, lines in enumerate(framing):
+            head = base64.b64encode(b"HTTP/1.1 200 OK\r\n" + lines.encode() + said).decode()
+            ask = f"X-Do: {head}\r\n{fill}"
+            answer = await fleet.get(ask + "X-Last: DQowDQoNCg==\r\n" * (number == 1))
+            if size == 16_384:
+                assert (answer.status, answer.json()["app"]) == (200, OTHER)
+            else:
+                assert (answer.status, answer.headers["roost-error"]) == (502, "replay_invalid")
+                assert "16 KB" in answer.body.decode()
+
+
+async def test_headers_of_an_order_come_together_and_are_bounded(fleet: Fleet) -> None:
+    many = [f"x-{number}: 1" for number in range(80)]
+    answer = await fleet.get(does(*many, "Roost-Replay: app=hello", f"ROOST-REPLAY: x;instance={SECOND}"))
+    assert (answer.status, answer.headers["roost-error"]) == (502, "replay_invalid"), "app=hello,x"
+    answer = await fleet.get(does(*many, "Roost-Replay: app=nothing", f"fly-replay: app=hello;instance={SECOND}"))
+    assert (answer.status, answer.json()["app"]) == (200, SECOND)
+    answer = await fleet.get(does(f"fly-replay: app=hello;state={'x' * 17_000}"))
+    assert (answer.status, answer.headers["roost-error"]) == (502, "replay_invalid")
+    assert (await fleet.get(does("fly-replay: app=heron"), method="HEAD")).status == 200
+    answer = await fleet.get(does("Roost-Again: 1", "Roost-Error: no_machine", "fly-replaz: 1"))
+    assert (answer.status, answer.headers.get("roost-error"), answer.headers.get("roost-again")) == (409, None, None)
 
 
 async def test_a_loop_ends_after_ten_replays(fleet: Fleet) -> None:

@@ -7,18 +7,14 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from roost.edge.native_module import SOURCES
+from tests.unit.edge.native import sanitized
 
 Headers = list[tuple[bytes, bytes]]
-HERE = Path(__file__).parent / "native"
-PARTS = [path for path in SOURCES if path.name in ("headers.c", "texts.c")]
 RESERVED = re.compile(
     rb"(fly|roost|steer|x-envoy)-.*|forwarded|proxy|x-forwarded-(host|server|prefix)|x-original-url|x-rewrite-url",
     re.DOTALL,
@@ -57,12 +53,10 @@ class Native:
 
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Native]:
-    program = tmp_path_factory.mktemp("native") / "headers"
-    options = ("-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-fno-sanitize-recover=all")
-    sources = [HERE / "envoy_headers.c", *PARTS]
-    subprocess.run(["gcc", "-fsanitize=address,undefined", *options, "-o", program, *sources], check=True, timeout=120)
+    directory = tmp_path_factory.mktemp("native")
+    program = sanitized.program(directory, "envoy_headers.c", "headers.c", "texts.c", "address_limit.c")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([program, "443 on far away"], **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen([program, "443 on 1000 1000000 7 far away"], **pipes) as process:  # type: ignore[call-overload]
         yield Native(process)
         process.stdin.close()
         assert process.wait(10) == 0, process.stderr.read().decode()

@@ -26,6 +26,7 @@ int pthread_create(unsigned long *, const void *, void *(*)(void *), void *);
 int clock_gettime(int, moment *);
 int nanosleep(const moment *, moment *);
 long getrandom(void *, word, unsigned);
+int inet_pton(int, const char *, void *);
 
 /* Envoy: for HTTP filters. */
 const void *envoy_dynamic_module_callback_get_most_specific_route_config(void *filter);
@@ -39,6 +40,15 @@ int envoy_dynamic_module_callback_http_filter_config_define_gauge(void *config, 
                                                                   word *id);
 int envoy_dynamic_module_callback_http_filter_set_gauge(void *filter, word id, text *labels, word count, u64 value);
 
+_Bool envoy_dynamic_module_callback_http_get_header(void *filter, int of, text name, text *value, word index, word *count);
+_Bool envoy_dynamic_module_callback_http_set_header(void *filter, int of, text name, text value);
+word envoy_dynamic_module_callback_http_get_headers_size(void *filter, int of);
+_Bool envoy_dynamic_module_callback_http_get_headers(void *filter, int of, header *all);
+word envoy_dynamic_module_callback_http_get_body_chunks_size(void *filter, int of);
+_Bool envoy_dynamic_module_callback_http_get_body_chunks(void *filter, int of, text *all);
+_Bool envoy_dynamic_module_callback_http_get_filter_state_bytes(void *filter, text key, text *value);
+_Bool envoy_dynamic_module_callback_http_set_filter_state_bytes(void *filter, text key, text value);
+
 /* Envoy: for what is done to a request's headers first. */
 word envoy_dynamic_module_callback_early_header_mutation_get_headers_size(void *request);
 _Bool envoy_dynamic_module_callback_early_header_mutation_get_headers(void *request, header *all);
@@ -47,8 +57,10 @@ _Bool envoy_dynamic_module_callback_early_header_mutation_add_header(void *reque
 _Bool envoy_dynamic_module_callback_early_header_mutation_remove_header(void *request, text name);
 _Bool envoy_dynamic_module_callback_early_header_mutation_get_attribute_string(void *request, int id, text *value);
 
-enum { CONTINUE = 0, STOP_ALL_AND_WATERMARK = 4 }; /* a filter's answer to headers */
-enum { SOURCE_ADDRESS = 24 };                      /* ids of attributes */
+enum { CONTINUE = 0, STOP = 1, STOP_ALL_AND_WATERMARK = 4 }; /* a filter's answer to headers */
+enum { STOP_AND_BUFFER = 1 };                                 /* and to a part of a body */
+enum { RESPONSE = 2, RESPONSE_BODY = 2 };                     /* which headers; which body: the part that just came */
+enum { SOURCE_ADDRESS = 24 };                                 /* ids of attributes */
 
 /* Ours. A kind of HTTP filter; its filters begin with a `filter`, what it made of a configuration with its kind. Only
    `name`, `size` and `load` need be there. */
@@ -65,11 +77,13 @@ struct kind {
   int (*request)(filter *, const route *, _Bool ends);            /* headers; `route` is 0 if it has nothing for us */
   void (*request_goes_on)(filter *, _Bool ends);                  /* a part of the body, or trailers */
   int (*response)(filter *, _Bool ends);
+  int (*response_body)(filter *, _Bool ends);                     /* a part of it */
+  int (*response_trailers)(filter *);
   void (*scheduled)(filter *);
   void (*complete)(filter *);                                     /* the stream has ended, however it did */
   void (*end)(filter *);                                          /* it is freed after this */
 };
-extern const kind admission, bodies;
+extern const kind admission, bodies, replay_hook;
 
 int same(text one, text other);
 int begins(text one, text with);
@@ -81,3 +95,8 @@ u64 now(void);       /* nanoseconds */
 int begin_clock(void); /* 0: there is none */
 void wake_clock(void); /* something may become overdue from now on */
 int look_at_lines(u64 at), look_at_bodies(u64 at); /* what it calls; they say whether there is more to come */
+
+/* The limit by client address. */
+typedef struct { u64 every, burst; } limit; /* nanoseconds in which one request is added, 0: no limit; most at once */
+int begin_limit(void);                      /* 0: it can't be */
+int is_over_limit(limit, text address);

@@ -2,7 +2,7 @@
 
 #include "envoy.h"
 
-static const kind *const kinds[] = {&admission, &bodies};
+static const kind *const kinds[] = {&admission, &bodies, &replay_hook};
 
 static const kind *kind_of(text name) {
   word i;
@@ -65,6 +65,18 @@ int envoy_dynamic_module_on_http_filter_response_headers(void *envoy, const void
   return one->kind->response ? one->kind->response(one, ends) : CONTINUE;
 }
 
+int envoy_dynamic_module_on_http_filter_response_body(void *envoy, const void *module, _Bool ends) {
+  filter *one = (filter *)module;
+  (void)envoy;
+  return one->kind->response_body ? one->kind->response_body(one, ends) : CONTINUE;
+}
+
+int envoy_dynamic_module_on_http_filter_response_trailers(void *envoy, const void *module) {
+  filter *one = (filter *)module;
+  (void)envoy;
+  return one->kind->response_trailers ? one->kind->response_trailers(one) : CONTINUE;
+}
+
 void envoy_dynamic_module_on_http_filter_scheduled(void *envoy, const void *module, u64 event) {
   filter *one = (filter *)module;
   (void)envoy, (void)event;
@@ -84,8 +96,6 @@ void envoy_dynamic_module_on_http_filter_destroy(const void *module) {
 }
 
 /* What else Envoy calls, and we have no part in. */
-int envoy_dynamic_module_on_http_filter_response_body(void *envoy, const void *module, _Bool ends) { return CONTINUE; }
-int envoy_dynamic_module_on_http_filter_response_trailers(void *envoy, const void *module) { return CONTINUE; }
 int envoy_dynamic_module_on_http_filter_local_reply(void *envoy, const void *module, unsigned status, text details,
                                                     _Bool reset) { return CONTINUE; }
 void envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(void *e, const void *m) {}

@@ -1,13 +1,15 @@
 /* What is done to a request's headers before anything looks at them.
 
    Names that only the edge may say are dropped (`fly-`, `roost-`, `x-envoy-`, the words of other proxies), a client's
-   wishes are kept under `steer-`, and the app is told who asks, where, and under which id. For each listener the
-   configuration is "PORT on|off REGION"; on: by TLS. State: random bytes for ids, guarded by a lock.
+   wishes are kept under `steer-`, and the app is told who asks, where, and under which id. Requests that
+   are one too many of their address (address_limit.c) are marked: `roost-over-limit` says in how many seconds there is
+   room again, and a route refuses them. For each listener the configuration is "PORT on|off EVERY BURST WAIT REGION";
+   on: by TLS; the limit's numbers are 0 where there is none. State: random bytes for ids, guarded by a lock.
    Envoy's list of the headers holds pointers into them: after each one that is dropped it is asked for anew. */
 
 #include "envoy.h"
 
-typedef struct { text port, by_tls, region; } place;
+typedef struct { text port, by_tls, wait, region; limit limit; } place;
 enum { FEW = 128, RANDOM = 4096, ID = 36 };
 #define set envoy_dynamic_module_callback_early_header_mutation_set_header
 #define add envoy_dynamic_module_callback_early_header_mutation_add_header
@@ -156,17 +158,25 @@ _Bool envoy_dynamic_module_on_early_header_mutation_mutate(const void *config, v
   add(request, TEXT("fly-forwarded-port"), at->port);
   if (!has_port) add(request, TEXT("x-forwarded-port"), at->port);
   (has_ssl ? set : add)(request, TEXT("x-forwarded-ssl"), at->by_tls);
+  if (is_over_limit(at->limit, client)) add(request, TEXT("roost-over-limit"), at->wait);
   return 1;
 }
 
 const void *envoy_dynamic_module_on_early_header_mutation_config_new(void *config, text name, text value) {
   place *at = calloc(1, sizeof(place) + value.length);
   (void)config, (void)name;
-  if (!at) return 0;
+  if (!at || !begin_limit()) {
+    free(at);
+    return 0;
+  }
   memcpy(at + 1, value.data, value.length);
   value.data = (const char *)(at + 1);
   at->port = until(&value, ' ');
   at->by_tls = until(&value, ' ');
+  at->limit.every = number(&value);
+  at->limit.burst = number(&value);
+  until(&value, ' ');
+  at->wait = until(&value, ' ');
   at->region = value;
   return at;
 }
