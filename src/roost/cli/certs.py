@@ -41,7 +41,7 @@ def list_certs(
             0,
             (
                 own["hostname"],
-                own["status"],
+                _standing(own),
                 "yes",
                 "of the cloud's domain" if own["acme_requested"] else "by the cloud's own authority",
             ),
@@ -140,7 +140,7 @@ def _show(found: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         output.say_json(found)
         return
-    output.say(f"{found['hostname']}: {found['status']}")
+    output.say(f"{found['hostname']}: {_standing(found)}")
     for entry in found["certificates"]:
         kinds = ", ".join(f"{one['type']} until {one['expires_at'][:10]}" for one in entry["issued"])
         word = "imported" if entry["source"] == "custom" else "by ACME"
@@ -151,6 +151,12 @@ def _show(found: Mapping[str, Any], as_json: bool) -> None:
         output.say(f"  the authority limits us until {found['rate_limited_until']}")
     for trouble in found["validation_errors"]:
         output.say(f"  {trouble['message']}: {trouble['remediation']}")
+
+
+def _standing(found: Mapping[str, Any]) -> str:
+    """Return the status; of a name that no public certificate is asked for, that it has the own authority's. Pure."""
+    own = any(trouble["code"] == "own_authority" for trouble in found["validation_errors"])
+    return "own authority" if own else str(found["status"])
 
 
 def records(found: Mapping[str, Any]) -> list[str]:

@@ -83,9 +83,13 @@ def own_verdict(certificate: Certificate, told: Report, now: float) -> Verdict:
     active = certificate.issued is not None and certificate.issued.expires_at > now
     status = Status.ACTIVE if active else Status.PENDING_VALIDATION
     limited = certificate.attempt.rate_limited_until if certificate.attempt is not None else 0.0
+    troubles = told.troubles
+    if told.way is Way.NONE:
+        cure = "clients trust that with the file that `roost certs ca` prints"
+        troubles = (Trouble("own_authority", f"its certificate is {told.summary}", cure), *troubles)
     return Verdict(
         status=status, configured=True, challenge=False, ownership=True, custom=None,
-        fly=None if told.way is Way.NONE else status, troubles=() if active else told.troubles,
+        fly=None if told.way is Way.NONE else status, troubles=() if active else troubles,
         rate_limited_until=limited if limited > now else 0.0,
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from roost.plan.cloud_domain import (
     way_of,
     why_not_public,
 )
-from roost.plan.domain_report import HERE, Report, Standing, report
+from roost.plan.domain_report import HERE, Report, Standing, own_verdict, report
 from roost.plan.issuing import after_failure
 
 NOW = 1_000_000_000.0
@@ -217,6 +217,9 @@ def test_the_report_of_a_domain_without_says_why_and_how() -> None:
         chosen=Choice(), per_week=40, address="", ports=(80, 443),
     )  # fmt: skip
     assert none.standing is Standing.NONE and "--email" in none.troubles[0].remediation
+    own = own_verdict(name("shop").as_certificate(), none, NOW)
+    assert [trouble.code for trouble in own.troubles] == ["own_authority", "no_public_certificate"]
+    assert "roost certs ca" in own.troubles[0].remediation
     local = report(
         "localhost", Way.NONE, why_not_public("localhost"), [], NOW,
         chosen=Choice(), per_week=40, address="", ports=(80, 443),
