@@ -20,9 +20,9 @@ from roost.model.certificate import WILDCARD, Certificate
 from roost.model.domain_name import DomainName
 from roost.model.errors import RoostError
 from roost.plan.certificates import Verdict, queried, try_now
-from roost.plan.cloud_domain import Choice, Way, choose
+from roost.plan.cloud_domain import Choice, Way, choose, way_now, ways_to_prove
 from roost.plan.domain_report import Report, own_verdict, report
-from roost.plan.issuing import asks_at
+from roost.plan.issuing import asks_at, due_at
 
 
 class CloudDomain:
@@ -30,12 +30,14 @@ class CloudDomain:
 
     def __init__(self, core: Core, lookup: DnsLookup, way: Way, why: str) -> None:
         """`why` there are none, if there are none: `Way.NONE`."""
-        self._core, self._lookup, self.way, self._why = core, lookup, way, why
+        self._core, self._lookup, self._wanted_way, self._why = core, lookup, way, why
+        self.way = way  # now: names one by one while the wildcard can't be had
         self._rows = core.store.domain_certificates
         self._called: set[str] = set()  # host names that are known to have been called
         self._expired: set[tuple[str, float]] = set()  # names with when theirs expired, of which the edge was told
         self._guard = threading.Lock()
         self.wake_issuing: Callable[[], None] = lambda: None
+        self.show_apart: Callable[[], None] = lambda: None  # has the edge show each name its own; raises RoostError
         self.changed: Callable[[list[str]], None] = lambda _hosts: None  # tells the edge of certificates
 
     def book(self) -> OrderBook:
@@ -49,6 +51,14 @@ class CloudDomain:
     def resume(self) -> None:
         """At the start: forget what belongs to another domain, and have another authority's replaced."""
         self._rows.keep_only(self._core.cloud.domain, self._core.acme.directory)
+        self._choose_way(self._core.now())
+
+    def _choose_way(self, now: float) -> None:
+        wildcard = self._rows.find(self._wildcard) if self._wanted_way is Way.WILDCARD else None
+        way = way_now(self._wanted_way, wildcard, ways_to_prove(self._core.cloud, self._core.acme), now)
+        if way is not self.way:
+            log.warning("certificates of the cloud's domain are asked for in another way", way=way.value)
+        self.way = way
 
     def material(self, host: str) -> Material | None:
         """Return the public certificate for a name of the domain, None if there is none that is valid or wanted."""
@@ -95,6 +105,7 @@ class CloudDomain:
             newcomers = [(self._wildcard, "")]
         per_week = self._core.acme.names_per_week if self.way is Way.NAMES else 2
         ours = {host for host in busy if host.endswith(f".{self._core.cloud.domain}")}
+        ours -= {self._wildcard} if self.way is Way.NAMES else set()
         orgs = self._core.store.apps.orgs() if self.way is Way.NAMES else ()
         return choose(self._known(), newcomers, self._core.now(), per_week=per_week, orgs=orgs, busy=ours)
 
@@ -107,6 +118,11 @@ class CloudDomain:
         return [each for each in self._known() if each.exists]
 
     @property
+    def _replaced(self) -> DomainName | None:
+        """The wildcard that can't be had, while names are asked for in its place."""
+        return self._rows.find(self._wildcard) if self.way is not self._wanted_way else None
+
+    @property
     def _wildcard(self) -> str:
         return f"{WILDCARD}{self._core.cloud.domain}"
 
@@ -114,6 +130,11 @@ class CloudDomain:
         self._forget_expired(now)
         if self.way is Way.NONE:
             return
+        self._choose_way(now)
+        if (wildcard := self._replaced) is not None:
+            self.show_apart()
+            if wildcard.hostname not in busy and due_at(found := wildcard.as_certificate()) <= now:
+                yield found, True
         chosen = self.choice(busy)
         for name in chosen.renew:
             yield name.as_certificate(), True
@@ -140,7 +161,7 @@ class CloudDomain:
 
     def check(self) -> Report:
         """Ask DNS now, and let all be tried again at once, as far as the authority's own limit allows."""
-        for each in self._wanted():
+        for each in [*self._wanted(), *filter(None, [self._replaced])]:
             if each.attempt is not None and each.attempt.failures:
                 again = try_now(replace(each.attempt, failed_at=0.0))
                 self._rows.save_attempt(each.app, each.hostname, again)
@@ -186,5 +207,5 @@ class CloudDomain:
         return report(
             core.cloud.domain, self.way, self._why, names, core.now(), chosen=chosen,
             per_week=core.acme.names_per_week, address=core.public_ipv4,
-            ports=(core.cloud.http_port, core.cloud.https_port),
+            ports=(core.cloud.http_port, core.cloud.https_port), replaced=self._replaced,
         )  # fmt: skip

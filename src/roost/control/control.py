@@ -90,6 +90,7 @@ class Control:
         self.certificates.announce = self.serving_certificates.announcer(routing.sync)
         proofs = NameProofs(core.edge.challenges, core.acme, self.certificates.delegated)
         of_domain.changed = self.serving_certificates.domain_announcer()
+        of_domain.show_apart = self.serving_certificates.show_apart
         self._issuing = Issuing(core, core.acme, proofs, [of_apps(core, self.certificates.announce), of_domain.book()])
         self.certificates.wake_issuing = of_domain.wake_issuing = self._issuing.wake
         self.certificates.possible = lambda: self._issuing.possible

@@ -21,6 +21,7 @@ from roost.model.errors import BadInput, RoostError
 from roost.model.names import check_app_name
 
 ANNOUNCE_TIMEOUT = 10.0  # seconds
+APART_TIMEOUT = 60.0
 
 
 class ServingCertificates:
@@ -83,6 +84,13 @@ class ServingCertificates:
             self._core.begin_on_loop(announce(hosts))
 
         return on_any_thread
+
+    def show_apart(self) -> None:
+        """Have the edge show each name of the cloud's domain its own; on any other thread than the loop's."""
+        try:
+            self._core.on_loop(self._core.edge.show_names_apart(), APART_TIMEOUT)
+        except TimeoutError:
+            log.warning("the edge does not show each name its own certificate yet")
 
     def _is_app(self, name: str) -> bool:
         try:

@@ -51,11 +51,12 @@ from roost.host.contract import Doors
 from roost.host.own_address import outgoing_ipv4
 from roost.host.process import run
 from roost.model.acme import AcmeSettings, with_email
+from roost.model.certificate import WILDCARD
 from roost.model.cloud import FLYCAST_PORT, Cloud
 from roost.model.errors import RoostError
 from roost.model.steering import Wish
 from roost.plan.addresses import BUILD_SLOTS, ipv4_of, ipv6_of
-from roost.plan.cloud_domain import shares_certificate, way_of_domain
+from roost.plan.cloud_domain import shares_certificate, way_now, way_of_domain, ways_to_prove
 from roost.plan.public_ports import PortRules
 from roost.store.store import Store
 
@@ -168,7 +169,9 @@ def _shares_certificate(cloud: Cloud, acme: AcmeSettings, store: Store) -> bool:
     way, _ = way_of_domain(cloud, acme)
     if acme.own_domain is False:
         return True
-    return shares_certificate(cloud.domain, way, store.domain_certificates.list(), time.time())
+    wildcard, now = store.domain_certificates.find(f"{WILDCARD}{cloud.domain}"), time.time()
+    way = way_now(way, wildcard, ways_to_prove(cloud, acme), now)
+    return shares_certificate(cloud.domain, way, store.domain_certificates.list(), now)
 
 
 def provide_tokens(control: Control, cloud: Cloud) -> None:

@@ -7,6 +7,7 @@ their virtual hosts have to follow what changes without a new route. Setting the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from roost.edge.cells import Cells
@@ -63,6 +64,12 @@ class AppResources:
         for cell in self._cells.of(route.org):
             if virtual_host_name(app) in cell.xds.table[VIRTUAL_HOST]:
                 cell.xds.set(VIRTUAL_HOST, self._virtual_host(route))
+
+    def let_names_be_checked(self) -> None:
+        """Lead certificate authorities that check names of the cloud's domain past the apps from now on."""
+        self.ports = replace(self.ports, challenged=True)
+        for app in self._routes:
+            self.renew(app)
 
     def renew_all(self) -> None:
         """Renew what may have changed with time. On a period."""

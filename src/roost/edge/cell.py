@@ -116,6 +116,13 @@ class Cell:
         else:
             self.xds.mark_complete()
 
+    async def show_names_apart(self) -> None:
+        """Show each name of the cloud's domain a certificate of its own from now on. Raises HostFailure."""
+        self.place = replace(self.place, shared=False)
+        self.base.move(self.place)
+        if refusal := await self.change_base():
+            raise HostFailure(f"Envoy refused a certificate for each name: {refusal}", hint="roost status")
+
     async def stand_in(self) -> None:
         """Without roostd: keep Envoy running, and give a new one the last good configuration."""
         await self._prepare()

@@ -73,6 +73,10 @@ class CellBase:
         """Give Envoy what this Roost makes."""
         self._set(self.resources())
 
+    def move(self, place: EdgePlace) -> None:
+        """Make it for another place from now on; Envoy is told by `renew`."""
+        self._place = place
+
     def restore(self) -> None:
         """Give Envoy back what it had."""
         self._set(self._old)

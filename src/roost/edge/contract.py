@@ -233,6 +233,12 @@ class Edge(Protocol):
     def certificates_changed(self, hosts: Iterable[str]) -> None:
         """Have the certificates of these host names looked up again; the source says what they are now."""
 
+    async def show_names_apart(self) -> None:
+        """Show each name of the cloud's domain a certificate of its own from now on, and let authorities check names.
+
+        Until now they may have shared one. Twice is once.
+        """
+
     def app_is_gone(self, app: str) -> None:
         """Forget what was seen and remembered of an app that is no more; a later one may have its name."""
 

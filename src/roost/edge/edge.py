@@ -210,6 +210,18 @@ class EnvoyEdge:
         for cell in self._cells.values():
             cell.secrets.changed(changed)
 
+    async def show_names_apart(self) -> None:
+        """Show each name of the cloud's domain a certificate of its own from now on, and let authorities check names.
+
+        Until now they may have shared one. Twice is once. Raises HostFailure with Envoy's words when it refuses.
+        """
+        cells = [cell for cell in self._cells.values() if cell.place.shared]
+        if cells:
+            self._resources.let_names_be_checked()
+            self._private.follow_all()
+            await asyncio.gather(*(cell.show_names_apart() for cell in cells))
+            await self._public.renew()
+
     def app_is_gone(self, app: str) -> None:
         """Forget what was seen and remembered of an app that is no more; a later one may have its name."""
         self._shared.remembered.cache.forget_all(app)

@@ -59,6 +59,12 @@ class PortTable:
             self._troubles |= {key: trouble for key, port in self._ports.items() if port.protocol == PROTOCOL_KEY}
         await self._have_guarded(set(self._ports))
 
+    async def renew(self) -> None:
+        """Tell cells of all ports again, after their places have changed."""
+        for port in list(self._ports.values()):
+            await self._set(port)
+        await self.postgres.apply()
+
     async def close(self, *, front_too: bool) -> None:
         """Close the doors; what Envoy serves goes on, and so does the front for Postgres unless it shall end too."""
         await self.postgres.stop(front_too=front_too)

@@ -19,6 +19,8 @@ from roost.model.domain_name import DomainName
 from roost.plan.issuing import DNS, FIRST_PAUSE, due_at, possible_ways
 
 WEEK = 7 * 86_400.0
+GIVE_UP = 4  # failures of the wildcard, some quarter of an hour, after which names are asked for
+ENDS_SOON = 3 * 86_400.0  # seconds that a wildcard still lasts when its renewal is not waited for any longer
 LONGEST_DOUBT = 3600.0  # seconds between two names while none succeeds
 # Names that nobody can have (RFC 2606, 6761, 6762, 7686, 8375, 9476), and those that ICANN keeps for private use.
 _NOBODYS = {
@@ -75,8 +77,26 @@ def way_of(
 def way_of_domain(cloud: Cloud, acme: AcmeSettings) -> tuple[Way, str]:
     """Return how the cloud's domain has public certificates, and why not if it has none."""
     https = bool(cloud.https_port)
-    possible = possible_ways(acme.challenges, https=https, dns=bool(acme.dns_hook))
-    return way_of(cloud.domain, possible, agrees=bool(acme.agrees), https=https, wanted=acme.own_domain)
+    return way_of(
+        cloud.domain, ways_to_prove(cloud, acme), agrees=bool(acme.agrees), https=https, wanted=acme.own_domain
+    )
+
+
+def way_now(way: Way, wildcard: DomainName | None, possible: Sequence[str], now: float) -> Way:
+    """Return how names have certificates now: one by one while the wildcard can't be had, if there is a way.
+
+    It can't when it has failed again and again, and what there is ends soon. A limit of the authority's is waited out.
+    """
+    if way is not Way.WILDCARD or not set(possible) - {DNS} or wildcard is None or wildcard.attempt is None:
+        return way
+    lasts = wildcard.issued is not None and wildcard.issued.expires_at > now + ENDS_SOON
+    fails = wildcard.attempt.failures >= GIVE_UP and wildcard.attempt.error != "rateLimited"
+    return Way.NAMES if fails and not lasts else way
+
+
+def ways_to_prove(cloud: Cloud, acme: AcmeSettings) -> tuple[str, ...]:
+    """Return the ways in which this cloud can prove names."""
+    return possible_ways(acme.challenges, https=bool(cloud.https_port), dns=bool(acme.dns_hook))
 
 
 def shares_certificate(domain: str, way: Way, found: Sequence[DomainName], now: float) -> bool:

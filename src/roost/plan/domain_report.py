@@ -52,28 +52,34 @@ class Report:
 
 def report(
     domain: str, way: Way, why: str, names: Sequence[DomainName], now: float, *,
-    chosen: Choice, per_week: int, address: str, ports: tuple[int, int],
+    chosen: Choice, per_week: int, address: str, ports: tuple[int, int], replaced: DomainName | None = None,
 ) -> Report:  # fmt: skip
-    """Return the report. `address` is this server's own, `ports` are the edge's for HTTP and https."""
+    """Return the report. `address` is this server's own, `ports` are the edge's for HTTP and https.
+
+    `replaced`: a wildcard that can't be had, for which there are names meanwhile.
+    """
     if way is Way.NONE:
         cure = _cure_of_none(why)
         troubles = (Trouble("no_public_certificate", why, cure),) if cure else ()
         return Report(domain, way, Standing.NONE, f"by the cloud's own authority: {why}", (), (), troubles)
     valid = [each for each in names if each.issued is not None and each.issued.expires_at > now]
     failed = [each for each in names if each.attempt is not None and each.attempt.error]
-    if failed:
+    if failed or replaced is not None:
         standing = Standing.FAILING
     else:
         standing = Standing.ACTIVE if valid and len(valid) == len(names) else Standing.PENDING
     found = _troubles(domain, way, failed, chosen, now, address=address, ports=ports, per_week=per_week)
     if full := sorted(chosen.full & {each.org for each in names if each not in valid}):
         found.append(_full(full, per_week))
+    if replaced is not None and replaced.attempt is not None:
+        found.insert(0, _instead(replaced, replaced.attempt))
     waits = [each.attempt.next_at for each in failed if each.attempt is not None]
     limited = [each.attempt.rate_limited_until for each in names if each.attempt is not None]
     next_at = max(min(waits, default=0.0), chosen.doubt_until, chosen.free_at, *limited, 0.0)
     return Report(
         domain, way, standing, _summary(domain, way, valid, names, standing), tuple(names),
-        tuple(records(domain, way, address)), tuple(found), chosen.used, per_week if way is Way.NAMES else 0,
+        tuple(records(domain, Way.WILDCARD if replaced else way, address)), tuple(found),
+        chosen.used, per_week if way is Way.NAMES else 0,
         next_at if next_at > now else 0.0,
     )  # fmt: skip
 
@@ -149,10 +155,7 @@ def _troubles(
             cure = "it is tried again after that" + ("; one wildcard needs [acme] dns_hook" if way is Way.NAMES else "")
             found.append(Trouble("rate_limited", f"the authority limits us: {attempt.message}", cure))
         else:
-            cure = "mend that, then: roost admin domain --check"
-            if attempt.error == "dnsHook":
-                cure = "mend the command of [acme] dns_hook, then: roost admin domain --check"
-            found.append(Trouble(f"acme_{attempt.error}", f"{latest.hostname}: {attempt.message}", cure))
+            found.append(Trouble(f"acme_{attempt.error}", f"{latest.hostname}: {attempt.message}", _cure(attempt)))
         if way is Way.NAMES and attempt.error != "rateLimited":
             found += _reaching(domain, latest.seen, address, ports)
     if way is Way.NAMES and chosen.free_at > now:
@@ -164,6 +167,17 @@ def _troubles(
             )
         )
     return found
+
+
+def _instead(wildcard: DomainName, attempt: Attempt) -> Trouble:
+    """Return that names are asked for one by one, since the wildcard can't be had."""
+    told = f"{wildcard.hostname}: {attempt.message}; meanwhile each app's name gets a certificate of its own"
+    return Trouble(f"acme_{attempt.error}", told, _cure(attempt))
+
+
+def _cure(attempt: Attempt) -> str:
+    what = "the command of [acme] dns_hook" if attempt.error == "dnsHook" else "that"
+    return f"mend {what}, then: roost admin domain --check"
 
 
 def _full(orgs: Sequence[str], per_week: int) -> Trouble:

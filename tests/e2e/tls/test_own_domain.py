@@ -6,6 +6,8 @@ import json
 import sqlite3
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,14 +141,44 @@ def test_renewed_in_time(cloud: TlsCloud, app: str) -> None:
     assert report(cloud)["new_names_this_week"] == new_names, "a renewal is no new name"
 
 
+@contextmanager
+def failing(hook: Path) -> Iterator[None]:
+    """The command for DNS fails meanwhile."""
+    text = hook.read_text()
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    try:
+        yield
+    finally:
+        hook.write_text(text)
+
+
+def failed_often(cloud: TlsCloud, host: str) -> None:
+    """Have it as after an hour of failures."""
+    with sqlite3.connect(cloud.home / "state.db", timeout=10) as database:
+        database.execute(
+            "UPDATE domain_certificates SET attempt = json_set(attempt, '$.failures', 4) WHERE hostname = ?", (host,)
+        )
+
+
 def test_one_wildcard_where_records_can_be_set_also_by_delegation(cloud: TlsCloud, app: str) -> None:
     assert cloud.acme is not None
     record = f"_acme-challenge.{DOMAIN}"
     cloud.acme.tell_dns("set-cname", host=f"{record}.", target="apps.zone.example.net.")
     before = served(cloud, f"{app}.{DOMAIN}")
     configured(cloud, "http-01", "dns-01", hook=True)
-    restart(cloud)
-    assert is_public(cloud, f"{app}.{DOMAIN}"), "it has its own until the wildcard is there"
+    with failing(cloud.acme.hook):
+        restart(cloud)
+        assert is_public(cloud, f"{app}.{DOMAIN}"), "it has its own until the wildcard is there"
+        wait_until(lambda: report(cloud)["status"] == "failing", "the command's failure")
+        failed_often(cloud, f"*.{DOMAIN}")
+        create(cloud, "sixth-own")
+        cloud.api("POST", "/admin/domain/check")
+        assert names_of(until_public(cloud, f"sixth-own.{DOMAIN}")) == [f"sixth-own.{DOMAIN}"], "by http meanwhile"
+        told = report(cloud)
+        assert (told["kind"], told["status"], told["troubles"][0]["code"]) == ("names", "failing", "acme_dnsHook")
+        cloud.api("DELETE", "/apps/sixth-own")
+    cloud.api("POST", "/admin/domain/check")
+    wait_until(lambda: report(cloud)["kind"] == "wildcard", "the wildcard, once the command is mended", timeout=20)
     create(cloud, "fifth-own")
     wildcard = until_public(cloud, f"fifth-own.{DOMAIN}")
     assert names_of(wildcard) == [f"*.{DOMAIN}"]

@@ -14,12 +14,15 @@ import pytest
 from roost.control.cloud_domain import CloudDomain
 from roost.control.core import Core
 from roost.model.acme import AcmeSettings
-from roost.model.certificate import Issued, KeyKind
+from roost.model.certificate import Attempt, Issued, KeyKind
 from roost.model.cloud import Cloud
 from roost.plan.cloud_domain import Way
+from roost.plan.domain_report import Standing
+from roost.plan.issuing import after_failure
 from roost.store.store import Store
 
 DOMAIN = "apps.example.com"
+DAY = 86_400.0
 ISSUED = Issued("pem", KeyKind.ECDSA, "CA", 1.0, 90.0, 7.0, 60.0, 8.0)
 
 
@@ -79,3 +82,48 @@ def test_one_org_leaves_the_others_their_part_of_the_weeks_new_names(core: Core)
     rows.add("mine", f"mine.{DOMAIN}", core.acme.directory, now, called=True)
     assert domain.choice().begin == (f"mine.{DOMAIN}",)
     assert domain.of_app("mine")[1].troubles == (), "nothing of other orgs"
+
+
+def test_while_the_wildcard_fails_names_are_asked_for_and_it_is_tried_on(core: Core) -> None:
+    core.acme = replace(core.acme, dns_hook=("false",))
+    create(core, "acme", "shop")
+    nothing: Any = SimpleNamespace()
+    domain, apart = CloudDomain(core, nothing, Way.WILDCARD, ""), list[bool]()
+    domain.show_apart = lambda: apart.append(True)
+    rows, due, now = core.store.domain_certificates, domain.book().due, core.now()
+    wildcard, shop = f"*.{DOMAIN}", f"shop.{DOMAIN}"
+
+    def asked(at: float, busy: frozenset[str] = frozenset()) -> list[str]:
+        return [found.hostname for found, issue in due(at, busy) if issue]
+
+    def fail(at: float, error: str = "dnsHook") -> None:
+        found = rows.find(wildcard)
+        assert found is not None
+        rows.save_attempt("", wildcard, after_failure("", found.attempt or Attempt(), at, error=error, message="no"))
+
+    assert asked(now) == [wildcard]
+    for number in range(3):
+        fail(now + number)
+        assert domain.way is Way.WILDCARD
+    assert asked(now + 3) == [] and apart == []
+    fail(now + 4)
+    assert asked(now + 5) == [shop] and apart == [True]
+    assert domain.way is Way.NAMES
+    told = domain.report()
+    assert (told.standing, told.troubles[0].code) == (Standing.FAILING, "acme_dnsHook")
+    assert {each.type for each in told.records} == {"A", "TXT"}
+    assert set(asked(now + 100_000)) == {wildcard, shop}
+    assert asked(now + 100_000, frozenset({wildcard})) == [shop], "the one holds up the other not"
+
+    again = CloudDomain(core, nothing, Way.WILDCARD, "")  # the next roostd
+    again.resume()
+    assert again.way is Way.NAMES
+    good = replace(ISSUED, created_at=now, expires_at=now + 90 * DAY, renew_at=now + 60 * DAY, ask_at=now + 80 * DAY)
+    rows.save_issued("", wildcard, good, b"key")
+    assert asked(now + 200_000) == [] and domain.way is Way.WILDCARD
+    for number in range(9):
+        fail(now + number)
+    assert asked(now + 1) == [] and domain.way is Way.WILDCARD, "what there is lasts"
+    assert asked(now + 88 * DAY)[0] == wildcard and domain.way is Way.NAMES
+    fail(now + 88 * DAY, "rateLimited")
+    assert asked(now + 88 * DAY + 1) == [] and domain.way is Way.WILDCARD
