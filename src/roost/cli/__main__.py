@@ -1,6 +1,11 @@
 """`python -m roost.cli`."""
 
-from roost.cli.main import main
+import os
 
 if __name__ == "__main__":
-    main()
+    try:
+        from roost.cli.main import main
+
+        main()
+    except KeyboardInterrupt:  # while the program was being loaded, which is a third of a second
+        os._exit(130)
