@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import httpx2
 import pytest
 from fastapi import FastAPI
-from tests.contract.api.fake_control import ADMIN, FakeControl
+from tests.contract.api.fake_control import FakeControl
+from tests.contract.api.fake_world import ADMIN
 
 from roost.api.app import create_api
 from roost.api.idempotency import Idempotency

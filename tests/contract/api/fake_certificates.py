@@ -11,7 +11,7 @@ from roost.model.errors import NameTaken, NotFound
 from roost.plan.certificates import Requirements, Verdict, requirements, verdict
 
 if TYPE_CHECKING:
-    from tests.contract.api.fake_control import World
+    from tests.contract.api.fake_world import World
 
 AT = 1_700_000_000.5
 

@@ -12,7 +12,7 @@ from roost.model.machine import Machine, MachineState
 from roost.model.volume import Volume, VolumeState
 
 if TYPE_CHECKING:
-    from tests.contract.api.fake_control import World
+    from tests.contract.api.fake_world import World
 
 Row = TypeVar("Row", Machine, Volume)
 

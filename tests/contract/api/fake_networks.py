@@ -11,7 +11,7 @@ from roost.model.ip_assignment import IpAssignment, check_type
 from roost.model.network_policy import NetworkPolicy, Rule, Selector, policy_id
 
 if TYPE_CHECKING:
-    from tests.contract.api.fake_control import World
+    from tests.contract.api.fake_world import World
 
 NOW = 1_700_000_000.5
 ADDRESS = "203.0.113.7"

@@ -9,7 +9,7 @@ from roost.model.errors import Conflict, NotFound
 from roost.model.secret_key import KeyType, SecretKey
 
 if TYPE_CHECKING:
-    from tests.contract.api.fake_control import World
+    from tests.contract.api.fake_world import World
 
 AT = 1_700_000_000.5
 

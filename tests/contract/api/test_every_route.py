@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.contract.api.fake_control import ADMIN, READER, FakeControl
+from tests.contract.api.fake_control import FakeControl
+from tests.contract.api.fake_world import ADMIN, READER
 
 from roost.api.app import create_api
 

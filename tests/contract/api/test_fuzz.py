@@ -22,7 +22,8 @@ from fastapi import FastAPI
 from requests import PreparedRequest, Request, Response
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import response_schema_conformance
-from tests.contract.api.fake_control import ADMIN, FakeControl
+from tests.contract.api.fake_control import FakeControl
+from tests.contract.api.fake_world import ADMIN
 from tests.contract.api.test_every_route import EXAMPLES
 from urllib3 import HTTPResponse
 

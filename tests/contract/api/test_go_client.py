@@ -12,7 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 from tests.contract.api import go_structs
-from tests.contract.api.fake_control import ADMIN_TOKEN, FakeControl
+from tests.contract.api.fake_control import FakeControl
+from tests.contract.api.fake_world import ADMIN_TOKEN
 from tests.contract.api.go_json import Type
 
 APP = "/apps/myapp"

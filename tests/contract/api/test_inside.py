@@ -5,8 +5,9 @@ from __future__ import annotations
 import httpx2
 import pytest
 from fastapi import FastAPI
-from tests.contract.api.fake_control import ADMIN, READER, FakeControl
+from tests.contract.api.fake_control import FakeControl
 from tests.contract.api.fake_inside import own_socket
+from tests.contract.api.fake_world import ADMIN, READER
 from tests.contract.api.test_every_route import GUARDED, example
 
 from roost.api import inside

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI
-from tests.contract.api.fake_control import ADMIN, READER, FakeControl
+from tests.contract.api.fake_control import FakeControl
+from tests.contract.api.fake_world import ADMIN, READER
 from tests.contract.api.live_server import served
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus

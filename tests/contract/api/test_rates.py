@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from tests.contract.api.fake_control import ADMIN, FakeControl
+from tests.contract.api.fake_control import FakeControl
+from tests.contract.api.fake_world import ADMIN
 
 from roost.api.app import create_api
 from roost.api.rates import MANY, Rate, Rates, RateSettings

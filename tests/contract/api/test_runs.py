@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from tests.contract.api.fake_control import NOW, FakeControl, new_ulid
+from tests.contract.api.fake_control import FakeControl
+from tests.contract.api.fake_world import NOW, new_ulid
 
 from roost.model.run import Run, RunState, Trigger
 

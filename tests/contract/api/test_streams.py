@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 import httpx2
 import pytest
 from fastapi import FastAPI
-from tests.contract.api.fake_control import ADMIN, FakeControl
+from tests.contract.api.fake_control import FakeControl
+from tests.contract.api.fake_world import ADMIN
 from tests.contract.api.live_server import served
 
 from roost.model.operation import OperationState

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import FastAPI
-from tests.contract.api.fake_control import ADMIN_TOKEN
+from tests.contract.api.fake_world import ADMIN_TOKEN
 from tests.contract.api.live_server import served
 from tests.contract.api.machine_suite import MachineSuite
 from tests.contract.api.suite import ApiSuite

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.contract.api.fake_control import ADMIN
+from tests.contract.api.fake_world import ADMIN
 
 from roost.model.errors import BadInput, NotFound, RateLimited, TimedOut, Unprocessable
 from roost.sdk import AsyncClient, Client, Unreachable

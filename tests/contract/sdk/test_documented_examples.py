@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.contract.api.fake_control import ADMIN
+from tests.contract.api.fake_world import ADMIN
 
 DOCS = Path(__file__).parents[3] / "docs" / "sdk.md"
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.api.fake_control import ADMIN
+from tests.contract.api.fake_world import ADMIN
 from typer.testing import Result
 
 from roost.model.errors import BadInput, FailedPrecondition, Unprocessable
