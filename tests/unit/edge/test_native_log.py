@@ -56,7 +56,7 @@ class Ended:
         for place, which in _MOMENTS.items():
             if self.happened[which] and self.moments[which] >= 0:
                 found[place] = self.moments[which] // (1_000_000 if place == accesslog.DURATION else 1000)
-        found[accesslog.AT] = self.moments[0] // 1000
+        found[accesslog.AT] = self.moments[0] // 1000 if self.happened[0] and self.moments[0] > 0 else 0
         flags = [name for bit, name in enumerate(accesslog.FLAG_NAMES) if self.numbers[1] >> bit & 1]
         found[accesslog.FLAGS] = ",".join(flags) if self.numbers[1] else None
         return found

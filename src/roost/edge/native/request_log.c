@@ -85,6 +85,8 @@ static const char pairs[] =
     "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354"
     "555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
 
+#define put_pair(to, value) (((pair *)(to))->two = ((const pair *)(pairs + 2 * (value)))->two)
+
 /* Each `put_` adds to a line and returns its end. A number has 20 digits at most. */
 static char *put_number(char *to, u64 value) {
   if (value < 10) {
@@ -96,7 +98,7 @@ static char *put_number(char *to, u64 value) {
     to = put_number(to, high);
     value -= high * 100;
   }
-  ((pair *)to)->two = ((const pair *)(pairs + 2 * value))->two;
+  put_pair(to, value);
   return to + 2;
 }
 
@@ -150,7 +152,7 @@ static char *put_text(char *to, text value, word most) {
     for (; at < end; at += 8, to += 8) {
       if (end - at < 8) to -= 8 - (end - at), at = end - 8;
       eight = ((const bytes *)at)->eight;
-      special |= BELOW(eight, 32) | IS(eight, '"') | IS(eight, '\\');
+      special |= BELOW(eight, '"' + 1) | IS(eight, '\\'); /* blanks and `!` too, though they stay as they are */
       ((bytes *)to)->eight = eight;
     }
     special &= EACH * 128;
@@ -191,7 +193,7 @@ static char *put_line(char *to, void *logger) {
   text found = {0, 0};
   unsigned port;
   word part;
-  int digit;
+  u64 start;
   *to++ = '[';
   to = put_text(to, attribute(logger, ROUTE_NAME), NAME), *to++ = ',';
   to = put_count(to, logger, RESPONSE_CODE), *to++ = ',';
@@ -201,9 +203,10 @@ static char *put_line(char *to, void *logger) {
   to = put_text(to, found, NAME), *to++ = ',';
   envoy_dynamic_module_callback_access_logger_get_timing_info_v2(logger, &at);
   to = at.has_complete && at.complete >= 0 ? put_number(to, (u64)at.complete / 1000000) : put_null(to), *to++ = ',';
-  to = put_number(to, (u64)at.start / 1000000000), *to++ = '.';
-  part = (u64)at.start / 1000 % 1000000;
-  for (digit = 5; digit >= 0; digit--) to[digit] = '0' + part % 10, part /= 10;
+  start = at.has_start && at.start > 0 ? at.start : 0;
+  to = put_number(to, start / 1000000000), *to++ = '.';
+  part = start / 1000 % 1000000;
+  put_pair(to, part / 10000), put_pair(to + 2, part / 100 % 100), put_pair(to + 4, part % 100);
   to += 6, *to++ = ',';
   to = put_moment(to, at.has_sent_all, at.sent_all), *to++ = ',';
   to = put_moment(to, at.has_sent, at.sent), *to++ = ',';
