@@ -58,13 +58,13 @@ class Cell:
         self.gauges: Gauges | None = None  # the latest reading; None: there is none
         self.book, self.xds, self.tally = TrafficBook(), XdsServer(), Tally()
         self.admin = Admin(self.files.admin)
-        self.place = EdgePlace(
+        place = EdgePlace(
             cloud.http_port, options.region, self.files.activator, https_port=cloud.https_port, domain=cloud.domain,
             incoming=None if plan.alone else self.files.incoming, private=options.private if plan.is_first else (),
             by_address=options.by_address, http3=options.http3, shared=options.shared,
             udp_as_client=options.udp_as_client,
         )  # fmt: skip
-        self.base = CellBase(self.place, self.xds, self.files.challenges, statics_socket(cloud.run))
+        self.base = CellBase(place, self.xds, self.files.challenges, statics_socket(cloud.run))
         self.secrets = SecretKeeper(self.xds, shared.certificates, cloud.domain)
         self._certificates = certificates_file(cloud, plan.name)
         self._answerer: asyncio.Task[None] | None = None
@@ -80,6 +80,11 @@ class Cell:
         shared.feed.follow(tail, self.book.ended, self.tally)
         self._server: grpc.aio.Server | None = None
         self.keeper = Keeper(unit_of(plan, cloud), shared.spawn, self.book.reset, shared.limit)
+
+    @property
+    def place(self) -> EdgePlace:
+        """Where it is, as requests and this Envoy see it now."""
+        return self.base.place
 
     @property
     def pid(self) -> int:
@@ -118,8 +123,7 @@ class Cell:
 
     async def show_names_apart(self) -> None:
         """Show each name of the cloud's domain a certificate of its own from now on. Raises HostFailure."""
-        self.place = replace(self.place, shared=False)
-        self.base.move(self.place)
+        self.base.place = replace(self.place, shared=False)
         if refusal := await self.change_base():
             raise HostFailure(f"Envoy refused a certificate for each name: {refusal}", hint="roost status")
 

@@ -1,9 +1,9 @@
 """What a cell has in Envoy besides the apps: listeners, the default route, the clusters of roostd's own sockets.
 
-State: the chains by which the https listener serves apps' names, the names that are served by HTTP/3, and what an Envoy
-had that an earlier roostd started. Invariant: from the start all of it is in the cell's table. An Envoy that was
-adopted goes on with what it had until the roll-out comes to it (`rollout`), and can get that back. Setting the same
-twice tells Envoy nothing.
+State: the place, the chains by which the https listener serves apps' names, the names that are served by HTTP/3, and
+what an Envoy had that an earlier roostd started. Invariant: from the start all of it is in the cell's table. An Envoy
+that was adopted goes on with what it had until the roll-out comes to it (`rollout`), and can get that back. Setting the
+same twice tells Envoy nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CellBase:
     """The base configuration of one cell. `challenges` and `statics` are sockets. All calls are on one event loop."""
 
     def __init__(self, place: EdgePlace, xds: XdsServer, challenges: Path, statics: Path) -> None:
-        self._place, self._xds = place, xds
+        self.place, self._xds = place, xds  # where another place is set, `renew` tells Envoy
         self._challenges, self._statics = challenges, statics
         self._old: list[tuple[str, Any]] = []
         self._by_name: dict[str, list[dict[str, Any]]] = {}  # port -> chains
@@ -49,17 +49,17 @@ class CellBase:
         if adopted:
             self._old = [(kind, _like(last_good, kind, new) or new) for kind, new in self.resources()]
         self._set(self._old or self.resources())
-        if self._place.private:  # not of the base: it goes with the apps
+        if self.place.private:  # not of the base: it goes with the apps
             empty = private_route_configuration([])
             self._xds.set(ROUTES, _like(last_good, ROUTES, empty) or empty)
 
     def resources(self) -> list[tuple[str, Any]]:
         """Return types and resources, as this Roost makes them: the same in all cells but for their places."""
         return [
-            (CLUSTER, activator_cluster(self._place)),
+            (CLUSTER, activator_cluster(self.place)),
             (CLUSTER, statics_cluster(self._statics)),
             (CLUSTER, challenge_cluster(self._challenges)),
-            (CLUSTER, replay_cluster(self._place.replay)),
+            (CLUSTER, replay_cluster(self.place.replay)),
             *((LISTENER, listener) for listener in self._listeners()),
             (ROUTES, route_configuration()),
             (VIRTUAL_HOST, first_virtual_host()),
@@ -72,10 +72,6 @@ class CellBase:
     def renew(self) -> None:
         """Give Envoy what this Roost makes."""
         self._set(self.resources())
-
-    def move(self, place: EdgePlace) -> None:
-        """Make it for another place from now on; Envoy is told by `renew`."""
-        self._place = place
 
     def restore(self) -> None:
         """Give Envoy back what it had."""
@@ -90,7 +86,7 @@ class CellBase:
 
     def follow_certificates(self, awake: Iterable[str]) -> None:
         """Serve by HTTP/3 the host names of apps that are `awake` and have certificates of their own; on a period."""
-        if not self._place.speaks_http3:
+        if not self.place.speaks_http3:
             return
         found = self._xds.table[SECRET]
         self._unanswered -= {host for host in self._unanswered if self._xds.knows_secret(f"{HELD}{host}")}
@@ -101,7 +97,7 @@ class CellBase:
 
     def _listeners(self) -> list[Any]:
         chains = [chain for name in sorted(self._by_name) for chain in self._by_name[name]]
-        return listeners(self._place, chains, sorted(self._by_quic))
+        return listeners(self.place, chains, sorted(self._by_quic))
 
     def _set_listener(self, name: str) -> None:
         self._xds.set(LISTENER, next(one for one in self._listeners() if one.name == name))

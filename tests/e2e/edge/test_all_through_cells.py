@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest_asyncio
 import uvicorn
+from tests.e2e.edge.cells_harness import CELLS, cell_status, org_in
 from tests.e2e.edge.edge_harness import (
     Answer,
     Bench,
@@ -25,7 +26,6 @@ from tests.e2e.edge.edge_harness import (
     spawn,
     until,
 )
-from tests.e2e.edge.test_cells import CELLS, cell_status, org_in
 from tests.e2e.edge.test_replays import Replaying, does
 from tests.e2e.tls.made import self_made
 

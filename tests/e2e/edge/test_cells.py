@@ -9,57 +9,25 @@ import shutil
 import signal
 import socket
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import pytest
 import pytest_asyncio
+from tests.e2e.edge.cells_harness import CELLS, cell_status, org_in, pid_of, route
 from tests.e2e.edge.edge_harness import Bench, TestWaker, bench, envoys_of, fetch, free_port, spawn, until
 from tests.e2e.edge.wedge import wedged
 
-from roost.cli.cloud import cloud_status, render_cloud
-from roost.edge import cell_base, rollout
-from roost.edge.contract import Route
 from roost.edge.edge import EnvoyEdge
-from roost.edge.listener import EdgePlace, activator_cluster, route_configuration
 from roost.edge.options import EdgeOptions
 from roost.edge.process import wait_for_end
-from roost.edge.protos import CLUSTER, ROUTES, RouteConfiguration, resource
-from roost.edge.rollout import RollOut
 from roost.edge.threads import threads_of
-from roost.plan.cells import common_cells, shard
-from roost.plan.edge_rollout import Answers, ByApp, is_worse
-
-CELLS = 3
 
 
 @pytest_asyncio.fixture
 async def at(tmp_path: Path) -> AsyncIterator[Bench]:
     async with bench(tmp_path, cells=CELLS) as made:
         yield made
-
-
-def org_in(first: str, second: str) -> str:
-    """Return an org whose shard is these two cells."""
-    return next(org for n in range(1000) if shard(org := f"org{n}", common_cells(CELLS)) == (first, second))
-
-
-def cell_status(at: Bench, name: str) -> dict[str, object]:
-    cells = at.edge.status().detail["cells"]
-    assert isinstance(cells, list)
-    return next(cell for cell in cells if cell["name"] == name)
-
-
-def pid_of(at: Bench, name: str) -> int:
-    return int(str(cell_status(at, name)["pid"]))
-
-
-def route(at: Bench, app: str, org: str) -> Route:
-    at.waker.apps[f"{app}.localhost"] = (app, at.endpoint)
-    return Route(app, (f"{app}.localhost",), (at.endpoint,), org=org)
 
 
 async def test_an_app_is_in_the_cells_of_its_org_only_and_the_client_is_known(at: Bench) -> None:
@@ -151,7 +119,7 @@ async def test_a_cell_with_a_wedged_worker_is_replaced_in_about_a_second(at: Ben
         assert at.waker.calls == 0
 
 
-async def test_the_next_roostd_adopts_all_and_a_dead_front_comes_back_with_its_map(at: Bench) -> None:
+async def test_thenext_roostd_adopts_all_and_a_dead_front_comes_back_with_its_map(at: Bench) -> None:
     await at.edge.put(route(at, "a", org_in("0", "1")))
     pids = [pid_of(at, name) for name in "012"]
     front = at.edge.status().detail["front"]["pid"]  # type: ignore[index]
@@ -243,144 +211,6 @@ async def test_without_roostd_dead_processes_come_back_with_the_last_good_config
     assert (await at.get(host="a.localhost")).status == 200
     assert at.edge.status().detail["adopted"]
     assert at.waker.calls == 0
-
-
-async def _next_roostd(at: Bench) -> None:
-    """End this roostd, and begin another one that adopts the cells."""
-    routes = list(at.edge._routes.values())
-    await at.edge.stop(envoy_too=False)
-    at.edge = EnvoyEdge(at.cloud, at.waker, spawn, EdgeOptions(cells=CELLS))
-    await at.edge.start()
-    await at.edge.replace_all(routes)
-
-
-def _changed(change: Callable[[Any], object]) -> Callable[[], Any]:
-    """Return what makes the route configuration of a later Roost."""
-
-    def make() -> Any:
-        message = RouteConfiguration()
-        route_configuration().resource.Unpack(message)
-        change(message)
-        return resource("edge", message)
-
-    return make
-
-
-async def test_a_new_base_configuration_comes_to_all_cells_whatever_apps_do(
-    at: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Apps that begin to fail in that very moment, in every way that apps have, are no reason to take it back."""
-    monkeypatch.setattr(rollout, "WATCH", 0.5)
-    monkeypatch.setattr(rollout, "LOOK", 0.1)
-    org = org_in("0", "1")
-    for app in ("fails", "dies", "well", "well2"):
-        await at.edge.put(route(at, app, org))
-    await at.edge.put(route(at, "a", org_in("2", "1")))
-    seen: list[dict[str, Answers]] = []
-
-    def judge(before: Any, after: Any, reached: Any) -> bool:
-        seen.append(after)
-        return is_worse(before, after, reached)
-
-    monkeypatch.setattr(rollout, "is_worse", judge)
-    look = RollOut._got_worse
-
-    async def look_late(self: RollOut, before: ByApp, after: ByApp) -> bool:
-        """Not before enough was answered to judge by, however slow this machine is."""
-        await until(lambda: min(called_since["dies"], called_since["fails"] / 2) > 15, timeout=10.0)
-        return await look(self, before, after)
-
-    monkeypatch.setattr(RollOut, "_got_worse", look_late)
-
-    def newer(message: Any) -> None:
-        added = message.response_headers_to_add.add()
-        added.header.key, added.header.value = "x-newer", "yes"
-
-    make = _changed(newer)
-    monkeypatch.setattr(cell_base, "route_configuration", make)
-    await _next_roostd(at)
-    done, new, called_since = asyncio.Event(), make(), Counter[str]()
-
-    async def call(app: str, path: str) -> None:
-        while not done.is_set():
-            changed = at.cell.xds.table[ROUTES]["edge"].version == new.version
-            with contextlib.suppress(asyncio.IncompleteReadError):
-                await at.get(path if changed else "/", host=f"{app}.localhost")
-            called_since[app] += changed
-
-    called = (("fails", "/fail"), ("dies", "/die"), ("well", "/"), ("well2", "/"))
-    callers = [asyncio.create_task(call(app, path)) for app, path in called]
-    try:
-        await until(lambda: at.edge.status().detail.get("rollout") == "done", timeout=10.0)
-    finally:
-        done.set()
-        await asyncio.gather(*callers)
-    assert any(told["dies"].doubtful > 5 and told["fails"].total > 20 for told in seen if "dies" in told)
-    assert (await at.get(host="a.localhost")).headers["x-newer"] == "yes"
-    assert "rolled_back" not in at.edge.status().detail
-    await _next_roostd(at)
-    assert all(cell.base.is_up_to_date() for cell in at.edge._cells.values()), "there is nothing to change"
-
-
-async def test_a_base_configuration_that_a_cell_refuses_is_taken_back(
-    at: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rollout, "WATCH", 0.5)
-    await at.edge.put(route(at, "a", org_in("0", "1")))
-    await at.edge.put(route(at, "b", org_in("2", "1")))  # cell 2, too, has what comes first
-    # Envoy takes one virtual host for all names, no second one
-    broken = _changed(lambda message: message.virtual_hosts.add(name="twice", domains=["*"]))
-    monkeypatch.setattr(cell_base, "route_configuration", broken)
-    await _next_roostd(at)
-    await until(lambda: at.edge.status().detail.get("rollout") == "rolled back", timeout=10.0)
-    assert str(at.edge.status().detail["rolled_back"]).startswith("cell 0 refused it: ")
-    assert [cell_status(at, name).get("rejected") is not None for name in "012"] == [True, False, False]
-    assert (await at.get(host="a.localhost")).status == 200
-    monkeypatch.undo()
-    await _next_roostd(at)
-    assert (await at.get(host="a.localhost")).status == 200
-
-
-async def test_a_base_configuration_with_which_the_first_cell_fails_is_taken_back(
-    at: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Envoy takes it, but what goes by the activator, as paths of challenges do, is answered 503 with it."""
-    monkeypatch.setattr(rollout, "WATCH", 1.0)
-    monkeypatch.setattr(rollout, "LOOK", 0.2)
-    first, last = (
-        replace(route(at, app, org_in(*cells)), hosts=(f"{app}.localhost", f"{app}.example.com"))
-        for app, cells in (("a", ("0", "1")), ("b", ("2", "1")))
-    )
-    for one in (first, last):
-        await at.edge.put(one)
-
-    def broken(place: EdgePlace) -> object:
-        return activator_cluster(replace(place, activator=at.cloud.run / "nowhere.sock"))
-
-    monkeypatch.setattr(cell_base, "activator_cluster", broken)
-    told = {"a": set[int](), "b": set[int]()}
-    done = asyncio.Event()
-
-    async def call(app: str) -> None:
-        while not done.is_set():
-            told[app].add((await at.get("/.well-known/acme-challenge/x", host=f"{app}.localhost")).status)
-
-    callers = [asyncio.create_task(call(app)) for app in told]
-    try:
-        await until(lambda: told == {"a": {200}, "b": {200}}, what="it is called")
-        await _next_roostd(at)
-        await until(lambda: at.edge.status().detail.get("rollout") == "rolled back", timeout=10.0)
-        told["a"].clear()
-        await until(lambda: 200 in told["a"], what="the first cell has what it had")
-    finally:
-        done.set()
-        await asyncio.gather(*callers)
-    status = at.edge.status()
-    shown = render_cloud(cloud_status({"edge": asdict(status)}, ""))
-    assert "its new configuration was taken back: cell 0 answered far more errors with it" in shown
-    for cell in at.edge._cells.values():
-        assert cell.xds.table[CLUSTER]["activator"] == activator_cluster(cell.place), "nobody has it"
-    assert (await at.get("/.well-known/acme-challenge/x", host="b.localhost")).status == 200
 
 
 async def test_after_a_reboot_the_edge_starts_without_roostd_and_says_what_is_missing(at: Bench) -> None:
