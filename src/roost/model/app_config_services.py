@@ -85,7 +85,7 @@ def _read_http_options(table: Table) -> tuple[tuple[SessionRule, ...], HttpOptio
             allow_bypass=item.flag("allow_bypass", False),
         )
         item.done()
-        rules.append(check_session_rule(rule, item.origin.at(item.path("name"))))
+        rules.append(check_session_rule(rule, item.origin.at(item.path("").removesuffix("."))))
     where = options.origin.at(options.path("").removesuffix("."))
     keys = ("compress", "h2_backend", "idle_timeout", "headers_read_timeout", "response")
     http = read_http_behaviour(Reader({key: options.take(key) for key in keys if options.holds(key)}, where), where)
@@ -116,8 +116,11 @@ def _finish_service(
         soft_limit=concurrency.number("soft_limit", 0, 0, 1_000_000),
         hard_limit=concurrency.number("hard_limit", 0, 0, 1_000_000),
         checks=checks,
-        rate_limits=read_rate_limits(rates.take, rates.origin.at(rates.path("")).removesuffix(".")),
+        rate_limits=read_rate_limits(rates.take, rates.origin.at(rates.path("").removesuffix("."))),
     )
+    if 0 < service.hard_limit < service.soft_limit:
+        why = f"is {service.soft_limit}, above hard_limit, {service.hard_limit}: no machine ever has so many"
+        table.origin.warn(concurrency.path("soft_limit"), why)
     groups = table.words("processes")
     machine_checks.extend((groups, check) for _, check in read_machine_checks(table))
     concurrency.done()
@@ -126,13 +129,22 @@ def _finish_service(
     return groups, service
 
 
+def _within(table: Table, key: str, default: float, low: float, high: float) -> float:
+    """Return seconds within the bounds, as Fly's platform has them: what is beyond is the nearest, with a warning."""
+    given = table.duration(key, default)
+    taken = min(max(given, low), high)
+    if taken != given:
+        table.origin.warn(table.path(key), f"is {given:g} s, which is taken as {taken:g} s: {low:g} to {high:g} s")
+    return taken
+
+
 def _read_check(table: Table, port: int, kind: str) -> Check:
     protocol = table.text("protocol", "http", among=("http", "https"))
     check = Check(
         port=table.number("port", port, 1, 65535),
         type=table.text("type", kind, among=("tcp", "http")),
-        interval=min(max(table.duration("interval", 10.0), 0.5), 60.0),
-        timeout=min(max(table.duration("timeout", 2.0), 0.1), 60.0),
+        interval=_within(table, "interval", 10.0, 0.5, 60.0),
+        timeout=_within(table, "timeout", 2.0, 0.1, 60.0),
         grace_period=table.duration("grace_period", 5.0),
         method=table.text("method", "GET").upper() or "GET",
         path=table.text("path", "/") or "/",

@@ -49,7 +49,8 @@ def read_rate(per_second: object, burst: object, where: str, prefix: str = "") -
     rate_key, burst_key = f"{where}.{prefix}per_second", f"{where}.{prefix}burst"
     if per_second is None:
         if burst is not None:
-            raise BadInput(f"{burst_key} needs {rate_key}", hint=f"set {prefix}per_second too, or remove the key")
+            needed = rate_key.rpartition(": ")[2]  # without the place in a file, which is there already
+            raise BadInput(f"{burst_key} needs {needed}", hint=f"set {prefix}per_second too, or remove the key")
         return None
     if isinstance(per_second, bool) or not isinstance(per_second, int | float) or per_second != per_second:
         raise BadInput(f"{rate_key} must be a number of requests")
