@@ -30,13 +30,13 @@ from roost.edge.splice import (
     CHUNK,
     CLOSED,
     HEAD_TIMEOUT,
-    LINGER,
     connect,
     flush,
     move,
     not_listening,
     refusal_of,
     refuse,
+    send_last,
 )
 from roost.edge.static_paths import HEADER, METHODS, FindStatics
 
@@ -289,10 +289,4 @@ async def _send(
     """Send a response of our own: status, a header and the body."""
     status, header, body = response
     lines = (f"HTTP/1.1 {status}", header, f"Content-Length: {len(body)}", "Connection: close")
-    writer.write("\r\n".join(lines).encode("latin-1", "replace") + END + (b"" if head.method == "HEAD" else body))
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(LINGER):
-            await writer.drain()
-            writer.write_eof()
-            while await reader.read(CHUNK):
-                pass
+    await send_last(head.method, "\r\n".join(lines), body, reader, writer)

@@ -92,7 +92,14 @@ async def refuse(
     if refusal.status == 503:
         lines.append("Retry-After: 2")
     text = "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines)
-    writer.write(text.encode("latin-1", "replace") + END + (b"" if method == "HEAD" else body))
+    await send_last(method, text, body, reader, writer)
+
+
+async def send_last(
+    method: str, head: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Send a response of our own, and read on for a while, so that a client that still sends gets to see it."""
+    writer.write(head.encode("latin-1", "replace") + END + (b"" if method == "HEAD" else body))
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(LINGER):
             await writer.drain()
