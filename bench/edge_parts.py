@@ -113,10 +113,8 @@ def _without_retries(manager: Config) -> None:
 
 def _without_limit(manager: Config) -> None:
     config = manager["early_header_mutation_extensions"][0]["typed_config"]["value"]["early_header_mutation_config"]
-    port, by_tls, *_limit, region = config["value"].split(" ")
-    config["value"] = f"{port} {by_tls} {by_address(None)} {region}"
-    for host in manager["route_config"]["virtual_hosts"]:
-        host["routes"] = [one for one in host["routes"] if one.get("direct_response", {}).get("status") != 429]
+    port, by_tls, names, *_limit, region = config["value"].split(" ")
+    config["value"] = f"{port} {by_tls} {names} {by_address(None)} {region}"
 
 
 def _without_time_limits(manager: Config) -> None:

@@ -3,7 +3,7 @@
 The edge counts in its own memory, so nothing is asked on the way. Addresses of IPv6 count by their /64, which one
 customer has. The operator's limit holds for all hosts and public listeners of an Envoy together. It costs every
 request, so our own code counts (native/address_limit.c), while the request is its headers and no more: one that is too
-many is marked, and the first route of each virtual host refuses it. Loopback has no limit there: who comes from there
+many is marked, and refused by a route (refused_first.py). Loopback has no limit there: who comes from there
 is a tunnel or the operator, and brings the requests of many. An app's limits are a filter of Envoy's, with a bucket per
 address, the least recently seen of them forgotten; it is off but where an app's virtual host configures it.
 """
@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from roost.edge.protos import FilterConfig, HeaderValueOption, LocalRateLimit, any_of, json_format
+from roost.edge.protos import LocalRateLimit, any_of, json_format
 from roost.model.rate_limit import RateLimit, RateLimits
 
-OVER_LIMIT = "roost-over-limit"  # request header: in how many seconds there is room again
 OF_APP = "roost.limit.app"  # the filter's name
 ADDRESSES_OF_APP = 4096
 _KIND = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
@@ -30,20 +29,6 @@ def by_address(limit: RateLimit | None) -> str:
     if limit is None:
         return "0 0 0"
     return f"{max(1, round(1e9 / limit.per_second))} {limit.burst} {limit.retry_after}"
-
-
-def refuse(host: Any) -> None:
-    """Put a route before all others of a virtual host that refuses the requests above the operator's limit."""
-    others = list(host.routes)
-    del host.routes[:]
-    over = host.routes.add(name=others[-1].name)  # in the log it is the app's request
-    over.match.prefix = "/"
-    over.match.headers.add(name=OVER_LIMIT, present_match=True)
-    over.direct_response.status = 429
-    over.typed_per_filter_config[OF_APP].CopyFrom(any_of(FilterConfig(disabled=True)))  # it takes nothing of the app's
-    told = over.response_headers_to_add.add(append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
-    told.header.key, told.header.value = "retry-after", f"%REQ({OVER_LIMIT})%"
-    host.routes.extend(others)
 
 
 def filters() -> list[dict[str, Any]]:

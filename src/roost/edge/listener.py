@@ -9,15 +9,15 @@ its own goes to the activator.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from roost.edge import admission, bounds, flycast, limits, quic, tls
-from roost.edge.authority import named_plainly, refuse_odd_names
 from roost.edge.http_options import compressors
 from roost.edge.native_module import access_logger, early_headers
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
+from roost.edge.refused_first import refuse_marked
 from roost.edge.replies import MARK, local_reply_config
 from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
 from roost.edge.steering_config import (
@@ -98,7 +98,7 @@ def listeners(place: EdgePlace, by_name: Sequence[dict[str, Any]] = (), by_quic:
 
 def _private_listener(place: EdgePlace) -> Any:
     """Return the listener for private networks: plain HTTP, by the address that was called."""
-    manager = connection_manager(replace(place, by_address=None), 80, secure=False)
+    manager = connection_manager(place, 80, secure=False, public=False)
     manager["rds"] = {"route_config_name": flycast.ROUTES_NAME, "config_source": ADS}
     manager["http_filters"] = [flycast.by_address(), *_http_filters()]
     first, *others = [{"socket_address": {"address": address, "port_value": FLYCAST_PORT}} for address in place.private]
@@ -209,8 +209,7 @@ def routes(name: str, more: dict[str, Any]) -> Any:
     look_at_size(host.routes[0])
     admission.watch_body(host.routes[0])
     lead_wishes(host, before=1)
-    refuse_odd_names(host)
-    limits.refuse(host)
+    refuse_marked(host)
     return message
 
 
@@ -251,11 +250,12 @@ def _http_filters() -> list[dict[str, Any]]:
         "upstream_http_filters": hooks_of_machines(),
     }
     last = {"name": "envoy.filters.http.router", "typed_config": router}
-    return [named_plainly(), *compressors(), too_large(), *admission.filters(), last]
+    return [*compressors(), too_large(), *admission.filters(), last]
 
 
-def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str, Any]:
-    """Return the filter that speaks HTTP with clients of a port."""
+def connection_manager(place: EdgePlace, port: int, *, secure: bool, public: bool = True) -> dict[str, Any]:
+    """Return the filter that speaks HTTP with clients of a port; what is not `public` refuses nothing by itself."""
+    by_address = place.by_address if public else None
     return {
         "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
@@ -280,7 +280,7 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool) -> dict[str
         "drain_timeout": "5s",
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "unknown.invalid"},
         "early_header_mutation_extensions": [
-            early_headers(port, place.region, limits.by_address(place.by_address), secure=secure)
+            early_headers(port, place.region, limits.by_address(by_address), secure=secure, public=public)
         ],
         "local_reply_config": local_reply_config(),
         "access_log": [access_logger(place.log)],

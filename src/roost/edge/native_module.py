@@ -70,11 +70,13 @@ def switch_on(entry: Any, kind: str, text: str) -> None:
     entry.typed_per_filter_config[_filter_name(kind)].CopyFrom(any_of(config))
 
 
-def early_headers(port: int, region: str, by_address: str, *, secure: bool) -> dict[str, Any]:
+def early_headers(port: int, region: str, by_address: str, *, secure: bool, public: bool) -> dict[str, Any]:
     """Return what a connection manager does to headers before anything looks at them, on a public port.
 
-    `by_address` is the limit by client address, in the words of `limits.by_address`.
+    Only what is `public` refuses requests that name no host. `by_address` is the limit by client address, in the words
+    of `limits.by_address`.
     """
+    by_tls, names = "on" if secure else "off", "names" if public else "any"
     # its message is in Envoy 1.40 but not yet in xds-protos 1.85
     kind = "envoy.extensions.http.early_header_mutation.dynamic_modules.v3.DynamicModuleEarlyHeaderMutation"
     return {
@@ -86,7 +88,7 @@ def early_headers(port: int, region: str, by_address: str, *, secure: bool) -> d
                 "dynamic_module_config": _module(),
                 "early_header_mutation_name": "headers",
                 "early_header_mutation_config": {
-                    "@type": _TEXT, "value": f"{port} {'on' if secure else 'off'} {by_address} {region}"
+                    "@type": _TEXT, "value": " ".join((str(port), by_tls, names, by_address, region))
                 },
             },
         },

@@ -34,7 +34,6 @@ from envoy.extensions.filters.http.local_ratelimit.v3.local_rate_limit_pb2 impor
     LocalRateLimit,
 )
 from envoy.extensions.filters.http.lua.v3 import lua_pb2  # type: ignore[import-untyped]  # noqa: F401
-from envoy.extensions.filters.http.rbac.v3 import rbac_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.upstream_codec.v3 import (  # type: ignore[import-untyped]
     upstream_codec_pb2,  # noqa: F401

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from roost.edge.admission import FULL, LATE, STALLED
-from roost.edge.authority import DETAIL
 from roost.edge.pages import Page, html_page, json_page, text_page
+from roost.edge.refused_first import MARK as REFUSE
+from roost.edge.refused_first import ODD_NAME, STATUS
 from roost.edge.static_paths import HEADER
 from roost.edge.steering_config import ROUTE
 from roost.model.edge_errors import EDGE_ERRORS, EdgeError
@@ -28,6 +29,7 @@ class Rule:
     """Gives the class `code` to answers with one of `flags`, and, if there is one, a status among `statuses`.
 
     `detail` must be in Envoy's words on the failed connection. `direct`: also to what a route answers by itself.
+    `odd_name`: the request is marked for that; in the log its status tells.
     """
 
     code: str
@@ -35,6 +37,7 @@ class Rule:
     statuses: tuple[int, ...] = ()
     detail: str = ""
     direct: bool = False
+    odd_name: bool = False
     to_activator: bool = False
     to_statics: bool = False
 
@@ -60,8 +63,8 @@ RULES = (  # the first that fits holds
     Rule("headers_too_large", ("DPE",), (431,)),
     Rule("bad_request", ("DPE", "IH")),
     Rule("edge_failed", ("NFCF", "RFCF", "DF", "DI", "FI", "UAEX", "RLSE")),
-    Rule("bad_request", statuses=(403,), detail=DETAIL),
-    Rule("bad_request", statuses=(400,)),
+    Rule("bad_request", statuses=(STATUS,), direct=True, odd_name=True),
+    Rule("bad_request", statuses=(400,), direct=True),
     Rule("upgrade_refused", statuses=(403,)),
     Rule("no_route", statuses=(404,)),
     Rule("body_stalled", statuses=(408,), detail=STALLED),
@@ -97,7 +100,7 @@ def code_of(
         return TOO_LARGE.code
     direct = detail == DIRECT and not flags
     for rule in RULES:
-        if direct and not rule.direct:
+        if rule.odd_name or (direct and not rule.direct):
             continue
         if (rule.to_activator and not to_activator) or (rule.to_statics and not to_statics):
             continue
@@ -128,6 +131,8 @@ def _mappers(rule: Rule) -> Iterator[dict[str, Any]]:
         only.append(_expression(f"response.code_details.contains('{rule.detail}')"))
     if not rule.flags and not rule.direct:  # what a route answers by itself is meant so
         only.append(_expression(f"response.code_details != '{DIRECT}'"))
+    if rule.odd_name:
+        only.append(_header(REFUSE, {"string_match": {"exact": ODD_NAME}}))
     if rule.to_activator:
         only.append(_any_of([_header(name, {"present_match": True}) for name in (MARK, ROUTE)]))
     if rule.to_statics:

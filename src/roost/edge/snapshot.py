@@ -16,14 +16,14 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from roost.edge import limits
 from roost.edge.admission import watch_body
-from roost.edge.authority import refuse_odd_names
 from roost.edge.challenges import PATH
 from roost.edge.contract import Route
 from roost.edge.http_options import apply_to_host, lead_to_door, speak
+from roost.edge.limits import limit_app
 from roost.edge.machine_limits import admit_to, counts_each_endpoint, limit_cluster, skip_seen
 from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
+from roost.edge.refused_first import refuse_marked
 from roost.edge.replies import MARK
 from roost.edge.resilience import eject_outliers, repeat_safely, retry_unsent
 from roost.edge.statics import static_routes
@@ -173,10 +173,9 @@ def virtual_host(
         watch_body(host.routes[-1])
     look_at_size(host.routes[-1])
     lead_wishes(host, before=2)
-    refuse_odd_names(host)
-    limits.refuse(host)
+    refuse_marked(host)
     apply_to_host(host, route)
-    limits.limit_app(host, route.limits)
+    limit_app(host, route.limits)
     return host
 
 

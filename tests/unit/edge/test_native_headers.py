@@ -19,6 +19,7 @@ RESERVED = re.compile(
     rb"(fly|roost|steer|x-envoy)-.*|forwarded|proxy|x-forwarded-(host|server|prefix)|x-original-url|x-rewrite-url",
     re.DOTALL,
 )
+HOST = re.compile(rb"([\w-]+(\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\])(:[0-9]+)?", re.ASCII)
 WISHES = (b"force-instance-id", b"prefer-instance-id", b"force-region")
 SET = (b"x-request-id", b"fly-request-id")
 
@@ -56,7 +57,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Native]:
     directory = tmp_path_factory.mktemp("native")
     program = sanitized.program(directory, "envoy_headers.c", "headers.c", "texts.c", "address_limit.c")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([program, "443 on 1000 1000000 7 far away"], **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen([program, "443 on names 1000 1000000 7 far away"], **pipes) as process:  # type: ignore[call-overload]
         yield Native(process)
         process.stdin.close()
         assert process.wait(10) == 0, process.stderr.read().decode()
@@ -76,6 +77,9 @@ def expected(headers: Headers) -> Headers:
     told = [one for one in told if one[0] != b"x-forwarded-ssl"]
     if not any(name == b"x-forwarded-port" for name, _ in told):
         told.append((b"x-forwarded-port", b"443"))
+    hosts = [value for name, value in headers if name == b":authority"]
+    if not hosts or not all(HOST.fullmatch(host) for host in hosts):
+        told.append((b"roost-refuse", b"name"))
     told += [(b"fly-client-ip", b"192.0.2.1"), (b"x-forwarded-for", b"192.0.2.1"), (b"fly-region", b"far away")]
     return [*told, (b"fly-forwarded-port", b"443"), (b"x-forwarded-ssl", b"on")]
 
@@ -87,7 +91,10 @@ _KNOWN = [
     b"x-forwarded-host", b"host", b"cookie", b"x", b"f", b"s", b"", b"fly-client-ip", b"x-original-url",
 ]  # fmt: skip
 _NAMES = st.sampled_from(_KNOWN) | st.binary(max_size=40).map(bytes.lower)
-_HEADERS = st.lists(st.tuples(_NAMES, st.binary(max_size=30)), max_size=30)
+_PIECES = st.sampled_from([b"a", b"-_Z9", b".", b":", b"8", b"[", b"]", b"::1", b",", b"@", b"/", b" ", b"\xe9", b"\n"])
+_HOSTS = st.lists(_PIECES, max_size=6).map(b"".join)
+_HEADER = st.tuples(_NAMES, st.binary(max_size=30)) | st.tuples(st.just(b":authority"), _HOSTS)
+_HEADERS = st.lists(_HEADER, max_size=30) | st.lists(st.tuples(st.just(b":authority"), _HOSTS), min_size=1, max_size=1)
 
 
 @given(headers=_HEADERS)

@@ -36,9 +36,9 @@ def virtual_host(ports: Ports) -> VirtualHost:  # type: ignore[valid-type]
 
 
 def test_force_https_redirects_only_where_there_is_https() -> None:
-    assert [route.redirect.port_redirect for route in virtual_host(Ports(80, 443)).routes] == [0] * 6
-    assert virtual_host(Ports(80, 443)).routes[2].redirect.https_redirect
-    assert virtual_host(Ports(8080, 8443)).routes[2].redirect.port_redirect == 8443
+    assert [route.redirect.port_redirect for route in virtual_host(Ports(80, 443)).routes] == [0, 0, 0, 0, 0]
+    assert virtual_host(Ports(80, 443)).routes[1].redirect.https_redirect
+    assert virtual_host(Ports(8080, 8443)).routes[1].redirect.port_redirect == 8443
     assert not any(route.redirect.https_redirect for route in virtual_host(Ports(8080, 0)).routes)
 
 

@@ -2,14 +2,15 @@
 
    Names that only the edge may say are dropped (`fly-`, `roost-`, `x-envoy-`, the words of other proxies), a client's
    wishes are kept under `steer-`, and the app is told who asks, where, and under which id. Requests that
-   are one too many of their address (address_limit.c) are marked: `roost-over-limit` says in how many seconds there is
-   room again, and a route refuses them. For each listener the configuration is "PORT on|off EVERY BURST WAIT REGION";
-   on: by TLS; the limit's numbers are 0 where there is none. State: random bytes for ids, guarded by a lock.
+   are one too many of their address (address_limit.c), or name no host, are marked, and a route refuses them:
+   `roost-refuse` says why, `roost-retry-after` in how many seconds there is room again. For each listener the
+   configuration is "PORT on|off names|any EVERY BURST WAIT REGION"; on: by TLS; names: hosts must be named; the limit's
+   numbers are 0 where there is none. State: random bytes for ids, guarded by a lock.
    Envoy's list of the headers holds pointers into them: after each one that is dropped it is asked for anew. */
 
 #include "envoy.h"
 
-typedef struct { text port, by_tls, wait, region; limit limit; } place;
+typedef struct { text port, by_tls, wait, region; limit limit; int names; } place;
 enum { FEW = 128, RANDOM = 4096, ID = 36 };
 #define set envoy_dynamic_module_callback_early_header_mutation_set_header
 #define add envoy_dynamic_module_callback_early_header_mutation_add_header
@@ -130,10 +131,44 @@ static text client_of(void *request) {
   return from;
 }
 
+static word length_of(text from, int (*belongs)(char)) {
+  word i;
+  for (i = 0; i < from.length && belongs(from.data[i]); i++);
+  return i;
+}
+
+static int is_digit(char c) { return c >= '0' && c <= '9'; }
+
+static int is_of_name(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '-' || c == '_';
+}
+
+static int is_of_ipv6(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.';
+}
+
+static text behind(text from, word count) { return (text){from.data + count, from.length - count}; }
+
+/* Say whether it is a name with dots between its parts and perhaps at its end, or an address of IPv6 in brackets; then
+   perhaps a colon and a number. */
+static int is_host(text from) {
+  word part;
+  if (from.length && *from.data == '[') {
+    part = 1 + length_of(behind(from, 1), is_of_ipv6);
+    if (part == 1 || part == from.length || from.data[part] != ']') return 0;
+    from = behind(from, part + 1);
+  } else {
+    if (!length_of(from, is_of_name)) return 0;
+    while ((part = length_of(from, is_of_name))) from = behind(from, part < from.length && from.data[part] == '.' ? part + 1 : part);
+  }
+  if (!from.length) return 1;
+  return *from.data == ':' && from.length > 1 && length_of(behind(from, 1), is_digit) == from.length - 1;
+}
+
 _Bool envoy_dynamic_module_on_early_header_mutation_mutate(const void *config, void *request) {
   const place *at = config;
   list found;
-  int unclean = 0, has_port = 0, has_ssl = 0;
+  int unclean = 0, has_port = 0, has_ssl = 0, named = 0, odd = 0;
   char id[ID];
   text client, own = {id, ID};
   word i;
@@ -143,6 +178,7 @@ _Bool envoy_dynamic_module_on_early_header_mutation_mutate(const void *config, v
     unclean |= is_reserved(name) || is_steering(name);
     has_port |= same(name, TEXT("x-forwarded-port"));
     has_ssl |= same(name, TEXT("x-forwarded-ssl"));
+    if (same(name, TEXT(":authority"))) named = 1, odd |= !is_host(found.all[i].value);
   }
   let_go(&found);
   if (unclean) clean(request);
@@ -158,7 +194,10 @@ _Bool envoy_dynamic_module_on_early_header_mutation_mutate(const void *config, v
   add(request, TEXT("fly-forwarded-port"), at->port);
   if (!has_port) add(request, TEXT("x-forwarded-port"), at->port);
   (has_ssl ? set : add)(request, TEXT("x-forwarded-ssl"), at->by_tls);
-  if (is_over_limit(at->limit, client)) add(request, TEXT("roost-over-limit"), at->wait);
+  if (is_over_limit(at->limit, client)) {
+    add(request, TEXT("roost-refuse"), TEXT("limit"));
+    add(request, TEXT("roost-retry-after"), at->wait);
+  } else if (at->names && (odd || !named)) add(request, TEXT("roost-refuse"), TEXT("name"));
   return 1;
 }
 
@@ -173,6 +212,7 @@ const void *envoy_dynamic_module_on_early_header_mutation_config_new(void *confi
   value.data = (const char *)(at + 1);
   at->port = until(&value, ' ');
   at->by_tls = until(&value, ' ');
+  at->names = same(until(&value, ' '), TEXT("names"));
   at->limit.every = number(&value);
   at->limit.burst = number(&value);
   until(&value, ' ');
