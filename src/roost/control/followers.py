@@ -159,6 +159,10 @@ class Followers:
         while any(connections_to(address, port) for port in ports) and self._core.now() < deadline:
             await asyncio.sleep(DRAIN_LOOK)
 
+    def fell_asleep(self, machine: Machine) -> None:
+        """Check it no more until it comes up; its process is still watched."""
+        self._call(self.readiness.fell_asleep, machine.id)
+
     def went_down(self, machine: Machine) -> None:
         """Forget it, and bring the edge's table up to date."""
         self._call(self._forget, machine)

@@ -193,6 +193,8 @@ class Lifecycle:
             if only_if is not None and not only_if():
                 return self._rows.record(machine, _S.STARTED, "start", "proxy", desired=_S.STARTED)
             self._core.host.freeze(machine_id)
+            if self._observer is not None:
+                self._observer.fell_asleep(machine)
             self._core.fault("machine.suspend.frozen")
             return self._rows.record(machine, _S.SUSPENDED, "suspend", "flyd")
 

@@ -17,6 +17,9 @@ class Observer(Protocol):
     def going_down(self, machine: Machine) -> None:
         """It will stop answering; returns when no new request reaches it and those under way have ended."""
 
+    def fell_asleep(self, machine: Machine) -> None:
+        """It is frozen: nothing in it can answer until it came up again. Must not block."""
+
     def went_down(self, machine: Machine) -> None:
         """It does not run any more. Must not block."""
 

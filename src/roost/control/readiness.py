@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from roost.control.contract import CheckStatus
@@ -37,6 +37,7 @@ class _Watched:
     pid: int
     listening: bool = False
     checks: dict[str, HealthState] = field(default_factory=dict)
+    asleep: bool = False
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -63,6 +64,8 @@ class Readiness:
         watched = _Watched(machine, pid)
         if before is not None and same_run:
             watched.listening, watched.checks = before.listening, before.checks
+            if before.asleep:  # what failed before it slept has all its time again
+                watched.checks = {n: replace(s, changed_at=self._core.now()) for n, s in before.checks.items()}
         watched.listening = watched.listening or adopted
         self._watched[machine.id] = watched
         if web_service(machine) is not None and not watched.listening:
@@ -74,7 +77,7 @@ class Readiness:
             self._on_change(machine.app)
 
     def went_down(self, machine_id: str, *, forget: bool = True) -> None:
-        """Look no more; on the loop. A suspended machine is not forgotten: its port opens with it."""
+        """Look no more; on the loop. One that only sleeps is not forgotten."""
         watched = self._watched.get(machine_id)
         if watched is None:
             return
@@ -83,6 +86,12 @@ class Readiness:
         watched.tasks.clear()
         if forget:
             del self._watched[machine_id]
+
+    def fell_asleep(self, machine_id: str) -> None:
+        """Look no more until it comes up: frozen, it fails all checks. What was seen holds: its port opens with it."""
+        self.went_down(machine_id, forget=False)
+        if (watched := self._watched.get(machine_id)) is not None:
+            watched.asleep = True
 
     def is_ready(self, machine: Machine) -> bool:
         """True when its port accepts connections and no check that steers requests is critical."""
@@ -136,6 +145,8 @@ class Readiness:
         watched = self._watched.get(machine.id)
         told = aside(machine.config, steering=True)
         checks = watched.checks if watched else {}
+        if watched is not None and watched.asleep:
+            checks = {}  # it was woken a moment ago
         since = [s.changed_at for n, s in checks.items() if s.status is HealthStatus.CRITICAL and n not in told]
         left = max(0.0, timeout - (self._core.now() - min(since))) if since else timeout
         return await self._until(machine, left, ready, cancelled=lambda: False, exits=0)

@@ -79,6 +79,26 @@ def test_a_suspended_app_keeps_its_memory_and_answers_the_next_request(cloud: Ru
     assert state(cloud, app) == "started"
 
 
+def test_a_machine_that_sleeps_is_not_checked_and_answers_as_soon_as_it_wakes(cloud: RunningCloud, app: str) -> None:
+    checked = config()
+    checked["services"][0]["checks"] = [
+        {"type": "http", "port": 8080, "path": "/", "interval": "500ms", "timeout": "200ms", "grace_period": "1s"}
+    ]
+    assert create(cloud, app, checked).status_code == 200
+    (machine,) = cloud.machines(app)
+
+    def status() -> str:
+        return str(cloud.api("GET", f"/apps/{app}/machines/{machine['id']}").json()["checks"][0]["status"])
+
+    wait_until(lambda: status() == "passing", "the check passes")
+    assert cloud.api("POST", f"/apps/{app}/machines/{machine['id']}/suspend").status_code == 200
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:  # four checks would have failed
+        assert status() == "passing"
+    assert [cloud.get(app).status_code for _ in range(5)] == [200] * 5
+    wait_until(lambda: state(cloud, app) == "started" and status() == "passing", "it is checked again")
+
+
 def test_a_stopped_app_starts_afresh_for_a_request(cloud: RunningCloud, app: str) -> None:
     """Also one that needs longer to start than it may be idle: who waits for it keeps it awake."""
     slow = config(autostop="stop", idle="0.5s", code=f"import time\ntime.sleep(2.2)\n{SERVER}")
