@@ -108,6 +108,12 @@ static void release(app *of) {
   free(of);
 }
 
+/* With the lock, so that what was counted last is told last: a gauge that stays behind would be believed. */
+static void tell(void *envoy, app *of) {
+  text label = of->name;
+  envoy_dynamic_module_callback_http_filter_set_gauge(envoy, waiting_gauge, &label, 1, of->waiting);
+}
+
 /* From here on nobody holds the lock. */
 
 int look_at_lines(u64 at) {
@@ -119,11 +125,6 @@ int look_at_lines(u64 at) {
   more = all_waiting != 0;
   pthread_mutex_unlock(&guard);
   return more;
-}
-
-static void tell(void *envoy, app *of, word waiting) {
-  text label = of->name;
-  envoy_dynamic_module_callback_http_filter_set_gauge(envoy, waiting_gauge, &label, 1, waiting);
 }
 
 static loaded *load(void *config, text value) {
@@ -159,7 +160,7 @@ static void forget(route *of) {
 static int request(filter *base, const route *configured, _Bool ends) {
   waiter *one = (waiter *)base;
   app *of = (app *)configured;
-  word waiting, alone;
+  word alone;
   (void)ends;
   if (!of || one->state != outside) return CONTINUE;
   pthread_mutex_lock(&guard);
@@ -181,22 +182,19 @@ static int request(filter *base, const route *configured, _Bool ends) {
   one->deadline = now() + of->wait;
   alone = !all_waiting;
   join_line(one);
-  waiting = of->waiting;
+  tell(base->envoy, of);
   pthread_mutex_unlock(&guard);
   if (alone) wake_clock();
-  tell(base->envoy, of, waiting);
   return STOP_ALL_AND_WATERMARK;
 }
 
 static void scheduled(filter *base) {
   waiter *one = (waiter *)base;
   int state;
-  word waiting;
   pthread_mutex_lock(&guard);
   state = one->state;
-  waiting = one->app->waiting;
+  tell(base->envoy, one->app);
   pthread_mutex_unlock(&guard);
-  tell(base->envoy, one->app, waiting);
   if (state == passed) envoy_dynamic_module_callback_http_filter_continue_decoding(base->envoy);
   if (state == expired)
     envoy_dynamic_module_callback_http_send_response(base->envoy, 503, 0, 0, TEXT(""), TEXT("roost_line_timeout"));
@@ -204,16 +202,14 @@ static void scheduled(filter *base) {
 
 static void complete(filter *base) {
   waiter *one = (waiter *)base;
-  word waiting;
-  if (one->state != in_line) return;
+  if (!one->scheduler) return; /* it never waited */
   pthread_mutex_lock(&guard);
   if (one->state == in_line) {
     leave_line(one);
     one->state = expired;
   }
-  waiting = one->app->waiting;
+  tell(base->envoy, one->app); /* also when it was let in and did not hear of it any more */
   pthread_mutex_unlock(&guard);
-  tell(base->envoy, one->app, waiting);
 }
 
 static void end(filter *base) {
