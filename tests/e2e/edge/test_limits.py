@@ -86,7 +86,7 @@ async def test_what_the_operators_limit_refuses_is_told_as_such_and_takes_nothin
     await at.edge.put(at.route(limits=RateLimits(in_all=RateLimit(0.1, 20))))
     assert await ask(at, "127.0.0.2", 40) == [200] * 10 + [429] * 30
     reader, writer = await asyncio.open_connection("127.0.0.1", at.cloud.http_port, local_addr=("127.0.0.2", 0))
-    lies = "Roost-Over-Limit: 9\r\nAccept: application/json\r\nConnection: close\r\n"
+    lies = "Roost-Refuse: name\r\nRoost-Retry-After: 9\r\nAccept: application/json\r\nConnection: close\r\n"
     writer.write(f"GET /over HTTP/1.1\r\nHost: hello.localhost\r\n{lies}\r\n".encode())
     head, _, body = (await asyncio.wait_for(reader.read(-1), 5)).decode().partition("\r\n\r\n")
     writer.close()
@@ -98,4 +98,5 @@ async def test_what_the_operators_limit_refuses_is_told_as_such_and_takes_nothin
     assert (logged.status, logged.error) == (429, "rate_limited")
     assert at.app.requests == 10
     assert await ask(at, "127.0.0.1", 11) == [200] * 10 + [429], "the app's bucket has what was not refused before"
-    assert (await at.get("/lies", headers="Roost-Over-Limit: 9\r\n")).headers["retry-after"] == "10", "the app's own"
+    lied = await at.get("/lies", headers="Roost-Refuse: name\r\nRoost-Retry-After: 9\r\n")
+    assert (lied.status, lied.headers["retry-after"]) == (429, "10"), "the app's own limit"
