@@ -7,6 +7,7 @@ the same request comes as an `Activation`: Envoy sees of a wake nothing but a sl
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ from roost.edge.statics import static_app_of
 from roost.edge.steering_config import REPLAY
 from roost.model.request import Request, redacted
 
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
+_METHOD = re.compile("[A-Z][A-Z-]{0,15}")  # also WebDAV's and others
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def read_entry(
     return Request(
         at=at,
         id=entry[ID] or "",
-        method=entry[METHOD] if entry[METHOD] in _METHODS else "",
+        method=entry[METHOD] if _METHOD.fullmatch(entry[METHOD] or "") else "",
         host=entry[HOST] or "",
         path=redacted(entry[PATH] or ""),
         status=status,

@@ -33,6 +33,8 @@ async def test_a_request_that_goes_straight(at: Bench) -> None:
     assert one.wake == 0
     assert 0 < one.connect < one.total
     assert 0 < one.app < one.total
+    await at.get("/dav", method="PROPFIND")
+    assert (await at.logged("/dav")).method == "PROPFIND"
     for number in range(12):  # each of Envoy's threads has connections of its own
         await at.get(f"/again-{number}")
     again = [await at.logged(f"/again-{number}") for number in range(12)]
