@@ -166,6 +166,11 @@ async def test_clients_of_postgres(tmp_path: Path, server: Endpoint) -> None:
         await it.edge.put_ports("other", [app("other", server, hard_limit=1, tls=TlsOptions((), ("TLSv1.3",)))])
         with pytest.raises(psycopg.OperationalError, match=r"version|alert"):
             await connect(port, host="other.localhost", ssl_max_protocol_version="TLSv1.2")
+
+        async def alone() -> bool:
+            return await it.cell.active("other") == {}
+
+        await until(alone, what="those who were refused have gone: there is room for one")
         only = await connect(port, host="other.localhost")
         with pytest.raises(psycopg.OperationalError):
             await connect(port, host="other.localhost")
