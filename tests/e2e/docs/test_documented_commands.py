@@ -190,8 +190,8 @@ ACCESS = (
     Step("roost tokens revoke {made} --yes", shows="revoked"),
     Step("roost tokens attenuate -a shop --action read --expiry 1h --from 192.0.2.0/24", shows="roost_m2_"),
     Step(
-        "roost tokens attenuate -a shop --org lab --machine 00000000000001 --action read --expiry 1h"
-        " --from 192.0.2.0/24 --stdin",
+        "roost tokens attenuate -a shop --app-id 0123456789abcdef --org lab --machine 00000000000001 --action read"
+        " --expiry 1h --from 192.0.2.0/24 --stdin",
         stdin="{token}\n",
         shows="roost_m2_",
     ),
