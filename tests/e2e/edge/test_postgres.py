@@ -136,7 +136,13 @@ async def test_clients_of_postgres(tmp_path: Path, server: Endpoint) -> None:
         # a request to cancel, which says the name by TLS too
         asked = asyncio.create_task(one(held, "select pg_sleep(60)"))
         await until(lambda: held.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE, what="it sleeps")
-        await held.cancel_safe(timeout=10)
+
+        async def cancelled() -> bool:  # one that comes before the query has begun does nothing
+            await held.cancel_safe(timeout=10)
+            await asyncio.wait({asked}, timeout=0.5)
+            return asked.done()
+
+        await until(cancelled, 15, "the query is cancelled")
         with pytest.raises(psycopg.errors.QueryCanceled):
             await asked
 
