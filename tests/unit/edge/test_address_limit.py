@@ -69,7 +69,7 @@ def test_other_addresses_of_loopback_and_none_have_one(program: Path) -> None:
     assert not any(refused(program, [(0.0, "127.0.0.2")] * 4, every=0)), "no limit is set"
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(address=st.text(alphabet="0123456789abcdef:.%x", max_size=70) | st.ip_addresses().map(str))
 def test_any_text_is_read_as_an_address_or_as_none(program: Path, address: str) -> None:
     try:

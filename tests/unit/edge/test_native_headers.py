@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.edge.native import sanitized
 
@@ -97,6 +97,7 @@ _HEADER = st.tuples(_NAMES, st.binary(max_size=30)) | st.tuples(st.just(b":autho
 _HEADERS = st.lists(_HEADER, max_size=30) | st.lists(st.tuples(st.just(b":authority"), _HOSTS), min_size=1, max_size=1)
 
 
+@settings(deadline=None)
 @given(headers=_HEADERS)
 @example(headers=[(b"fly-%d" % number, b"x" * 500) for number in range(130)])
 @example(headers=[(b"x-a", b"1")] * 300)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from roost.edge import accesslog
@@ -139,6 +139,7 @@ _LONGEST = Ended(
 )
 
 
+@settings(deadline=None)
 @given(lot=st.lists(_ENDED, min_size=1, max_size=5))
 @example(lot=[_LONGEST])
 @example(lot=[ended(b"/" + b"x" * length) for length in range(40)])

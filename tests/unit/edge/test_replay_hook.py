@@ -141,7 +141,7 @@ LARGE = [
 ]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(answers=st.lists(_ANSWERS, min_size=1, max_size=20))
 @example(answers=LARGE)
 def test_any_answer_is_an_order_or_none_and_never_the_edges_word(program: Path, answers: list[Answer]) -> None:
