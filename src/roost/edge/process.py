@@ -147,7 +147,6 @@ class Keeper:
         ended = asyncio.create_task(wait_for_end(pid))
         try:
             misses = looks = 0
-            patience = LOOKS * 2 if self.unit.goes_on else LOOKS
             self.still, hangs = Stillness(self.unit.awake), ""
             due = time.monotonic() + PROBE_PERIOD
             while not ended.done():
@@ -156,7 +155,8 @@ class Keeper:
                 if not looks and time.monotonic() >= due and not ended.done():
                     misses = 0 if await answers(self.unit, PROBE_TIMEOUT) else misses + 1
                     due = time.monotonic() + PROBE_PERIOD
-                hangs = self.still.look(threads_of(pid), time.monotonic())
+                hangs = self.still.look(threads_of(pid), time.monotonic()) if not looks else ""
+                patience = LOOKS * 2 if self.unit.goes_on else LOOKS
                 if looks == LOOKS < patience:
                     _log.warning("the edge's %s was stopped, and is told to go on", self.unit.name)
                     _signal(pid, signal.SIGCONT)
