@@ -117,7 +117,7 @@ async def test_above_the_hard_limit_some_wait_and_the_rest_is_refused(at: Bench,
     route = at.route(hard_limit=4, by_connection=by_connection)
     await at.edge.put(route)
     held = [asyncio.create_task(at.get("/hold")) for _ in range(4 + queue_length(route) + 3)]
-    await until(lambda: sum(task.done() for task in held) >= 2, what="those too many are refused")
+    await until(lambda: sum(task.done() for task in held) == 3, what="those too many are refused")
     refused = [task.result() for task in held if task.done()]
     assert {(answer.status, answer.headers["roost-error"]) for answer in refused} == {(503, "app_at_hard_limit")}
     assert refused[0].headers["retry-after"] == "1"
