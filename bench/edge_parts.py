@@ -30,7 +30,7 @@ from roost.edge.bootstrap import Caps, EdgeFiles, bootstrap, command
 from roost.edge.contract import Endpoint, Route
 from roost.edge.limits import by_address
 from roost.edge.listener import EdgePlace, activator_cluster, listeners, route_configuration
-from roost.edge.native_module import SEARCH_PATH, SOURCES, file_name
+from roost.edge.native_module import SEARCH_PATH, compile_command, file_name
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, VIRTUAL_HOST, parse
 from roost.edge.snapshot import app_cluster, app_virtual_host, cluster_name
 from roost.edge.steering_config import replay_cluster
@@ -150,7 +150,7 @@ def count(config: Callable[[Path, int, int], Config], change: Change | None, dir
     files.bootstrap.write_text(json.dumps(found))
     out = place / "counted"
     module = place / file_name()
-    subprocess.run(["tcc", "-shared", "-nostdlib", "-o", module, *SOURCES], check=True)
+    subprocess.run(compile_command("tcc", module), check=True)
     options = ("--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}")
     argv = ("valgrind", *options, *command(Path(_envoy()), files, Caps(workers=1)))
     with (place / "log").open("wb") as log:

@@ -12,7 +12,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from roost.edge.native_module import SEARCH_PATH, SOURCES, file_name
+from roost.edge.native_module import SEARCH_PATH, compile_command, file_name
 from roost.edge.process import Spawn, wait_for_end
 from roost.model.errors import FailedPrecondition, HostFailure
 
@@ -34,7 +34,7 @@ async def build_module(directory: Path, spawn: Spawn, log: Path) -> None:
     directory.chmod(0o711)
     fresh = directory / f".{secrets.token_hex(4)}.so"
     try:
-        pid = spawn((compiler, "-shared", "-nostdlib", "-o", str(fresh), *map(str, SOURCES)), log)
+        pid = spawn(compile_command(compiler, fresh), log)
         with contextlib.suppress(TimeoutError, ProcessLookupError):
             async with asyncio.timeout(COMPILE_TIMEOUT):
                 await wait_for_end(pid)

@@ -37,6 +37,11 @@ def file_name() -> str:
     return f"lib{module_name()}.so"
 
 
+def compile_command(compiler: str, output: Path) -> tuple[str, ...]:
+    """Return what makes the module; `compiler` is tcc."""
+    return (compiler, "-shared", "-nostdlib", "-o", str(output), *map(str, SOURCES))
+
+
 def http_filter(kind: str) -> dict[str, Any]:
     """Return an HTTP filter of the module, switched off; `switch_on` does it for a route."""
     return {**_filter(kind), "disabled": True}

@@ -13,14 +13,12 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.unit.edge.native import sanitized
 
 from roost.edge import accesslog
 from roost.edge.accesslog import entry_of, lost_before
-from roost.edge.native_module import SOURCES
 from roost.edge.tail import CHUNK
 
-HERE = Path(__file__).parent / "native"
-(PART,) = (path for path in SOURCES if path.name == "request_log.c")
 MOST = (256, 256, 256, 16, 16, 64, 64, 64, 253, 4096)  # bytes of each text
 _PLACES = (
     accesslog.ROUTE, accesslog.DETAILS, accesslog.CLUSTER, accesslog.METHOD, accesslog.PROTOCOL, accesslog.CLIENT,
@@ -90,11 +88,7 @@ class Native:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("native") / "log"
-    options = ("-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-fno-sanitize-recover=all")
-    sources = [HERE / "envoy_log.c", PART]
-    subprocess.run(["gcc", "-fsanitize=address,undefined", *options, "-o", made, *sources], check=True, timeout=120)
-    return made
+    return sanitized.program(tmp_path_factory.mktemp("native"), "envoy_log.c", "request_log.c")
 
 
 @contextlib.contextmanager
