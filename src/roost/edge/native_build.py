@@ -7,13 +7,12 @@ Envoy that runs keeps what it loaded. Without a compiler the edge does not start
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import shutil
 from pathlib import Path
 
 from roost.edge.native_module import SEARCH_PATH, compile_command, file_name
-from roost.edge.process import Spawn, wait_for_end
+from roost.edge.process import Spawn, terminate, wait_for_end
 from roost.model.errors import FailedPrecondition, HostFailure
 
 COMPILE_TIMEOUT = 60.0
@@ -35,9 +34,14 @@ async def build_module(directory: Path, spawn: Spawn, log: Path) -> None:
     fresh = directory / f".{secrets.token_hex(4)}.so"
     try:
         pid = spawn(compile_command(compiler, fresh), log)
-        with contextlib.suppress(TimeoutError, ProcessLookupError):
+        try:
             async with asyncio.timeout(COMPILE_TIMEOUT):
                 await wait_for_end(pid)
+        except TimeoutError:
+            await terminate(pid)  # what it has written is not whole
+            raise HostFailure(
+                f"compiling the edge's filters took over {COMPILE_TIMEOUT:g} s", hint=f"see {log}"
+            ) from None
         fresh.chmod(0o644)
         fresh.replace(target)
     except OSError as error:
