@@ -1,8 +1,8 @@
 """Pytest plugin of scripts/test: which tests share a worker, and that no part of the suite is silently empty.
 
 Unit and contract tests are spread over the workers file by file. Tests that use the host's engines run one after
-the other in three rows side by side, since most of their time is waiting: those of the shared cloud (tests/e2e/cloud)
-and of the one with TLS, those with clouds of their own that take long (isolation, docs, setup), all others (tests/e2e,
+the other in three rows side by side, since most of their time is waiting: those of the shared cloud (tests/e2e/cloud),
+those with clouds of their own that take long (isolation, docs, setup), all others (tests/e2e,
 tests/chaos). The rows take about as long as each other.
 """
 
@@ -18,7 +18,6 @@ _ROWS = (  # the first that matches
     ("tests/e2e/isolation/", "own clouds"),
     ("tests/e2e/docs/", "own clouds"),
     ("tests/e2e/setup/", "own clouds"),
-    ("tests/e2e/tls/", "shared cloud"),
     ("tests/e2e/", "host"),
     ("tests/chaos/", "host"),
 )
