@@ -24,6 +24,7 @@ from typing import Any
 
 import harness
 from cells import CELLS, _backends, _edge, _org, _p99, _probe, _route
+from cells_parts import elsewhere
 from harness import PYTHON, ROOT, Report, say
 
 from roost.daemon.edge_settings import CLIENTS
@@ -38,10 +39,9 @@ AFTER = 1.0  # seconds in which others are looked at
 
 def client(address: str, port: int, host: str, count: int, kind: str) -> None:
     """Connect `count` times at once; say on standard output when that begins and ends."""
-    import os
     import resource
 
-    os.nice(19)  # whoever does this is on a computer of his own
+    elsewhere(first=False)
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (count + 100, max(count + 100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     )
@@ -143,12 +143,12 @@ async def _round(port: int, kind: str, at: int, place: Sequence[str] = ()) -> tu
 
 
 async def _measure(report: Report, rounds: int) -> None:
-    with _backends("hi") as (backend,), socket.socket() as deaf:
+    with _backends("victim", "other") as (victim, other), socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(4096)
         async with _edge(CELLS) as (edge, port):
-            await edge.put(_route("victim", _org("1", "2"), backend))
-            await edge.put(_route("other", _org("0", "2"), backend))
+            await edge.put(_route("victim", _org("1", "2"), victim))
+            await edge.put(_route("other", _org("0", "2"), other))
             await _round(port, "", port)
             found: dict[str, list[float]] = {}
 

@@ -1,7 +1,8 @@
 """The edge's cells: what one that is killed, frozen or overloaded costs its org and others, and what the front costs.
 
 The edge runs here without the rest of Roost, in front of small backends: what is measured is the edge. The others' p99
-is of new connections at a fixed rate, beside the same with nothing happening, in the same run.
+is of new connections at a fixed rate, beside the same with nothing happening before each, in the same run. The end
+of an overload, when thousands of connections are cut in the same instant, is told apart.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import secrets
 import signal
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,8 @@ from roost.plan.cells import common_cells, shard
 
 CELLS = 3
 RATE = 100.0  # requests per second of each probe
+SLOW = 500.0  # milliseconds: an answer that takes longer counts as an outage
+CUT = 0.1  # seconds before an overload ends: what is asked then may still be answered after it
 PARTS = ROOT / "bench" / "cells_parts.py"
 
 
@@ -113,21 +118,37 @@ async def _probe(port: int, host: str, seconds: float) -> list[tuple[float, floa
     return [tuple(row) for row in json.loads(out)]
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What was answered while something happened: [begin, milliseconds, answered well] of each request."""
+
+    struck: float
+    over: float  # an overload ends then; what is done at once is over at once
+    others: list[tuple[float, float, bool]]
+    own: list[tuple[float, float, bool]]
+
+    def took(self, begin: float, end: float) -> list[float]:
+        """Return how long the others' requests took that began between two moments."""
+        return [took for at, took, _ in self.others if begin <= at < end]
+
+
 async def _harm(edge: EnvoyEdge, port: int, what: str, seconds: float) -> float:
     """Do something to cell 1; returns when it was over: at once, but for an overload, which lasts `seconds`."""
     if what in ("kill -9", "SIGSTOP"):
         os.kill(_pid(edge, "1"), signal.SIGKILL if what == "kill -9" else signal.SIGSTOP)
-    elif what == "overload":
+    over = time.time()
+    if what == "overload":
         argv = [PYTHON, PARTS, "hold", str(port), "victim.localhost", "3000", "60"]
         holder = await asyncio.create_subprocess_exec(*argv, stderr=subprocess.DEVNULL)
         await asyncio.sleep(seconds)
+        over = time.time()
         holder.kill()
         await holder.wait()
-    return time.time()
+    return over
 
 
-async def _round(edge: EnvoyEdge, port: int, what: str, seconds: float) -> tuple[float, float, Any, Any]:
-    """Ask for two orgs while something happens to the cell of one; returns when it began and ended, and the answers."""
+async def _round(edge: EnvoyEdge, port: int, what: str, seconds: float) -> Round:
+    """Ask for two orgs while something happens to the cell of one."""
     say(f"cells: {what}")
     probes = asyncio.gather(_probe(port, "other.localhost", seconds), _probe(port, "victim.localhost", seconds))
     await asyncio.sleep(1.0)
@@ -135,40 +156,52 @@ async def _round(edge: EnvoyEdge, port: int, what: str, seconds: float) -> tuple
     over = await _harm(edge, port, what, (seconds - 1) * 0.6)
     others, own = await probes
     await asyncio.sleep(2.0)
-    return struck, over, others, own
+    return Round(struck, over, others, own)
 
 
-async def _blast(report: Report, seconds: float) -> None:
+async def _blast(report: Report, seconds: float, rounds: int) -> None:
     """One org's cell suffers; another org, in other cells, is asked all the while. Quiet rounds are in between."""
-    with _backends("hi") as (backend,):
+    with _backends("victim", "other") as backends:
         async with _edge(CELLS) as (edge, port):
-            await edge.put(_route("victim", _org("1", "2"), backend))
-            await edge.put(_route("other", _org("0", "2"), backend))
+            await edge.put(_route("victim", _org("1", "2"), backends[0]))
+            await edge.put(_route("other", _org("0", "2"), backends[1]))
             await _round(edge, port, "warm-up", seconds / 4)
             quiet: list[float] = []
-            harmed: dict[str, tuple[float, float, Any, Any]] = {}
-            for what in ("kill -9", "SIGSTOP", "overload"):
-                struck, _, others, _ = await _round(edge, port, "nothing", seconds)
-                quiet += [took for at, took, _ in others if at >= struck]
-                harmed[what] = await _round(edge, port, what, seconds)
-            report.series("nothing: another org, new connections", quiet)
-            report.detail["nothing"] = {"p99": _p99(quiet), "n": len(quiet)}
-            for what, found in harmed.items():
-                _tell(report, what, _p99(quiet), *found)
+            harmed: dict[str, list[Round]] = {what: [] for what in ("kill -9", "SIGSTOP", "overload")}
+            for _ in range(rounds):
+                for what, found in harmed.items():
+                    calm = await _round(edge, port, "nothing", seconds)
+                    quiet += calm.took(calm.struck, math.inf)
+                    found.append(await _round(edge, port, what, seconds))
+    report.series("nothing: another org, new connections", quiet)
+    report.detail["nothing"] = {"p99": _p99(quiet), "n": len(quiet)}
+    for what, found in harmed.items():
+        _tell(report, what, _p99(quiet), found)
 
 
-def _tell(report: Report, what: str, quiet: float, struck: float, over: float, others: Any, own: Any) -> None:
-    times = [took for at, took, _ in others if at >= struck]
-    failed = sum(1 for _, _, well in others if not well)
+def _tell(report: Report, what: str, quiet: float, rounds: Sequence[Round]) -> None:
+    if what == "overload":
+        times = [took for one in rounds for took in one.took(one.struck, one.over - CUT)]
+        cut = [took for one in rounds for took in one.took(one.over - CUT, one.over + 1.0)]
+        report.goal("overload's end, all connections cut at once: others' p99 in that second", _p99(cut) / quiet, 1.2)
+    else:
+        times = [took for one in rounds for took in one.took(one.struck, math.inf)]
     report.series(f"{what}: another org, new connections", times)
-    bad = [at + took / 1000 - over for at, took, well in own if at >= struck - 1 and not well]
-    slow = [at + took / 1000 - over for at, took, well in own if well and took > 500]
-    outage = max([*bad, *slow, 0.0])
+    failed = sum(not well for one in rounds for _, _, well in one.others)
+    outages, lost = zip(*(_outage(one) for one in rounds), strict=True)
     report.detail[what] = {"p99": _p99(times), "others_failed": failed, "n": len(times)}
-    report.detail[what] |= {"own_failed": len(bad), "own_back_after_s": outage}
+    report.detail[what] |= {"own_failed": sum(lost), "own_back_after_s": max(outages)}
     report.goal(f"{what}: others' p99 beside quiet", _p99(times) / quiet, 1.2)
     report.goal(f"{what}: others' failed requests", failed, 0)
-    report.goal(f"{what}: the org itself is back after", outage, 1.0, "s")
+    report.goal(f"{what}: the org itself is back after", max(outages), 1.0, "s")
+
+
+def _outage(one: Round) -> tuple[float, int]:
+    """Return for how many seconds the org itself was not served well after all was over, and its failed requests."""
+    ends = [(at + took / 1000 - one.over, took, well) for at, took, well in one.own if at >= one.struck - 1]
+    bad = [end for end, _, well in ends if not well]
+    slow = [end for end, took, well in ends if well and took > SLOW]
+    return max([*bad, *slow, 0.0]), len(bad)
 
 
 async def _front(report: Report, rounds: int) -> None:
@@ -210,7 +243,7 @@ async def _kept(port: int, rounds: int) -> list[float]:
 
 
 def measure(report: Report, quick: bool) -> None:
-    asyncio.run(_blast(report, 5.0 if quick else 20.0))
+    asyncio.run(_blast(report, *((5.0, 1) if quick else (15.0, 3))))
     asyncio.run(_front(report, 100 if quick else 2000))
 
 

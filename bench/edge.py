@@ -3,6 +3,8 @@
 The backend is nginx in a machine of Roost; the peers reach it at the machine's private address. Per scenario (protocol,
 size of the answer, connections) the contenders take turns for some seconds each; h2load counts, and its log gives the
 percentiles. Processor time is all that a contender's processes used, roostd with its logs included, per request.
+The order of the turns is another one each round, the same in each run: what one does after its load (those in Go tidy
+their memory) would always fall on the same next one.
 A turn that does not end in time is ended, named ("no answer") and left out of the figures; the others go on.
 """
 
@@ -12,6 +14,7 @@ import contextlib
 import itertools
 import json
 import math
+import random
 import shutil
 import statistics
 import subprocess
@@ -34,6 +37,7 @@ CONNECTIONS = (1, 32, 256)
 PROTOCOLS = ("http/1.1", "h2+tls")
 PEERS_AHEAD = ("caddy", "traefik")
 GOAL = 0.9  # of bare Envoy's requests per second
+ORDER = 4  # seed of the order of the turns
 PATIENCE = 20  # seconds that a turn may take beyond its own
 _NGINX = """daemon off; error_log /dev/stderr error; worker_processes 2; pid /tmp/pid;
 events { worker_connections 8192; }
@@ -146,12 +150,13 @@ Table = dict[tuple[str, str, int], dict[str, list[Sample]]]
 def _run(contenders: list[Contender], log: Path, seconds: int, rounds: int) -> Table:
     """Take the turns; a contender that gave no answer in a scenario gets no more turns in it."""
     table: Table = {}
+    order = random.Random(ORDER)
     for protocol, path, connections in itertools.product(PROTOCOLS, (SMALL, LARGE), CONNECTIONS):
         say(f"{protocol} {path} {connections} connections")
         row = table.setdefault((protocol, path, connections), {one.name: [] for one in contenders})
         silent: set[str] = set()
         for _ in range(rounds):
-            for one in contenders:
+            for one in order.sample(contenders, len(contenders)):
                 if one.name in silent:
                     continue
                 sample = _load(one, protocol, path, connections, seconds, log)

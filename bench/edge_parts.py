@@ -2,8 +2,9 @@
 
 Times differ by tens of percent on a machine that does other things, numbers of instructions by one: valgrind's
 callgrind counts those of Envoy itself (not the kernel's) between two marks. Each configuration is Roost's own, without
-xDS, in front of an Envoy that answers by itself. Needs valgrind (apt). State owned: the processes of one
-configuration at a time and a directory below /var/tmp. Run it by itself: `python bench/edge_parts.py`.
+xDS, in front of an Envoy that answers by itself, by HTTP/1.1 and, with `h2` for an argument, by HTTP/2 with TLS.
+Needs valgrind (apt). State owned: the processes of one configuration at a time and a directory below /var/tmp. Run it
+by itself: `.venv/bin/python bench/edge_parts.py [h2]`.
 """
 
 from __future__ import annotations
@@ -102,6 +103,22 @@ def _entries(manager: Config) -> Iterator[Config]:
         yield from (entry["route"] for entry in host["routes"] if "route" in entry)
 
 
+def secure(found: Config, place: Path) -> None:
+    """Have the listener speak TLS with a certificate of its own."""
+    chain, key = (str(place / name) for name in ("cert.pem", "key.pem"))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-keyout", key, "-out", chain],
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+    certificate = {"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}
+    context = {"alpn_protocols": ["h2"], "tls_certificates": [certificate]}
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+    socket_by_tls = {"@type": kind, "common_tls_context": context}
+    for one in found["static_resources"]["listeners"][0]["filter_chains"]:
+        one["transport_socket"] = {"name": "tls", "typed_config": socket_by_tls}
+
+
 def _without_id(manager: Config) -> None:
     del manager["route_config"]["response_headers_to_add"]
 
@@ -113,13 +130,17 @@ def _without_retries(manager: Config) -> None:
 
 def _without_limit(manager: Config) -> None:
     config = manager["early_header_mutation_extensions"][0]["typed_config"]["value"]["early_header_mutation_config"]
-    port, by_tls, names, *_limit, region = config["value"].split(" ")
-    config["value"] = f"{port} {by_tls} {names} {by_address(None)} {region}"
+    port, by_tls, kind, *_limit, proxies, region = config["value"].split(" ")
+    config["value"] = f"{port} {by_tls} {kind} {by_address(None)} {proxies} {region}"
 
 
 def _without_time_limits(manager: Config) -> None:
-    for key in ("request_headers_timeout", "request_timeout"):
-        del manager[key]
+    del manager["request_headers_timeout"]
+
+
+def _without_silence(manager: Config) -> None:
+    for entry in _entries(manager):
+        entry["idle_timeout"] = "0s"
 
 
 def _with_counters(manager: Config) -> None:
@@ -134,11 +155,14 @@ PARTS: Mapping[str, Change] = {
     "limit by address": _without_limit,
     "retries": _without_retries,
     "time limits on headers and requests": _without_time_limits,
+    "time limit on silence": _without_silence,
     "counters by status (not in Roost)": _with_counters,
 }
 
 
-def count(config: Callable[[Path, int, int], Config], change: Change | None, directory: Path, app: int) -> float:
+def count(
+    config: Callable[[Path, int, int], Config], change: Change | None, directory: Path, app: int, *, tls: bool = False
+) -> float:
     """Return the instructions of a request."""
     place, port = Path(tempfile.mkdtemp(dir=directory)), free_port()
     files = EdgeFiles(place)
@@ -147,6 +171,8 @@ def count(config: Callable[[Path, int, int], Config], change: Change | None, dir
     for manager in managers(found["static_resources"]["listeners"][0]):
         if change:
             change(manager)
+    if tls:
+        secure(found, place)
     files.bootstrap.write_text(json.dumps(found))
     out = place / "counted"
     module = place / file_name()
@@ -164,12 +190,12 @@ def count(config: Callable[[Path, int, int], Config], change: Change | None, dir
         )
     try:
         _until_open(process, port, place / "log")
-        _load(port, REQUESTS)
+        _load(port, REQUESTS, tls)
         _control(process, "-i", "on")
         counts = []
         for number in (REQUESTS, 3 * REQUESTS):  # the difference is without what connections cost
             _control(process, "-z")
-            _load(port, number)
+            _load(port, number, tls)
             _control(process, "-d")
             newest = max(place.glob("counted.*"), key=lambda path: path.stat().st_mtime_ns)
             total = re.search(r"^(?:summary|totals): (\d+)", newest.read_text(), re.MULTILINE)
@@ -203,10 +229,11 @@ def _until_open(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         time.sleep(0.1)
 
 
-def _load(port: int, requests: int) -> None:
+def _load(port: int, requests: int, tls: bool) -> None:
+    how, scheme = ("-m1", "https") if tls else ("--h1", "http")
     told = subprocess.run(
-        ["h2load", "--h1", "--connect-to", f"127.0.0.1:{port}", "-n", str(requests), "-c", str(CONNECTIONS),
-         f"http://app.localhost:{port}/"],
+        ["h2load", how, "--connect-to", f"127.0.0.1:{port}", "-n", str(requests), "-c", str(CONNECTIONS),
+         f"{scheme}://app.localhost:{port}/"],
         capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
     if f"{requests} 2xx" not in told:
@@ -215,17 +242,18 @@ def _load(port: int, requests: int) -> None:
 
 def main() -> int:
     """Count and print, in thousands."""
+    tls = "h2" in sys.argv[1:]
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="roost-parts-") as name:
         directory, app = Path(name), free_port()
         server = backend(directory, app)
         try:
-            whole = count(roost, None, directory, app)
-            again = count(roost, None, directory, app)
-            least = count(bare, None, directory, app)
+            whole = count(roost, None, directory, app, tls=tls)
+            again = count(roost, None, directory, app, tls=tls)
+            least = count(bare, None, directory, app, tls=tls)
             say(f"{'Roost':<40}{whole / 1000:8.1f}  (counted again: {again / 1000:.1f})")
             say(f"{'bare Envoy':<40}{least / 1000:8.1f}")
             for part, change in PARTS.items():
-                say(f"{part:<40}{(whole - count(roost, change, directory, app)) / 1000:8.1f}")
+                say(f"{part:<40}{(whole - count(roost, change, directory, app, tls=tls)) / 1000:8.1f}")
         finally:
             server.terminate()
             server.wait(10)

@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import socket
 import statistics
 import subprocess
@@ -59,11 +60,21 @@ def machine_config(**changes: Any) -> dict[str, Any]:
 # Requests
 
 
+# Below those that the kernel takes for outgoing connections (from 32768 on, unless it is told otherwise), so that none
+# comes to be on a port between its choice and its use; and below those of tests and of clouds' apps (from 20000 on).
+PORTS = range(10_000, 20_000)
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port that nobody listens on, another one each time; raises RuntimeError when there is none."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise RuntimeError(f"no port from {PORTS[0]} to {PORTS[-1]} is free")
 
 
 def get(address: tuple[str, int], host: str = "localhost", timeout: float = 30.0) -> tuple[int, bytes]:

@@ -3,7 +3,7 @@ read (which letting apps sleep needs), and with requests kept in their app's log
 
 Three edges side by side, each with an Envoy of its own and its roostd's part in a process of its own, take turns in
 front of one backend (an Envoy that answers by itself); h2load counts. State owned: those processes and a directory
-below /var/tmp, gone at the end. Run it by itself: `scripts/python bench/request_log.py`.
+below /var/tmp, gone at the end. Run it by itself: `.venv/bin/python bench/request_log.py`.
 """
 
 from __future__ import annotations

@@ -1,25 +1,25 @@
 """Pytest plugin of scripts/test: which tests share a worker, and that no part of the suite is silently empty.
 
 Unit and contract tests are spread over the workers file by file. Tests that use the host's engines run one after
-the other in three rows side by side, since most of their time is waiting: those of the shared cloud (tests/e2e/cloud),
-those with clouds of their own that take long (isolation, docs, setup), all others (tests/e2e,
-tests/chaos). The rows take about as long as each other.
+the other in four rows side by side, since most of their time is waiting: those of tests/e2e/cloud in two by their
+files' names, each with a cloud of its own, the first with the attacks on one; those that show set-up and the docs'
+commands; all others (tests/e2e, tests/chaos). The rows take about as long as each other.
 """
 
 from __future__ import annotations
 
+import re
 import signal
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _ROWS = (  # the first that matches
-    ("tests/e2e/cloud/", "shared cloud"),
-    ("tests/e2e/isolation/", "own clouds"),
-    ("tests/e2e/docs/", "own clouds"),
-    ("tests/e2e/setup/", "own clouds"),
-    ("tests/e2e/", "host"),
-    ("tests/chaos/", "host"),
+    (r"tests/e2e/cloud/test_[a-i]", "cloud, and attacks on one"),
+    (r"tests/e2e/isolation/", "cloud, and attacks on one"),
+    (r"tests/e2e/cloud/", "second cloud"),
+    (r"tests/e2e/(docs|setup)/", "own clouds"),
+    (r"tests/(e2e|chaos)/", "host"),
 )
 _collected = pytest.StashKey[set[str]]()
 
@@ -28,7 +28,7 @@ class _Stages(LoadScopeScheduling):
     """Hands tests to workers in whole scopes, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((row for part, row in _ROWS if nodeid.startswith(part)), nodeid.split("::")[0])
+        return next((row for part, row in _ROWS if re.match(part, nodeid)), nodeid.split("::")[0])
 
 
 def pytest_configure(config: pytest.Config) -> None:

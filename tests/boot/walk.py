@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 HALF_WAY = Path("/root/half-way.json")
 HOME = Path("/var/lib/roost")
 APP = "server"
+WATCHDOG = 60  # seconds, as the unit has it
 SERVE = """
 import http.server, os, threading, time
 
@@ -163,7 +164,7 @@ def sleep_and_wake(api: Client, machine: str) -> None:
     api.machines.suspend(APP, machine)
     assert api.machines.get(APP, machine)["state"] == "suspended"
     assert get("/count")[0] == 200
-    assert api.machines.get(APP, machine)["state"] == "started"
+    wait_until(lambda: api.machines.get(APP, machine)["state"] == "started", "the wake is recorded", 30)
     shown("suspended, and woken by a request")
 
 
@@ -174,6 +175,18 @@ def killed() -> None:
     assert get("/count")[0] == 200
     wait_until(lambda: unit("ActiveState") == "active" and "roostd" in run("./roost", "status", check=False), "roostd")
     shown("roostd was killed: systemd started another, the app answered")
+
+
+def hung() -> None:
+    """A roostd that stands still is no longer alive for systemd: it is killed and started again, and no other was."""
+    before, restarts = unit("MainPID"), unit("NRestarts")
+    time.sleep(2 * WATCHDOG)
+    assert (unit("MainPID"), unit("NRestarts")) == (before, restarts), "systemd took a roostd that lives for dead"
+    os.kill(int(before), signal.SIGSTOP)
+    wait_until(lambda: unit("MainPID") not in ("0", before), "systemd ends a roostd that hangs and starts another")
+    assert get("/count")[0] == 200
+    wait_until(lambda: unit("ActiveState") == "active" and "roostd" in run("./roost", "status", check=False), "roostd")
+    shown("roostd was stopped dead: systemd killed it and started another, the app answered")
 
 
 def edge_alone() -> None:
@@ -210,6 +223,7 @@ def first() -> None:
         checksum = grow(api, machine)
         sleep_and_wake(api, machine)
     killed()
+    hung()
     HALF_WAY.write_text(json.dumps({"machine": machine, "checksum": checksum, "boot": boot()}))
     shown("rebooting")
     run("sync")

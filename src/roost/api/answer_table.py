@@ -33,6 +33,7 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ),
     ("POST", f"{_A}/deploys"): _OPERATION,
     ("POST", f"{_A}/rollback"): _OPERATION,
+    ("GET", f"{_A}/scale"): obj(app=TEXT, counts=table(WHOLE)),
     ("POST", f"{_A}/scale"): _OPERATION,
     ("GET", f"{_A}/autoscale"): obj(
         app=TEXT, groups=many(ref("AutoscaleGroup")), decisions=many(ref("AutoscaleDecision"))
@@ -112,7 +113,7 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ("GET", _O): ref("Org"),
     ("GET", f"{_O}/members"): obj(members=many(ref("Member"))),
     ("POST", f"{_O}/members"): ref("Member"),
-    ("GET", "/v1/platform/certificate_authority"): obj(pem=TEXT),
+    ("GET", "/v1/platform/certificate_authority"): obj(pem=TEXT, needed=FLAG, why=TEXT),
     ("GET", "/v1/platform/regions"): obj(nearest=TEXT, regions=many(ref("Region"))),
     ("POST", "/v1/platform/placements"): obj(regions=many(obj(region=TEXT, count=WHOLE, concurrency=WHOLE))),
     ("GET", _T): obj(tokens=many(ref("Token"))),

@@ -32,7 +32,6 @@ from roost.model.names import check_app_name, check_machine_id
 router = APIRouter()
 _log = structlog.get_logger("roost.api")
 _CHUNK = 65536
-_FAILED = 1011  # close code: internal error (RFC 6455, section 7.4.1)
 
 
 @router.websocket("/v1/apps/{app}/machines/{machine_id}/console")

@@ -44,7 +44,7 @@ def _secret(name: Annotated[str, _like(r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]) -> s
 
 def _operation(operation_id: Annotated[str, _like(f"^{_OPERATION_ID.pattern}$")]) -> str:
     if not _OPERATION_ID.fullmatch(operation_id):
-        raise NotFound("operation not found", hint="`roost operations` lists them")
+        raise NotFound("operation not found", hint="`roost operations list` shows them")
     return operation_id
 
 

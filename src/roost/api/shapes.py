@@ -79,7 +79,11 @@ def app_status_to_json(status: AppStatus) -> Json:
         "state": str(status.state),
         "reason": status.reason,
         "release": release_to_json(status.release) if status.release else None,
-        "machines": [machine_to_json(machine, summary=True) for machine in status.machines],
+        "machines": [
+            machine_to_json(machine, summary=True)
+            | {"checks": [check_to_json(check) for check in status.checks.get(machine.id, ())]}
+            for machine in status.machines
+        ],
         "last_request_at": time_to_json(status.last_request_at),
     }
 

@@ -100,6 +100,7 @@ def _issued(certificate: Certificate, status: Status) -> Json:
         "status": status.value,
         "created_at": time_to_json(issued.created_at),
         "expires_at": expires_at,
+        "renews_at": time_to_json(issued.renew_at),
         "issuer": issued.issuer,
         "issued": [one],
     }

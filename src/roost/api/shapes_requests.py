@@ -33,6 +33,7 @@ def request_to_json(entry: RequestEntry) -> Json:
         "error": request.error,
         "fault": request.fault,
         "alike": request.alike,
+        "detail": request.detail,
         "cursor": entry.cursor,
     }
 
@@ -54,7 +55,14 @@ def _window(window: Window) -> Json:
         "rate": window.rate,
         "statuses": dict(window.statuses),
         "errors": [
-            {"error": code, "count": count, "fault": known.fault, "message": known.message, "hint": known.hint}
+            {
+                "error": code,
+                "count": count,
+                "fault": known.fault,
+                "message": known.message,
+                "hint": known.hint,
+                "detail": window.details.get(code, ""),
+            }
             for code, count in sorted(window.errors.items(), key=lambda item: -item[1])
             for known in [edge_error(code)]
         ],

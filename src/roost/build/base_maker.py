@@ -8,17 +8,13 @@ the image that was there before. Mounts live in a mount namespace that dies with
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import json
-import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -27,7 +23,8 @@ from roost.build.contract import Report
 from roost.build.image_records import image_digest, image_from_json, image_to_json
 from roost.build.layers import LayerShelf, write_json
 from roost.build.runner import Runner, follow
-from roost.model.errors import Conflict, HostFailure, TimedOut
+from roost.build.turns import turn
+from roost.model.errors import HostFailure
 from roost.model.image import Image
 
 MAKE_TIMEOUT = 1200.0  # seconds for one step; a slow mirror needs minutes
@@ -70,7 +67,9 @@ class BaseMaker:
     def ensure(self, recipe: Recipe, report: Report, cancelled: Event, *, fresh: bool = False) -> Image:
         """Return the image, making it if it is missing or `fresh` is asked; others wait meanwhile."""
         began = time.time()
-        with self._lock(recipe.name, report, cancelled):
+        lock = self._records / f"{recipe.name}.lock"
+        maker = f"another process that makes roost/{recipe.name}:{SUITE}"
+        with turn(lock, waits_for=maker, patience=2 * MAKE_TIMEOUT, report=report, cancelled=cancelled):
             there = self.current(recipe)
             if there is not None and (not fresh or there.created_at >= began):
                 return there
@@ -156,34 +155,16 @@ class BaseMaker:
                 hint="check that Debian's archive and PyPI can be reached from this host, then try again",
             )
 
-    @contextmanager
-    def _lock(self, name: str, report: Report, cancelled: Event) -> Iterator[None]:
-        fd = os.open(self._records / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + 2 * MAKE_TIMEOUT
-        waiting = False
-        try:
-            while True:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not waiting:
-                        report(f"waiting for another process that makes roost/{name}:{SUITE}")
-                        waiting = True
-                if cancelled.wait(0.2):
-                    raise Conflict("cancelled", code="cancelled")
-                if time.monotonic() > deadline:
-                    raise TimedOut(f"roost/{name}:{SUITE} is being made by another process for too long")
-            yield
-        finally:
-            os.close(fd)
-
 
 def _installer() -> list[str]:
-    """Return the start of a command that installs a wheel into a directory: uv's or pip's."""
+    """Return the start of a command that installs a wheel into a directory: uv's or pip's.
+
+    Whom it believes is what this host says, as for apt: a network may end TLS in between.
+    """
     beside = Path(sys.executable).with_name("uv")
     if importlib.util.find_spec("pip") is None or beside.exists():
-        return [str(beside) if beside.exists() else "uv", "pip", "install", "--quiet", "--python", sys.executable]
+        uv = str(beside) if beside.exists() else "uv"
+        return [uv, "pip", "install", "--quiet", "--system-certs", "--python", sys.executable]
     return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 
 

@@ -9,7 +9,6 @@ files on memory, gone with the build. Builds of one app run one after another, s
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
@@ -31,9 +30,10 @@ from roost.build.oci_layout import read_layout
 from roost.build.registry import pull
 from roost.build.runner import Runner
 from roost.build.store import LocalImageStore, copy_tree
+from roost.build.turns import turn
 from roost.host.contract import BindMount
 from roost.model.cloud import Cloud
-from roost.model.errors import BadInput, Conflict, HostFailure
+from roost.model.errors import BadInput, HostFailure
 from roost.model.image import Image, ImageRef, parse_image_ref
 from roost.plan.image_access import check_usable
 
@@ -233,25 +233,9 @@ class DockerfileBuilds:
     def _locked(self, app: str, report: Report, cancelled: Event) -> Iterator[Path]:
         """Give the app's layer cache, to one build at a time."""
         directory = self._caches.path(app, "/var/lib/containers")
-        fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + _LOCK_TIMEOUT
-        waiting = False
-        try:
-            while True:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not waiting:
-                        report("waiting for another build of this app to end")
-                        waiting = True
-                if cancelled.wait(0.2):
-                    raise Conflict("the build was cancelled", code="cancelled")
-                if time.monotonic() > deadline:
-                    raise Conflict(f"another build of {app} does not end", hint="cancel it: roost operations list")
+        before = f"another build of {app}"
+        with turn(directory / "lock", waits_for=before, patience=_LOCK_TIMEOUT, report=report, cancelled=cancelled):
             yield directory / "containers"
-        finally:
-            os.close(fd)
 
     def _sweep(self) -> None:
         for layout in self._layouts.iterdir():

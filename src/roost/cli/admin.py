@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from roost.cli import context, output
+from roost.cli.waiting import waiting
 
 group = typer.Typer(help="For the cloud's operator: domain, rotate-keys.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -20,7 +21,7 @@ def admin() -> None:
 @group.command("rotate-keys", epilog="Example: roost admin rotate-keys")
 def rotate_keys(as_json: context.JsonOption = False) -> None:
     """Replace the key that encrypts all others. Machines go on; back HOME/keys up again afterwards."""
-    with context.client() as client:
+    with context.client() as client, waiting("Encrypting all keys anew"):
         done = client.admin.rotate_keys()
     if as_json:
         output.say_json(done)
@@ -34,8 +35,8 @@ def domain(
     check: Annotated[bool, typer.Option("--check", help="Ask DNS now, and the authority again at once.")] = False,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Show the certificates of the cloud's own domain: how far they are, what is wrong, what DNS needs."""
-    with context.client() as client:
+    """Show the certificates of the cloud's domain. How far they are, what is wrong, what DNS needs."""
+    with context.client() as client, waiting("Asking DNS about the cloud's domain"):
         found = client.admin.check_domain() if check else client.admin.domain()
     if as_json:
         output.say_json(found)

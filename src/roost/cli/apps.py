@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from roost.cli import context, output, prompts
+from roost.cli.waiting import waiting
 from roost.model.names import check_app_name
 
 group = typer.Typer(help="Apps: list, create, destroy.", rich_markup_mode=None, no_args_is_help=True)
@@ -57,5 +58,6 @@ def destroy(name: Name, yes: context.YesOption = False) -> None:
     with context.client() as client:
         client.apps.get(check_app_name(name))
         prompts.confirm(f"Destroy {name} with everything it has?", yes=yes)
-        client.apps.destroy(name, force=True)
+        with waiting(f"Destroying {name}: its machines are stopped first"):
+            client.apps.destroy(name, force=True)
     output.say(f"{name} is destroyed.")

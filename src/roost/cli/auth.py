@@ -13,7 +13,7 @@ group = typer.Typer(
 
 @group.command(epilog="Example: roost auth whoami")
 def whoami(as_json: context.JsonOption = False) -> None:
-    """Show the token in use: whose it is, its orgs and roles, and what it is limited to."""
+    """Show whose the token in use is. Its orgs and roles too, and what it is limited to."""
     with context.client() as client:
         found = client.token()
         address = client.base_url

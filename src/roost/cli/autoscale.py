@@ -11,7 +11,7 @@ from roost.cli.assignments import split_pair
 from roost.model.errors import BadInput
 
 group = typer.Typer(
-    help="Numbers of machines that follow their load: show, set, off, explain.",
+    help="Machines by load: show, set, off, explain.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -53,7 +53,7 @@ def set_policy(
     down_after: Annotated[str, typer.Option("--down-after", metavar="TIME", help="How long fewer.")] = "5m",
     app: context.AppOption = "",
 ) -> None:
-    """Let a process group's number of machines follow its load, until a deploy whose roost.toml says otherwise."""
+    """Let the number of machines follow the load. Until a deploy whose roost.toml says otherwise."""
     policy: dict[str, Any] = {
         "min": least, "max": most, "concurrency": concurrency, "up_after": up_after, "down_after": down_after,
         "metrics": [_metric(word) for word in metrics or ()],
@@ -77,7 +77,7 @@ def explain(
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=200, help="So many decisions.")] = 20,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Tell why there are as many machines as there are: how it stands now, and what was decided lately."""
+    """Tell why there are so many machines. How it stands now, and what was decided lately."""
     name = context.app_name(app)
     with context.client() as client:
         found = client.autoscale.show(name, limit=limit)
@@ -111,7 +111,8 @@ def _policy(found: dict[str, Any]) -> str:
 
 
 def _now(found: dict[str, Any]) -> str:
-    count = f"{found['machines']} machines, {found['running']} of them run"
+    total, running = found["machines"], found["running"]
+    count = f"{total} machine{'' if total == 1 else 's'}, {running} of them run{'s' if running == 1 else ''}"
     if not found["enabled"]:
         return f"{count}; switched off"
     said = [count, found["why"] or "not looked at yet"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from roost.cli import context, output, prompts
+from roost.cli.waiting import waiting
 from roost.model.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 group = typer.Typer(
     help="Certificates: list, add, show, check, import, remove, ca.", rich_markup_mode=None, no_args_is_help=True
 )
+OWN = "own authority"
 Host = Annotated[str, typer.Argument(metavar="HOSTNAME", help="Like shop.example.com or *.example.com.")]
 
 
@@ -31,9 +34,9 @@ def list_certs(
         name = context.app_name(app)
         found = client.certificates.list(name, filter=filter)
         host = f"{name}.{client.status()['domain']}"
-        own = _of_domain(client, name, host) if filter in host and not as_json else None
+        own = _of_domain(client, name, host) if filter in host else None
     if as_json:
-        output.say_json(found)
+        output.say_json([*([_summary(own)] if own is not None else []), *found])
         return
     rows = [(item["hostname"], item["status"], "yes" if item["configured"] else "no", _has(item)) for item in found]
     if own is not None:
@@ -57,6 +60,26 @@ def _of_domain(client: Client, app: str, host: str) -> Mapping[str, Any] | None:
         return None
 
 
+def _summary(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the app's name in the cloud's domain with the keys of a listing's rows, and `own_authority`. Pure."""
+    checked, entries = own["validation"], own["certificates"]
+    return {
+        "hostname": own["hostname"],
+        "configured": True,
+        "status": own["status"],
+        "acme_requested": own["acme_requested"],
+        "acme_alpn_configured": checked["alpn_configured"],
+        "acme_http_configured": checked["http_configured"],
+        "acme_dns_configured": checked["dns_configured"],
+        "ownership_txt_configured": checked["ownership_txt_configured"],
+        "has_custom_certificate": any(entry["source"] == "custom" for entry in entries),
+        "has_fly_certificate": any(entry["source"] == "fly" and entry["issued"] for entry in entries),
+        "created_at": own["created_at"],
+        "updated_at": own["updated_at"],
+        "own_authority": _standing(own) == OWN,
+    }
+
+
 def _has(item: Mapping[str, Any]) -> str:
     parts = (
         ("imported", item["has_custom_certificate"]),
@@ -67,11 +90,13 @@ def _has(item: Mapping[str, Any]) -> str:
 
 @group.command(epilog="Example: roost certs add shop.example.com -a shop")
 def add(hostname: Host, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
-    """Ask for a certificate for a host name, and show the DNS records to add."""
+    """Ask for a certificate, and show the DNS records to add."""
     with context.client() as client:
         name = context.app_name(app)
-        client.certificates.request(name, hostname)
-        _show(client.certificates.check(name, hostname), as_json)
+        with waiting(f"Asking DNS about {hostname}"):
+            client.certificates.request(name, hostname)
+            found = client.certificates.check(name, hostname)
+    _show(found, as_json)
 
 
 @group.command(epilog="Example: roost certs show shop.example.com -a shop")
@@ -84,8 +109,9 @@ def show(hostname: Host, app: context.AppOption = "", as_json: context.JsonOptio
 @group.command(epilog="Example: roost certs check shop.example.com -a shop")
 def check(hostname: Host, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
     """Ask DNS now, and show what is missing."""
-    with context.client() as client:
-        _show(client.certificates.check(context.app_name(app), hostname), as_json)
+    with context.client() as client, waiting(f"Asking DNS about {hostname}"):
+        found = client.certificates.check(context.app_name(app), hostname)
+    _show(found, as_json)
 
 
 @group.command(
@@ -101,7 +127,9 @@ def import_cert(
     """Bring a certificate with its key, in place of an earlier one."""
     chain, key = _text(fullchain), _text(private_key)
     with context.client() as client:
-        _show(client.certificates.upload(context.app_name(app), hostname, chain, key), as_json)
+        name = context.app_name(app)
+        client.certificates.upload(name, hostname, chain, key)
+        _show(client.certificates.check(name, hostname), as_json)
 
 
 @group.command(epilog="Example: roost certs remove shop.example.com -a shop")
@@ -120,33 +148,49 @@ def remove(
 
 @group.command(epilog="Example: roost certs ca > roost-ca.pem && curl --cacert roost-ca.pem https://APP.localhost:8443")
 def ca(as_json: context.JsonOption = False) -> None:
-    """Print the certificate of the cloud's own authority, to trust it: it signs for the cloud's domain alone."""
+    """Print the certificate of the cloud's own authority.
+
+    It signs for the cloud's domain alone. The command says when clients don't have to trust it.
+    """
     with context.client() as client:
-        pem = client.platform.certificate_authority()
+        found = client.platform.certificate_authority()
     if as_json:
-        output.say_json({"pem": pem})
-    else:
-        output.say(pem.strip())
+        output.say_json(found)
+        return
+    output.say(found["pem"].strip())
+    if why := found.get("why"):  # an older cloud does not say
+        output.note(f"note: {why}")
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"can't read {path}: {error}") from None
+    except OSError as error:
+        raise BadInput(f"can't read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInput(
+            f"{path} is not in PEM form, which is text",
+            hint=f"for a certificate in DER form: openssl x509 -inform der -in {path} -out {path.with_suffix('.pem')}",
+        ) from None
 
 
 def _show(found: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         output.say_json(found)
         return
+    now = datetime.now(UTC)
     output.say(f"{found['hostname']}: {_standing(found)}")
     for entry in found["certificates"]:
         kinds = ", ".join(f"{one['type']} until {one['expires_at'][:10]}" for one in entry["issued"])
         word = "imported" if entry["source"] == "custom" else "by ACME"
-        output.say(f"  {word}: {kinds or 'not issued'} ({entry['status']})")
-    if not found["configured"] or not found["validation"]["ownership_txt_configured"]:
-        output.say("\n".join(records(found)))
+        ended = bool(kinds) and all(datetime.fromisoformat(one["expires_at"]) <= now for one in entry["issued"])
+        again = f", renewed about {entry['renews_at'][:10]}" if entry.get("renews_at") and not ended else ""
+        output.say(f"  {word}: {kinds or 'not issued'}{again} ({'expired' if ended else entry['status']})")
+    if lines := records(found):
+        output.say("\n".join(lines))
+        asked = output.since(found.get("checked_at"))
+        if asked and not asked.endswith("s ago"):
+            output.say(f"  (DNS as it was {asked}: `roost certs check` asks again)")
     if found["rate_limited_until"]:
         output.say(f"  the authority limits us until {found['rate_limited_until']}")
     for trouble in found["validation_errors"]:
@@ -156,19 +200,23 @@ def _show(found: Mapping[str, Any], as_json: bool) -> None:
 def _standing(found: Mapping[str, Any]) -> str:
     """Return the status; of a name that no public certificate is asked for, that it has the own authority's. Pure."""
     own = any(trouble["code"] == "own_authority" for trouble in found["validation_errors"])
-    return "own authority" if own else str(found["status"])
+    return OWN if own else str(found["status"])
 
 
 def records(found: Mapping[str, Any]) -> list[str]:
-    """Return the DNS records to add, as lines. Pure."""
-    wanted, name = found["dns_requirements"], found["hostname"]
-    lines = ["  DNS records, so that requests come here (one CNAME, or the addresses):"]
-    lines.append(f"    {name}. CNAME {wanted['cname']}.")
-    lines += [f"    {name}. A {address}" for address in wanted["a"]]
-    lines += [f"    {name}. AAAA {address}" for address in wanted["aaaa"]]
-    lines.append("  or, while the name still leads elsewhere, to prove that it is yours:")
-    lines.append(f'    {wanted["ownership"]["name"]}. TXT "{wanted["ownership"]["app_value"]}"')
-    if name.startswith("*."):
-        lines.append("  and for a wildcard to be issued:")
+    """Return the DNS records that are still to be added, as lines. Pure."""
+    wanted, name, active = found["dns_requirements"], found["hostname"], found["status"] == "active"
+    lines = []
+    if not found["configured"]:
+        lines.append("  DNS records, so that requests come here (one CNAME, or the addresses):")
+        lines.append(f"    {name}. CNAME {wanted['cname']}.")
+        lines += [f"    {name}. A {address}" for address in wanted["a"]]
+        lines += [f"    {name}. AAAA {address}" for address in wanted["aaaa"]]
+        if not active and not found["validation"]["ownership_txt_configured"]:
+            lines.append("  or, while the name still leads elsewhere, to prove that it is yours:")
+            lines.append(f'    {wanted["ownership"]["name"]}. TXT "{wanted["ownership"]["app_value"]}"')
+    asked = found["acme_requested"] and not active and not found["validation"]["dns_configured"]
+    if name.startswith("*.") and asked:
+        lines.append("  for a wildcard to be issued, unless the cloud's command can change the name's zone:")
         lines.append(f"    {wanted['acme_challenge']['name']}. CNAME {wanted['acme_challenge']['target']}.")
     return lines

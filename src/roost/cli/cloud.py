@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from roost.cli import context, output, prompts
+from roost.cli.checks import counted
 from roost.cli.requests import summary_lines
 
 HttpPort = Annotated[int | None, typer.Option("--http-port", metavar="N", min=1, max=65535, help="Port of the apps.")]
@@ -33,6 +34,9 @@ Email = Annotated[
     ),
 ]
 Foreground = Annotated[bool, typer.Option("--foreground", help="Stay in the foreground; Ctrl-C ends it.")]
+
+
+STATUS_TIMEOUT = 5.0  # seconds that a roostd has to say how the cloud is; then files say what runs
 
 
 def daemon_arguments(verb: str, options: Mapping[str, object]) -> list[str]:
@@ -75,14 +79,14 @@ def up(
 
 
 def down(home: context.HomeOption = None) -> None:
-    """Stop the cloud and its machines, and keep everything; `roost up` brings it back."""
+    """Stop the cloud and keep everything. `roost up` brings it back."""
     if home is not None:
         context.set_home(home)
     become_daemon("down", {})
 
 
 def destroy_cloud(home: context.HomeOption = None, yes: context.YesOption = False, stray: Stray = "") -> None:
-    """Remove the cloud from this server: apps, data, machines, everything it made."""
+    """Remove the cloud and all it made. Apps, data, machines, everything."""
     if home is not None:
         context.set_home(home)
     if stray:
@@ -94,7 +98,7 @@ def destroy_cloud(home: context.HomeOption = None, yes: context.YesOption = Fals
 
 
 def doctor(home: context.HomeOption = None, as_json: context.JsonOption = False) -> None:
-    """Check whether this server can run Roost, and say what to do where it can't."""
+    """Check whether this server can run Roost. Says what to do where it can't."""
     if home is not None:
         context.set_home(home)
     become_daemon("doctor", {"json": as_json})
@@ -103,6 +107,7 @@ def doctor(home: context.HomeOption = None, as_json: context.JsonOption = False)
 def status(home: context.HomeOption = None, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
     """Show how the cloud is, or with -a how an app is and why."""
     from roost.cli.exits import NotLoggedIn
+    from roost.model.errors import TimedOut
     from roost.sdk import Unreachable
 
     if home is not None:
@@ -111,9 +116,9 @@ def status(home: context.HomeOption = None, app: context.AppOption = "", as_json
         _app_status(context.app_name(app), as_json)
         return
     try:
-        with context.client(patience=0.5) as client:
+        with context.client(patience=0.5, timeout=STATUS_TIMEOUT) as client:
             found = cloud_status(client.status(), client.base_url)
-    except (Unreachable, NotLoggedIn):  # it is down, or its first start never ended
+    except (Unreachable, TimedOut, NotLoggedIn):  # it is down or hangs, or its first start never ended
         if context.variable("ROOST_API_URL") or context.cloud_file() is None:
             raise
         become_daemon("status", {"json": as_json})
@@ -190,7 +195,9 @@ def _cells(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
         if "routes" in part:
             told += f", {part['routes']} apps" + (f", of {part['org']}" if part.get("org") else "")
         if part.get("restarts"):
-            told += f", started again {part['restarts']} times"
+            told += f", started again {part['restarts']} time{'s' * (part['restarts'] > 1)}"
+        if part.get("ended"):
+            told += f"; at {part['ended']['at']} it {part['ended']['why']}"
         if part.get("trouble"):
             told += f": {part['trouble']}"
         rows.append((name, told))
@@ -230,23 +237,23 @@ def _app_status(name: str, as_json: bool) -> None:
 
 
 def machine_table(machines: Sequence[Mapping[str, Any]]) -> str:
-    """Return machines as a table. Pure, but for the present time."""
-    header = ("id", "name", "state", "group", "release", "address", "updated")
-    return output.table(
-        header,
+    """Return machines as a table, with their checks if there are any. Pure, but for the present time."""
+    checked = any(machine.get("checks") for machine in machines)
+    header = ("id", "name", "state", "group", "release", "address", *(("checks",) if checked else ()), "updated")
+    rows = (
         (
-            (
-                machine.get("id"),
-                machine.get("name"),
-                machine.get("state"),
-                machine.get("process_group"),
-                f"v{machine['release']}" if machine.get("release") else "",
-                machine.get("private_ip"),
-                output.since(machine.get("updated_at")),
-            )
-            for machine in machines
-        ),
+            machine.get("id"),
+            machine.get("name"),
+            f"{machine.get('state')}{' (cordoned)' if machine.get('cordoned') else ''}",
+            machine.get("process_group"),
+            f"v{machine['release']}" if machine.get("release") else "",
+            machine.get("private_ip"),
+            *((counted(machine),) if checked else ()),
+            output.since(machine.get("updated_at")),
+        )
+        for machine in machines
     )
+    return output.table(header, rows)
 
 
 def register(app: typer.Typer) -> None:

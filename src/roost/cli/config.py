@@ -33,7 +33,7 @@ def show(app: context.AppOption = "", as_json: context.JsonOption = False) -> No
 
 @group.command(epilog="Example: roost config validate ./shop")
 def validate(directory: Directory = ".", as_json: context.JsonOption = False) -> None:
-    """Check roost.toml (or fly.toml) here, without a cloud: what is wrong is named with its line."""
+    """Check roost.toml (or fly.toml), without a cloud. What is wrong is named with its line."""
     found = config_file.load(Path(directory))
     if found is None:
         raise NotFound(f"there is no roost.toml in {directory}", hint="roost config save makes one")

@@ -18,8 +18,10 @@ from roost.model.errors import BadInput
 def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | None:
     """Return the configuration file of `directory` and its JSON form, for `app` if given; None if there is none.
 
-    Warnings (keys that have no effect) go to standard error. Raises BadInput with the file, the line and the key.
+    Warnings (keys that have no effect) go to standard error. Raises BadInput with the file, the line and the key, also
+    for what would be refused where it is deployed.
     """
+    from roost.model.app_config_check import check_app_config
     from roost.model.app_config_read import read_app_config
     from roost.model.app_config_write import app_config_to_json
 
@@ -35,6 +37,10 @@ def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | Non
         raise BadInput(f"{path} can't be read: {error}") from None
     for warning in warnings:
         note(f"warning: {warning}")
+    try:
+        check_app_config(config)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error.message}", hint=error.hint) from None
     return path, app_config_to_json(replace(config, app=app) if app else config)
 
 

@@ -28,7 +28,7 @@ def console(
         str, typer.Option("-C", "--command", metavar="COMMAND", help="In place of console_command, or a shell.")
     ] = "",
 ) -> None:
-    """Run the app's console_command in a machine of its own, which goes afterwards; ends with the command's exit code.
+    """Run console_command in a machine of its own. That goes afterwards; ends with the command's exit code.
 
     The machine has the image, variables, files and secrets of the release that runs, and no volume.
     """

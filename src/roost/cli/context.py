@@ -101,18 +101,18 @@ def credentials() -> Credentials:
     )
 
 
-def client(*, patience: float | None = None) -> Client:
+def client(*, patience: float | None = None, timeout: float = 60.0) -> Client:
     """Return a client of that cloud; the caller closes it.
 
     `patience` is seconds, see `roost.sdk.Client`. By default they are few, but many where this server's own cloud
-    is up: if its API is not there, then roostd is just being started again.
+    is up: if its API is not there, then roostd is just being started again. `timeout` is seconds for an ordinary call.
     """
     from roost.sdk import Client
 
     found = credentials()
     if patience is None:
         patience = 15.0 if _own_cloud_is_up(found.url) else 3.0
-    return Client(found.url, found.token, patience=patience)
+    return Client(found.url, found.token, patience=patience, timeout=timeout)
 
 
 def _own_cloud_is_up(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,8 @@ import typer
 from roost.cli import config_file, context, output, progress
 from roost.cli.assignments import read_values, split_pair
 from roost.cli.launch import Directory, source_directory, upload
-from roost.model.errors import BadInput
+from roost.model.errors import BadInput, NotFound, RoostError
+from roost.model.operation import OperationState, one_at_a_time
 
 if TYPE_CHECKING:
     from roost.sdk import Client
@@ -31,14 +33,20 @@ def deploy(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build everything anew.")] = False,
     detach: Detach = False,
 ) -> None:
-    """Build the source in DIR and replace the running release with it, without downtime."""
+    """Replace the running release without downtime. Builds the source in DIR first."""
     source_directory(directory)
     name = context.app_name(app, directory)
     config = config_file.load(directory, app=name)
     arguments = dict(split_pair(word, "a build argument") for word in build_arg or ())
-    hidden = read_values(build_secret or (), "build secret", environment=context.variable)
+    hidden = read_values(build_secret or (), "a build secret", environment=context.variable)
     with context.client() as client:
-        client.apps.get(name)
+        try:
+            client.apps.get(name)
+        except NotFound as error:
+            raise NotFound(
+                error.message, hint=f"roost launch {directory} makes it; roost apps list shows all"
+            ) from None
+        _refuse_second(client, name)
         image = image or _image_of(config[1] if config else {})
         operation = client.deploys.start(
             name,
@@ -50,6 +58,16 @@ def deploy(
             no_cache=no_cache,
         )
         _finish(client, name, operation, detach=detach)
+
+
+def _refuse_second(client: Client, name: str) -> None:
+    """Raise Conflict before anything is uploaded, if something is under way already; the server asks again."""
+    known: list[Operation] = []
+    with suppress(RoostError):
+        known = client.operations.list(app=name)
+    for other in known:
+        if other.get("state") == OperationState.RUNNING:
+            raise one_at_a_time(str(other.get("kind")), name, other["id"])
 
 
 def _image_of(config: dict[str, object]) -> str:
@@ -92,7 +110,7 @@ def rollback(
     app: context.AppOption = "",
     detach: Detach = False,
 ) -> None:
-    """Deploy an earlier release again; its image is still here, so nothing is built."""
+    """Deploy an earlier release again. Its image is still here, so nothing is built."""
     digits = version.removeprefix("v")
     if version and not (digits.isascii() and digits.isdigit() and int(digits) > 0):
         raise BadInput(f"{version!r} is not a release's version", hint="roost releases lists them")

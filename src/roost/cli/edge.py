@@ -19,7 +19,7 @@ def edge() -> None:
 
 @group.command(epilog="Example: roost edge start")
 def start(home: context.HomeOption = None, foreground: Foreground = False) -> None:
-    """Start the edge from the last good configuration, where roostd can't start; it takes over when it can."""
+    """Start the edge where roostd can't start. From its last good configuration; roostd takes over when it can."""
     if home is not None:
         context.set_home(home)
     cloud.become_daemon("edge-start", {"foreground": foreground})

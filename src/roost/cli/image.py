@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from roost.cli import context, output, progress
+from roost.cli.waiting import waiting
 from roost.model.image import parse_image_ref
 
 group = typer.Typer(help="Images: list, show, pull, refresh, collect.", rich_markup_mode=None, no_args_is_help=True)
@@ -76,7 +77,7 @@ def refresh(reference: Reference) -> None:
 @group.command(epilog="Example: roost image collect")
 def collect(as_json: context.JsonOption = False) -> None:
     """Remove what no app and no release uses."""
-    with context.client() as client:
+    with context.client() as client, waiting("Removing the images that nothing uses"):
         freed = client.images.collect()
     if as_json:
         output.say_json({"freed_bytes": freed})

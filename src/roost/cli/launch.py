@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roost.cli import config_file, context, output, plan_text, progress, prompts
+from roost.cli.waiting import transferring
 from roost.model.errors import BadInput, NameTaken, NotFound, RoostError, Unprocessable
 from roost.model.names import check_app_name, suggest_app_name
 
@@ -30,7 +31,7 @@ def launch(
     yes: context.YesOption = False,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Make the app, deploy nothing yet.")] = False,
 ) -> None:
-    """Put the app in DIR on the internet: finds out what it is, shows the plan, builds it and starts it."""
+    """Put the app in DIR on the internet. Finds out what it is, shows the plan, builds it and starts it."""
     written = config_file.load(directory)
     config = dict(written[1]) if written else None
     app = _choose_name(name, config, directory)
@@ -43,7 +44,12 @@ def launch(
         if not operation_id:
             output.say(f"{app} is made. Deploy it with: roost deploy {directory}")
             return
-        progress.follow(client, client.operations.get(operation_id))
+        try:
+            progress.follow(client, client.operations.get(operation_id))
+        except RoostError as error:
+            stays = f"{app} stays: roost deploy {directory} -a {app} tries again, roost apps destroy {app} removes it"
+            error.hint = "; ".join(filter(None, (error.hint, stays)))
+            raise
         places = client.apps.status(app).get("serves") or []  # by https if its certificate has come meanwhile
     if places:
         output.say(f"{app} is up:")
@@ -67,8 +73,9 @@ def upload(client: Client, directory: Path, config: Mapping[str, Any] | None = N
     tree = scan(directory, ignorefile=str(((config or {}).get("build") or {}).get("ignorefile", "")))
     for text in tree.notes:
         output.note(f"note: {output.printable(text)}")
-    output.note(f"Uploading {directory}: {tree.files} files, {output.size(tree.bytes)}")
-    return client.sources.upload(pack(tree))["id"]
+    output.note(f"Uploading {directory}: {tree.files} file{'' if tree.files == 1 else 's'}, {output.size(tree.bytes)}")
+    with transferring("Uploading", tree.bytes) as passed:
+        return client.sources.upload(pack(tree, passed))["id"]
 
 
 def _show(client: Client, app: str, answer: Mapping[str, Any], directory: Path, written: Path | None) -> None:

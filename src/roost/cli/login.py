@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from roost.cli import context, output, prompts
-from roost.model.errors import BadInput
+from roost.model.errors import BadInput, Unauthorized
 
 
 def login(
@@ -26,7 +26,13 @@ def login(
         )
     token = _read_token()
     with Client(address, token) as client:
-        who = client.token()
+        try:
+            who = client.token()
+        except Unauthorized:
+            raise Unauthorized(
+                f"the cloud at {address} does not know this token, or it has expired",
+                hint="`roost up` printed one; `roost tokens create NAME --cloud`, on its server, makes another",
+            ) from None
     path = context.store(context.Credentials(address, token))
     user = str((who[0] if who else {}).get("user", "") or "")
     output.say(f"Logged in to {address}{f' as {user}' if user else ''}; stored in {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -29,9 +30,11 @@ def logs(
     errors: Annotated[bool, typer.Option("--errors", help="With --http: only what went wrong.")] = False,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Show what the app's machines wrote or, with --http, who called it and how long what took."""
+    """Show what the app's machines wrote. With --http, who called it and how long what took."""
     name = context.app_name(app)
     after = time.time() - parse_duration(since, "--since") if since else 0.0
+    if status and not re.fullmatch("[1-5](xx|[0-9]{2})", status):
+        raise BadInput(f"--status must be a status or a class of them, not {status[:40]!r}", hint="like 404 or 5xx")
     if http:
         wanted = {"status": status, "path": path, "slow": slow, "errors": errors, "machine": machine, "since": after}
         requests.show(name, wanted, limit=limit, follow=follow, as_json=as_json)
@@ -39,9 +42,11 @@ def logs(
     if status or path or slow or errors:
         raise BadInput("--status, --path, --slow and --errors are about requests", hint="add --http")
     with context.client() as client:
-        read = client.logs.follow if follow else client.logs.read
+        read, line = client.logs.follow if follow else client.logs.read, None
         for line in read(name, machine=machine, since=after, limit=limit):
             output.say(json.dumps(line) if as_json else render(line))
+    if line is None and not follow:
+        output.note("There are no lines." if since or machine else f"{name} has logged nothing yet.")
 
 
 def render(line: Mapping[str, Any]) -> str:

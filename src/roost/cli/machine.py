@@ -12,6 +12,7 @@ import typer
 from roost.cli import context, output
 from roost.cli.assignments import split_pair
 from roost.cli.cloud import machine_table
+from roost.cli.waiting import waiting
 from roost.model.errors import BadInput
 from roost.model.names import check_machine_id
 
@@ -69,7 +70,10 @@ def run(
         config["image"] = image
     if not config.get("image") and not config.get("containers"):
         raise BadInput("there is no image", hint="roost machine run IMAGE, or --machine-config FILE")
-    with context.client() as client:
+    with (
+        context.client() as client,
+        waiting(f"Starting a machine from {image or 'its image'}, which is brought here if it is not yet"),
+    ):
         made = client.machines.create(context.app_name(app), config, name=name)
     if as_json:
         output.say_json(made)
@@ -187,7 +191,7 @@ def _container_row(container: dict[str, Any]) -> tuple[object, ...]:
 def act(app: str, machine_id: str, verb: Callable[[Client, str, str], object], state: str) -> None:
     """Do one thing to a machine and say what it is now."""
     name = context.app_name(app)
-    with context.client() as client:
+    with context.client() as client, waiting(f"Waiting until {machine_id} is {state}"):
         verb(client, name, check_machine_id(machine_id))
     output.say(f"{machine_id} is {state}")
 

@@ -10,6 +10,7 @@ from roost.cli import context, output
 from roost.cli.assignments import split_pair
 from roost.cli.machine import MachineId, act
 from roost.cli.machine import group as group
+from roost.cli.waiting import waiting
 from roost.model.errors import BadInput
 from roost.model.names import check_machine_id
 
@@ -49,9 +50,10 @@ def update(
             config["schedule_timezone"] = timezone
         if command:
             config["init"] = {**(config.get("init") or {}), "cmd": command, "exec": []}
-        made = client.machines.update(
-            name, machine_id, config, current_version=before.get("instance_id", ""), skip_launch=skip_start
-        )
+        with waiting(f"Changing {machine_id}"):
+            made = client.machines.update(
+                name, machine_id, config, current_version=before.get("instance_id", ""), skip_launch=skip_start
+            )
     if as_json:
         output.say_json(made)
     else:

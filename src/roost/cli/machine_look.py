@@ -11,6 +11,7 @@ import typer
 from roost.cli import context, output
 from roost.cli.machine import MachineId
 from roost.cli.machine_change import group as group
+from roost.cli.waiting import waiting
 from roost.model.errors import NotFound
 from roost.model.names import check_machine_id
 
@@ -31,8 +32,8 @@ def wait(
     timeout: Annotated[int, typer.Option("--timeout", metavar="SECONDS", min=1, max=60)] = 60,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Wait until a machine is in a state; ends with 124 when it is not in time."""
-    with context.client() as client:
+    """Wait until a machine is in a state. Ends with 124 when it is not in time."""
+    with context.client() as client, waiting(f"Waiting until {machine_id} is {state}"):
         found = client.machines.wait(context.app_name(app), check_machine_id(machine_id), state=state, timeout=timeout)
     if as_json:
         output.say_json(found)
@@ -64,8 +65,13 @@ def _when(milliseconds: object) -> str:
 
 
 def _exit(event: dict[str, Any]) -> str:
-    found = (event.get("request") or {}).get("exit_event") or {}
-    return str(found.get("message") or "")
+    """Return how the machine ended, and what came of it; "" for another event."""
+    request = event.get("request") or {}
+    ended = request.get("exit_event")
+    if not isinstance(ended, dict):
+        return ""
+    how = f"signal {ended['guest_signal']}" if ended.get("guest_signal") else f"code {ended.get('exit_code')}"
+    return str(request.get("reason") or ("out of memory" if ended.get("oom_killed") else how))
 
 
 @group.command(epilog="Example: roost machine runs 148e21a9c35d08 -a shop")
@@ -138,13 +144,14 @@ def clone(
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The new machine's name.")] = "",
     as_json: context.JsonOption = False,
 ) -> None:
-    """Make another machine with the same configuration; its volumes are not cloned."""
+    """Make another machine with the same configuration. Its volumes are not cloned."""
     key = context.app_name(app)
     with context.client() as client:
         config = dict(client.machines.get(key, check_machine_id(machine_id)).get("config") or {})
         if config.pop("mounts", None):
             output.note("It has a volume, which the clone has not: roost volumes fork copies one.")
-        made = client.machines.create(key, config, name=name)
+        with waiting(f"Starting a machine like {machine_id}"):
+            made = client.machines.create(key, config, name=name)
     if as_json:
         output.say_json(made)
     else:

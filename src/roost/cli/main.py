@@ -5,8 +5,10 @@ Modules that a command needs are imported when it runs, so that `roost --help` i
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +22,7 @@ from roost.cli import (
     auth,
     autoscale,
     certs,
+    checks,
     cloud,
     config,
     console,
@@ -55,6 +58,14 @@ class RoostGroup(TyperGroup):
         options["standalone_mode"] = False
         sys.exit(self._run(*args, **options))
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for; Ctrl-C ends it with a word, where the library would say none."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            note("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
     def _run(self, *args: Any, **options: Any) -> int:
         try:
             code = super().main(*args, **options)
@@ -64,7 +75,7 @@ class RoostGroup(TyperGroup):
             return exit_code(error)
         except typer.TyperException as error:
             return _usage(error)
-        except (typer.Abort, KeyboardInterrupt):
+        except typer.Abort:
             note("interrupted")
             return INTERRUPTED
         except BrokenPipeError:  # the reader (`| head`) has seen enough
@@ -134,6 +145,7 @@ for name, group in (
     ("secrets", secrets.group),
     ("scale", scale.group),
     ("autoscale", autoscale.group),
+    ("checks", checks.group),
     ("config", config.group),
     ("image", image.group),
     ("operations", operations.group),
@@ -147,8 +159,19 @@ for name, group in (
     app.add_typer(group, name=name)
 
 
+def interrupt(_number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; a little later where Python is importing, which may lose it in a callback."""
+    if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+    else:
+        raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line and exit."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else who started this wants it ignored
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGALRM, interrupt)
     app(prog_name="roost")
 
 

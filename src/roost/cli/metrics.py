@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from roost.cli import context, output
+from roost.cli.waiting import waiting
 
 
 def metrics(
     name: Annotated[str, typer.Argument(metavar="[APP]", help="The app; else as with -a.")] = "",
     app: context.AppOption = "",
 ) -> None:
-    """Show the latest metrics of the app's machines, as Prometheus text."""
-    with context.client() as client:
+    """Show the app's latest metrics, as Prometheus text."""
+    with context.client() as client, waiting("Asking the app's machines"):
         text = client.apps.metrics(context.app_name(name or app))
     for line in text.splitlines():
         output.say(output.printable(line))

@@ -75,7 +75,7 @@ def create(
     app: context.AppOption = "",
     as_json: context.JsonOption = False,
 ) -> None:
-    """Limit direct connections of the app's machines to the ports given, in each direction that is given."""
+    """Limit direct connections of the app's machines. To the ports given, in each direction that is given."""
     rules = [*_rule("ingress", ingress or []), *_rule("egress", egress or [])]
     if not rules:
         raise BadInput("the policy allows nothing", hint=f"roost network policies create {name} --ingress tcp/80")

@@ -17,7 +17,7 @@ OperationId = Annotated[str, typer.Argument(metavar="ID", help="The operation's 
 
 @group.command("list", epilog="Example: roost operations list -a shop")
 def list_operations(app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
-    """List operations, newest first; of all apps unless one is named with -a."""
+    """List operations, newest first. Of all apps unless one is named with -a."""
     with context.client() as client:
         found = client.operations.list(app=app)
     if as_json:

@@ -37,7 +37,7 @@ def proxy(
     machine: Annotated[str, typer.Option("--machine", metavar="ID", help="This machine, else any.")] = "",
     bind: Annotated[str, typer.Option("--bind", metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
 ) -> None:
-    """Lead a port of this computer to a TCP port of a machine, which is woken when somebody connects."""
+    """Lead a port of this computer to a machine's. That is woken when somebody connects."""
     import asyncio
 
     from roost.cli.choose import choose

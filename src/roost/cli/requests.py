@@ -16,9 +16,11 @@ _NAMES = {60: "1 min", 300: "5 min", 3600: "1 h"}
 def show(app: str, wanted: Mapping[str, Any], *, limit: int, follow: bool, as_json: bool) -> None:
     """Print an app's requests, a line each."""
     with context.client() as client:
-        read = client.requests.follow if follow else client.requests.read
+        read, line = client.requests.follow if follow else client.requests.read, None
         for line in read(app, **wanted, limit=limit):
             output.say(json.dumps(line) if as_json else render(line))
+    if line is None and not follow:
+        output.note("There are no such requests." if any(wanted.values()) else f"{app} had no requests yet.")
 
 
 def render(line: Mapping[str, Any]) -> str:
@@ -43,6 +45,8 @@ def render(line: Mapping[str, Any]) -> str:
         text += f"\n    {output.printable(str(line.get('fault')))}: {output.printable(code)}"
         if (known := EDGE_ERRORS.get(code)) is not None:
             text += f": {known.message} {known.hint}".rstrip()
+        if detail := str(line.get("detail") or ""):
+            text += f"\n    {output.printable(detail)}"
     return text
 
 
@@ -66,6 +70,8 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         if error["error"] != "client_gone":
             whose = {"app": "the app", "cloud": "the cloud", "client": "who called"}.get(str(error["fault"]), "nobody")
             yield f"{error['count']} x {error['error']} (by {whose}): {error['message']} {error['hint']}".rstrip()
+            if error.get("detail"):
+                yield f"    the latest: {output.printable(str(error['detail']))}"
 
 
 def _ms(value: float) -> str:

@@ -55,7 +55,7 @@ def set_key(
     kind: Type,
     app: context.AppOption = "",
 ) -> None:
-    """Store a key that was made elsewhere, in place of what has its name."""
+    """Store a key that was made elsewhere. It replaces what has its name."""
     if source != "-" and not source.startswith("@"):
         raise BadInput("a key is not given on the command line", hint="give @FILE, or - for standard input")
     try:

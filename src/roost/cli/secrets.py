@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from roost.cli import context, output, progress, secret_keys
 from roost.cli.assignments import parse_dotenv, read_values
-from roost.model.errors import BadInput, Conflict, InsufficientCapacity
+from roost.model.errors import BadInput, Conflict, NotFound, RoostError
 from roost.model.names import check_secret_name
 
-if TYPE_CHECKING:
-    from roost.sdk import Client
-    from roost.sdk.shapes import Operation
-
 Stage = Annotated[bool, typer.Option("--stage", help="Store only; machines take it over with the next deploy.")]
-_STORED = "it is stored, but not rolled out: "
 group = typer.Typer(help="Secrets: set, list, unset, import.", rich_markup_mode=None, no_args_is_help=True)
 group.add_typer(secret_keys.group, name="keys")
 
@@ -30,7 +25,7 @@ def set_secrets(
     stage: Stage = False,
 ) -> None:
     """Set secrets and restart the app with them. K=@FILE and K=- keep a value out of history and process list."""
-    _send(app, read_values(pairs, "secret"), stage=stage)
+    _send(app, read_values(pairs, "a secret"), stage=stage)
 
 
 @group.command(epilog="Example: roost secrets unset -a shop API_KEY")
@@ -40,12 +35,19 @@ def unset(
     stage: Stage = False,
 ) -> None:
     """Remove secrets and restart the app without them."""
+    for name in names:
+        check_secret_name(name)
+    found = context.app_name(app)
+    with context.client() as client:
+        there = {str(item.get("name")) for item in client.secrets.list(found)}
+    if missing := [name for name in names if name not in there]:
+        raise NotFound(f"{found} has no secret {', '.join(missing)}", hint=f"roost secrets list -a {found}")
     _send(app, dict.fromkeys(names), stage=stage)
 
 
 @group.command("import", epilog="Example: roost secrets import -a shop < .env")
 def import_secrets(app: context.AppOption = "", stage: Stage = False) -> None:
-    """Set the secrets that standard input holds as KEY=value lines (a dotenv file)."""
+    """Set the secrets of a dotenv file. Standard input holds it: KEY=value lines."""
     values = parse_dotenv(sys.stdin.read())
     if not values:
         raise BadInput("standard input holds no KEY=value line", hint="roost secrets import < .env")
@@ -74,14 +76,27 @@ def _send(app: str, values: Mapping[str, str | None], *, stage: bool) -> None:
         output.say(f"{verb} {', '.join(values)} (secrets version {version} of {name})")
         if stage:
             output.note("Machines take it over when they restart, or with the next deploy.")
-        elif any(release.get("status") == "complete" for release in client.releases.list(name)):
-            progress.follow(client, _start(client, name))
+            return
+        try:
+            if any(release.get("status") == "complete" for release in client.releases.list(name)):
+                progress.follow(client, client.deploys.start(name))
+        except RoostError as error:
+            raise _stays(error, name, values) from None
 
 
-def _start(client: Client, app: str) -> Operation:
-    try:
-        return client.deploys.start(app)
-    except Conflict as error:
-        raise Conflict(_STORED + error.message, hint="when that has ended, give this command again") from None
-    except InsufficientCapacity as error:
-        raise InsufficientCapacity(_STORED + error.message, hint=error.hint) from None
+def _stays(error: RoostError, app: str, values: Mapping[str, str | None]) -> RoostError:
+    """Return the error of a roll-out with what has become of the secrets, and the next step."""
+    removed, it = None in values.values(), "it" if len(values) == 1 else "they"
+    done = "removed, but that is" if removed else "stored, but"
+    error.message = f"{it} {'is' if it == 'it' else 'are'} {done} not rolled out: {error.message}"
+    if isinstance(error, Conflict):
+        error.hint = "when that has ended, give this command again"
+        return error
+    after = "it with `roost secrets set`" if removed else "another value, or `roost secrets unset`"
+    steps = (
+        error.hint,
+        "machines that run keep what they had, and any that starts from now on has the change",
+        f"once that is mended: roost deploy -a {app}; to take the change back, set {after}",
+    )
+    error.hint = "; ".join(filter(None, steps))
+    return error

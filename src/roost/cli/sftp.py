@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from roost.cli import context, output
 from roost.cli.choose import started
+from roost.cli.waiting import Passed, transferring
 from roost.model.errors import BadInput, RoostError
 
 if TYPE_CHECKING:
@@ -52,10 +53,11 @@ class Session:
         part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
         count = 0
         try:
-            with _created(part) as descriptor:
+            with _created(part) as descriptor, transferring(f"Copying {source}", None) as passed:
                 for piece in self.client.files.read(self.app, self.machine_id, source):
                     _write_all(descriptor, piece)
                     count += len(piece)
+                    passed(len(piece))
             os.link(part, target, follow_symlinks=False)  # unlike a rename, never over what is there
         except FileExistsError:
             raise BadInput(f"{target} is there already", hint="name another: roost ssh sftp get REMOTE LOCAL") from None
@@ -74,8 +76,8 @@ class Session:
         try:
             with source.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                pieces = iter(lambda: file.read(_CHUNK), b"")
-                self.client.files.write(self.app, self.machine_id, target, pieces, size=size)
+                with transferring(f"Copying {local}", size) as passed:
+                    self.client.files.write(self.app, self.machine_id, target, _pieces(file, passed), size=size)
         except OSError as error:
             raise BadInput(f"{local} can't be read: {error.strerror}") from None
         return target, size
@@ -101,6 +103,12 @@ def local_target(remote: str, local: str) -> Path:
     if path.is_symlink() or path.exists():
         raise BadInput(f"{path} is there already", hint="name another: roost ssh sftp get REMOTE LOCAL")
     return path
+
+
+def _pieces(file: BinaryIO, passed: Passed) -> Iterator[bytes]:
+    while piece := file.read(_CHUNK):
+        yield piece
+        passed(len(piece))
 
 
 @contextmanager
@@ -169,7 +177,7 @@ def find(
     machine: MachineOption = "",
     as_json: context.JsonOption = False,
 ) -> None:
-    """List a directory of a machine and all below it, on the same file system."""
+    """List a directory and all below it, on the same file system."""
     with _session(app, machine) as session:
         _show(session.run("find", session.remote(path), "-xdev"), as_json)
 

@@ -11,7 +11,7 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -140,14 +140,18 @@ def stays_inside(path: str, target: str) -> bool:
     return True
 
 
-def pack(tree: SourceTree) -> Iterator[bytes]:
-    """Yield the gzipped tar; raises Conflict when a file changes meanwhile."""
+def pack(tree: SourceTree, passed: Callable[[int], None] = lambda _count: None) -> Iterator[bytes]:
+    """Yield the gzipped tar; raises Conflict when a file changes meanwhile.
+
+    `passed` is told how many bytes more of the files are in what was taken.
+    """
     gzip = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     for entry in tree.entries:
         yield gzip.compress(_header(entry))
         if entry.size:
             for chunk in _contents(tree.root, entry):
                 yield gzip.compress(chunk)
+                passed(len(chunk))
             yield gzip.compress(b"\0" * (-entry.size % _BLOCK))
     yield gzip.compress(b"\0" * (2 * _BLOCK))
     yield gzip.flush()

@@ -22,7 +22,7 @@ def console(
     container: context.ContainerOption = "",
     command: Annotated[str, typer.Option("-C", "--command", metavar="COMMAND", help="In place of a shell.")] = "",
 ) -> None:
-    """Open a terminal in a machine of the app, which is woken if it sleeps; ends with the command's exit code."""
+    """Open a terminal in a machine of the app. It is woken if it sleeps; ends with the command's exit code."""
     from roost.cli.terminal import attach, window_size
 
     try:

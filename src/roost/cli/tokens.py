@@ -66,7 +66,7 @@ def _kind(org: str, apps: list[str], user: str, *, only_exec: bool, read_only: b
 
 @group.command("list", epilog="Example: roost tokens list --org acme")
 def list_tokens(org: Org = "", as_json: context.JsonOption = False) -> None:
-    """List the tokens that yours may manage, never what they are made of."""
+    """List the tokens that yours may manage. Never what they are made of."""
     with context.client() as client:
         found = client.tokens.list(org)
     if as_json:
@@ -84,7 +84,7 @@ def show(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="A token's id; else the token in use.")] = "",
     as_json: context.JsonOption = False,
 ) -> None:
-    """Show a token by its id, or what the token in use was weakened by (that without asking the cloud)."""
+    """Show a token, or what the one in use was weakened by. That without asking the cloud."""
     if token_id:
         with context.client() as client:
             found: dict[str, Any] = dict(client.tokens.get(token_id))
@@ -104,7 +104,7 @@ def show(
 
 @group.command(epilog="Example: roost tokens revoke 0123456789ab --yes")
 def revoke(token_id: TokenId, yes: context.YesOption = False) -> None:
-    """Revoke a token, and with it all that were made from it by attenuation."""
+    """Revoke a token. With it all that were made from it by attenuation."""
     with context.client() as client:
         found = client.tokens.get(token_id)
         prompts.confirm(f"Revoke the token {token_id} ({output.printable(str(found.get('name')))})?", yes=yes)
@@ -129,7 +129,7 @@ def attenuate(
     ] = [],  # noqa: B006
     stdin: Annotated[bool, typer.Option("--stdin", help="Weaken the token on standard input.")] = False,
 ) -> None:
-    """Print a weaker copy of the token in use, to give to somebody else. The cloud is not asked."""
+    """Print a weaker copy of the token in use. The cloud is not asked."""
     from roost.model.machine_config import parse_duration
     from roost.model.token_text import weakened
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from roost.cli import context, output, prompts
+from roost.cli.waiting import waiting
 from roost.model.errors import BadInput
 from roost.model.volume import check_snapshot_id, check_volume_id, check_volume_name
 
 group = typer.Typer(
-    help="Volumes: create, extend, fork, snapshot, restore, destroy them.", rich_markup_mode=None, no_args_is_help=True
+    help="Volumes: create, extend, fork, restore, destroy.", rich_markup_mode=None, no_args_is_help=True
 )
 snapshots = typer.Typer(help="Snapshots of volumes: list, create.", rich_markup_mode=None, no_args_is_help=True)
 group.add_typer(snapshots, name="snapshots")
@@ -52,7 +53,7 @@ def create(
     as_json: context.JsonOption = False,
 ) -> None:
     """Make an empty volume."""
-    with context.client() as client:
+    with context.client() as client, waiting(f"Making the volume {name}"):
         made = client.volumes.create(
             context.app_name(app),
             check_volume_name(name),
@@ -93,7 +94,7 @@ def extend(
     as_json: context.JsonOption = False,
 ) -> None:
     """Make a volume larger, while it is used or not."""
-    with context.client() as client:
+    with context.client() as client, waiting(f"Extending {volume_id}"):
         answer = client.volumes.extend(context.app_name(app), check_volume_id(volume_id), size)
     if as_json:
         output.say_json(answer)
@@ -111,7 +112,8 @@ def destroy(volume_id: VolumeId, app: context.AppOption = "", yes: context.YesOp
     with context.client() as client:
         found = client.volumes.get(name, check_volume_id(volume_id))
         prompts.confirm(f"Destroy {volume_id} ({found.get('name')}) and all that is on it?", yes=yes)
-        client.volumes.destroy(name, volume_id)
+        with waiting(f"Destroying {volume_id}"):
+            client.volumes.destroy(name, volume_id)
     output.say(f"{volume_id} is destroyed.")
 
 
@@ -123,11 +125,12 @@ def fork(
     size: Size = 0,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Make a volume that begins as a copy of another one, which may be in use."""
+    """Make a volume as a copy of another, which may be in use."""
     key = context.app_name(app)
     with context.client() as client:
         name = name or str(client.volumes.get(key, check_volume_id(volume_id)).get("name"))
-        made = client.volumes.create(key, check_volume_name(name), source_volume_id=volume_id, size_gb=size)
+        with waiting(f"Copying {volume_id}"):
+            made = client.volumes.create(key, check_volume_name(name), source_volume_id=volume_id, size_gb=size)
     _tell(made, as_json)
 
 
@@ -142,7 +145,7 @@ def restore(
     """Make a volume that begins as what a snapshot holds. The volume it was taken of stays as it is."""
     if not name:
         raise BadInput("the new volume needs a name", hint=f"roost volumes restore {snapshot_id} --name data")
-    with context.client() as client:
+    with context.client() as client, waiting(f"Restoring {snapshot_id}"):
         made = client.volumes.create(
             context.app_name(app), check_volume_name(name), snapshot_id=check_snapshot_id(snapshot_id), size_gb=size
         )
@@ -170,7 +173,7 @@ def list_snapshots(volume_id: VolumeId, app: context.AppOption = "", as_json: co
 @snapshots.command("create", epilog="Example: roost volumes snapshots create vol_0123456789abcdef -a shop")
 def create_snapshot(volume_id: VolumeId, app: context.AppOption = "", as_json: context.JsonOption = False) -> None:
     """Keep what a volume holds now."""
-    with context.client() as client:
+    with context.client() as client, waiting(f"Taking a snapshot of {volume_id}"):
         made = client.volumes.snapshot(context.app_name(app), check_volume_id(volume_id))
     if as_json:
         output.say_json(made)

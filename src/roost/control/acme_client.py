@@ -35,11 +35,14 @@ _KEY = "acme account"
 
 
 class AcmeTrouble(Exception):
-    """The server refused, or can't be reached. `retry_after` is in seconds, None unless it limits us."""
+    """The server refused, or can't be reached. `retry_after` is in seconds, None unless it limits us.
 
-    def __init__(self, error: str, message: str, retry_after: float | None = None) -> None:
+    `detail` is for the operator's eyes only: apps' owners are shown `message`.
+    """
+
+    def __init__(self, error: str, message: str, retry_after: float | None = None, *, detail: str = "") -> None:
         super().__init__(message)
-        self.error, self.message, self.retry_after = error, message, retry_after
+        self.error, self.message, self.retry_after, self.detail = error, message, retry_after, detail
 
 
 class TlsAlpnResponse(challenges.KeyAuthorizationChallengeResponse):
@@ -233,7 +236,7 @@ class AcmeClient:
         except errors.TimeoutError:
             raise AcmeTrouble("timeout", "the authority took too long") from None
         except requests.RequestException as error:
-            raise AcmeTrouble("connection", f"the authority can't be reached: {type(error).__name__}") from None
+            raise AcmeTrouble("unreachable", f"the authority can't be reached: {type(error).__name__}") from None
         except (errors.Error, josepy.errors.Error, ValueError, KeyError) as error:
             wait = self._net.retry_after
             raise AcmeTrouble("protocol", f"the authority's answer makes no sense: {error!s:.200}", wait) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from roost.control.autoscale_acts import autoscale_lock
@@ -12,6 +12,7 @@ from roost.control.core import Core
 from roost.control.lifecycle import Lifecycle
 from roost.control.operations import Operations
 from roost.control.orgs import lock_of
+from roost.control.readiness import Readiness
 from roost.control.requests import Requests
 from roost.control.sealing import keys_of
 from roost.control.volumes import Volumes
@@ -23,6 +24,7 @@ from roost.model.names import check_app_name
 from roost.plan.public_ports import places_of
 
 _UP = (MachineState.STARTED, MachineState.STARTING, MachineState.SUSPENDING)
+LATELY = 600.0  # seconds: a machine that ended so long ago and runs again is told of
 CANCEL_TIMEOUT = 60.0  # seconds an operation may take to undo what it did
 
 
@@ -31,10 +33,11 @@ class Apps:
 
     def __init__(
         self, core: Core, lifecycle: Lifecycle, operations: Operations, volumes: Volumes, requests: Requests,
-        gone: Callable[[], None],
+        readiness: Readiness, gone: Callable[[], None],
     ) -> None:  # fmt: skip
         """`gone` is called when an app is no more."""
         self._gone = gone
+        self._readiness = readiness
         self.made: Callable[[], None] = lambda: None  # called when there is one more
         self._core = core
         self._requests = requests
@@ -123,7 +126,19 @@ class Apps:
         releases = self._core.store.releases.list(name)
         current = next((r for r in releases if r.state is ReleaseState.COMPLETE), None)
         deploying = bool(self._core.store.operations.list(name, running=True))
-        state, reason = describe(machines, releases, deploying=deploying)
+        running = [machine for machine in machines if machine.state is MachineState.STARTED]
+        withheld = {machine.id: why for machine in running if (why := self._readiness.withheld(machine))}
+        failing = {machine.id for machine in running if self._readiness.fails(machine)}
+        now = self._core.now()
+        ended = {m.id: m.last_exit for m in running if m.restarts and m.last_exit and m.last_exit.at > now - LATELY}
+        lately = {
+            machine: f"{end.describe()}, {max(0.0, now - end.at):.0f} s ago"
+            for machine, end in ended.items()
+            if not end.requested_stop
+        }
+        state, reason = describe(
+            machines, releases, deploying=deploying, withheld=withheld, failing=failing, lately=lately
+        )
         url = self._core.app_url(name)
         services = [service for machine in machines for service in machine.config.services]
         host, rules = self._core.cloud.app_host(name), self._core.port_rules
@@ -132,10 +147,11 @@ class Apps:
             url=url,
             serves=places_of(services, url=url, host=host, rules=rules),
             state=state,
-            reason=reason,
+            reason=with_next_step(reason, name) if state is AppState.BROKEN or lately else reason,
             release=current,
             machines=machines,
             last_request_at=self._core.edge.traffic(name).last_request_at,
+            checks={machine.id: found for machine in running if (found := self._readiness.checks(machine.id))},
         )
 
     def list(self, org: str | None = None) -> list[App]:
@@ -143,16 +159,27 @@ class Apps:
         return self._core.store.apps.list(org)
 
 
-def describe(machines: list[Machine], releases: list[Release], *, deploying: bool) -> tuple[AppState, str]:
-    """Say what state an app is in, and why, from its machines and releases."""
+def describe(
+    machines: list[Machine],
+    releases: list[Release],
+    *,
+    deploying: bool,
+    withheld: Mapping[str, str] = {},
+    failing: Collection[str] = (),
+    lately: Mapping[str, str] = {},
+) -> tuple[AppState, str]:
+    """Say what state an app is in, and why, from its machines and releases.
+
+    `withheld` says of machines that run why they get no requests, `failing` names those that fail a check, `lately`
+    says how those ended that were started again since.
+    """
     if deploying:
         return AppState.DEPLOYING, "a deploy is under way"
-    failed = [m for m in machines if m.state is MachineState.FAILED]
-    if any(m.state in _UP for m in machines):
-        return AppState.AWAKE, f"{sum(1 for m in machines if m.state in _UP)} of {len(machines)} machines run"
+    failed = [m for m in machines if m.state is MachineState.FAILED or _is_restarting(m)]
+    if up := [m for m in machines if m.state in _UP]:
+        return _describe_running(machines, up, failed, withheld, failing, lately)
     if failed:
-        how = failed[0].last_exit.describe() if failed[0].last_exit else "could not be started"
-        return AppState.BROKEN, f"machine {failed[0].id} {how}"
+        return AppState.BROKEN, f"machine {failed[0].id} {_how_it_ended(failed[0])}"
     if not machines:
         if releases and releases[0].state is ReleaseState.FAILED:
             return AppState.BROKEN, releases[0].reason
@@ -169,6 +196,40 @@ def describe(machines: list[Machine], releases: list[Release], *, deploying: boo
     if due := [m.next_run_at for m in machines if m.next_run_at is not None]:
         return AppState.ASLEEP, f"its machines run at their times, next at {_clock(min(due))} UTC"
     return AppState.STOPPED, "its machines are stopped, and no request starts them"
+
+
+def _describe_running(
+    machines: list[Machine], up: list[Machine], failed: list[Machine], withheld: Mapping[str, str],
+    failing: Collection[str], lately: Mapping[str, str],
+) -> tuple[AppState, str]:  # fmt: skip
+    """Say how an app is of which machines run; a visitor finds it broken when all that serve fail their checks."""
+    said = [f"{len(up)} of {len(machines)} machines run"]
+    said += [f"{m.id} gets no requests: {withheld[m.id]}" for m in up if m.id in withheld and not m.cordoned]
+    said += [f"{m.id} is cordoned: it gets no requests (roost machine uncordon {m.id})" for m in up if m.cordoned]
+    said += [f"{m.id} {lately[m.id]}, and was started again{_so_often(m)}" for m in up if m.id in lately]
+    said += [f"{m.id} {_how_it_ended(m)}" for m in failed]
+    serving = [m for m in up if m.config.services and not m.cordoned]
+    broken = bool(serving) and all(m.id in failing for m in serving)
+    return AppState.BROKEN if broken else AppState.AWAKE, "; ".join(said)
+
+
+def with_next_step(reason: str, app: str) -> str:
+    """Say where more can be learned of what ended or fails."""
+    return f"{reason.rstrip('.')}; its log: roost logs -a {app}"
+
+
+def _so_often(machine: Machine) -> str:
+    return f" (restart {machine.restarts})" if machine.restarts > 1 else ""
+
+
+def _is_restarting(machine: Machine) -> bool:
+    """Say whether a machine keeps ending: it is between two restarts."""
+    return machine.state is MachineState.STOPPED and machine.desired is MachineState.STARTED and machine.restarts > 0
+
+
+def _how_it_ended(machine: Machine) -> str:
+    how = machine.last_exit.describe() if machine.last_exit else "could not be started"
+    return f"{how}, and is started again in a moment (restart {machine.restarts})" if _is_restarting(machine) else how
 
 
 def _clock(at: float) -> str:

@@ -2,9 +2,10 @@
 
 State owned, in memory only: the samples of each group (`plan.autoscale.History`), what the latest look found, and the
 work under way, one piece per group. Policies and the log of decisions are the store's. A roostd that dies loses the
-samples: the next one waits until it has new ones before it takes machines away. Nothing here is an operation, so that
-no deploy has to wait: while an operation of the app runs, nothing is begun. What a kill left half done is in the
-machines' rows (`autoscale_acts`), and the next look goes on from there.
+samples: the next one waits until it has new ones before it takes machines away. A group whose policy is new, or whose
+machines were just changed, waits until the edge was read anew: what was read before is no measure. Nothing here is an
+operation, so that no deploy has to wait: while an operation of the app runs, nothing is begun. What a kill left half
+done is in the machines' rows (`autoscale_acts`), and the next look goes on from there.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from roost.control.autoscale_acts import AutoscaleActs
 from roost.control.contract_autoscale import GroupState
 from roost.control.core import Core, log
 from roost.control.deploys import Deploys
-from roost.control.loads import current_loads
+from roost.control.loads import CurrentLoads, Reading
 from roost.control.metrics_book import AppMetrics
+from roost.control.rounds import repeat
 from roost.edge.contract import Load
 from roost.model.app_config_read import machine_configs
 from roost.model.autoscale import MADE, MADE_KEY, AutoscalePolicy, Decision, GroupPolicy, check_policy
@@ -45,6 +47,7 @@ Key = tuple[str, str]  # app, group
 class _Watched:
     policy: AutoscalePolicy
     history: History = field(default_factory=History)
+    since: float = field(default_factory=time.monotonic)  # when it was set, or its machines were changed
     verdict: Verdict | None = None
     seen: Seen = field(default_factory=Seen)
     spell: Spell = field(default_factory=Spell)
@@ -54,12 +57,19 @@ class _Watched:
     doing: str = ""  # what the work is, in words
     goal: int = 0  # machines there are when it is done
 
+    def awaits(self, reading: Reading | None) -> bool:
+        """Say whether the load counts and was last read before this began."""
+        return self.policy.concurrency > 0 and (reading is None or reading.began < self.since)
+
 
 class Autoscaling:
     """Implements `contract.Autoscaling`, and the loop behind it."""
 
-    def __init__(self, core: Core, deploys: Deploys, metrics: AppMetrics, acts: AutoscaleActs) -> None:
+    def __init__(
+        self, core: Core, deploys: Deploys, metrics: AppMetrics, acts: AutoscaleActs, loads: CurrentLoads
+    ) -> None:
         self._core = core
+        self._loads = loads
         self._deploys = deploys
         self._metrics = metrics
         self._acts = acts
@@ -71,17 +81,11 @@ class Autoscaling:
         """Look at all groups with a policy, for ever, once machines were recovered."""
         await ready.wait()
         await asyncio.to_thread(self._core.store.autoscale.interrupt, self._core.now())
-        while True:
-            began = time.monotonic()
-            try:
-                await self.look()
-            except Exception:
-                log.exception("autoscaling failed")
-            await asyncio.sleep(max(PERIOD, REST * (time.monotonic() - began)))
+        await repeat(self.look, "autoscaling", every=PERIOD, rest=REST)
 
     async def look(self) -> None:
         """Look at every group once, and begin what is to be done."""
-        policies = await asyncio.to_thread(self._core.store.autoscale.policies)
+        policies = self._core.store.autoscale.policies()
         wanted = {(p.app, p.group): p.policy for p in policies if p.policy is not None}
         with self._guard:
             for key in [key for key in self._watched if key not in wanted]:
@@ -92,19 +96,21 @@ class Autoscaling:
                     self._watched[key] = _Watched(policy, work=before.work if before else None)
         if not wanted:
             return
-        loads = await current_loads(self._core)
+        reading = self._loads.read()
         by_app: dict[str, list[str]] = defaultdict(list)
         for app, group in wanted:
             by_app[app].append(group)
         for app, groups in by_app.items():
             machines = await asyncio.to_thread(self._core.store.machines.list, app)
             for group in groups:
-                await self._look_at((app, group), machines, loads)
+                await self._look_at((app, group), machines, reading)
 
-    async def _look_at(self, key: Key, machines: Sequence[Machine], loads: Mapping[str, Load] | None) -> None:
+    async def _look_at(self, key: Key, machines: Sequence[Machine], reading: Reading | None) -> None:
         watched, now = self._watched[key], self._core.now()
         group = group_of(machines, key[1])
-        seen = self._see(key, watched.policy, group, loads)
+        if watched.awaits(reading) and group.total >= watched.policy.min:
+            return
+        seen = self._see(key, watched.policy, group, reading.loads if reading else None)
         found = sample(watched.policy, seen, total=group.total, at=now)
         watched.history.add(found, max(watched.policy.up_after, watched.policy.down_after))
         verdict = decide(watched.policy, group, watched.history, now)
@@ -195,7 +201,7 @@ class Autoscaling:
             watched.failures += 1
             watched.paused_until = self._core.now() + pause
             outcome += f"; tried again in {pause:.0f} s"
-        watched.history, watched.spell = History(), Spell()
+        watched.history, watched.spell, watched.since = History(), Spell(), time.monotonic()
         await asyncio.to_thread(store.end, decision.id, state, outcome, self._core.now())
         log.info("autoscaled", app=key[0], group=key[1], why=verdict.why, state=state, outcome=outcome)
 

@@ -9,27 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
+from roost.control.acme_client import AcmeTrouble
 from roost.control.certificate_files import read_upload
 from roost.control.cloud_domain import CloudDomain
 from roost.control.core import Core
 from roost.control.local_authority import LocalAuthority
+from roost.control.name_claims import Lookup, NameClaims
 from roost.control.sealing import keys_of, of_app
 from roost.edge.contract import Material
-from roost.model.certificate import Certificate, Seen, Uploaded, check_hostname
-from roost.model.errors import BadInput
+from roost.model.certificate import WILDCARD, Certificate, Seen, Uploaded, check_hostname
+from roost.model.errors import BadInput, NotFound
 from roost.plan.certificates import Requirements, Verdict, queried, requirements, to_serve, try_now, verdict
-
-
-class Lookup(Protocol):
-    """Asks DNS."""
-
-    def look(self, name: str, *, target: str, challenge: str, ownership: str) -> Seen:
-        """Return what DNS has for a name and for those that belong to it; never raises."""
-
-    def alias(self, name: str) -> str:
-        """Return what a name is another name for, "" if it is none; never raises."""
+from roost.plan.domain_report import Trust, trust
 
 
 class Certificates:
@@ -39,6 +31,7 @@ class Certificates:
         self._core, self._of_domain = core, of_domain
         self._lookup = lookup
         self._local = local
+        self._claims = NameClaims(core, lookup)
         self.announce: Callable[[str, str], None] = lambda _app, _host: None
         self.wake_issuing: Callable[[], None] = lambda: None
         self.possible: Callable[[], tuple[str, ...]] = lambda: ()  # ways to prove a name to an authority
@@ -46,6 +39,10 @@ class Certificates:
     def authority(self) -> str:
         """Return the certificate of the cloud's own authority as PEM."""
         return self._local.pem()
+
+    def trust(self) -> Trust:
+        """Return whether clients have to trust the cloud's own authority."""
+        return trust(self._of_domain.report(), self._core.now())
 
     def list(self, app: str, *, part: str = "", after: str = "", limit: int) -> tuple[list[Certificate], int]:
         """Return those after a host name, at most `limit`, whose names hold `part`; and how many these are in all."""
@@ -68,6 +65,7 @@ class Certificates:
 
     def request(self, app: str, hostname: str) -> Certificate:
         """Ask for a certificate to be issued; raises BadInput, NameTaken."""
+        self._settle(app, hostname)
         changed = self._change(self._own(app, hostname), lambda found: replace(found, acme_requested=True))
         self.announce(app, changed.hostname)
         self.wake_issuing()
@@ -77,6 +75,7 @@ class Certificates:
         """Bring a certificate with its key; raises BadInput, NameTaken."""
         hostname = self._checked(hostname)
         uploaded, key = read_upload(hostname, fullchain, private_key, self._core.now())
+        self._settle(app, hostname)
         with self._core.locks.holding(keys_of(app)):
             found = self._own(app, hostname)
             sealed = self._core.vault.seal(key, f"{app}/certificate/{hostname}", key=of_app(app))
@@ -94,7 +93,8 @@ class Certificates:
     def material(self, host: str) -> Material | None:
         """Return the certificate that a client is shown for a host name, None if there is none."""
         now = self._core.now()
-        chosen = to_serve(self._core.store.certificates.serving(host), now)
+        found = self._core.store.certificates.serving(host)
+        chosen = to_serve([each for each in found if self._claims.shares(found[0].app, each.app)], now)
         if chosen is None:
             return None
         if isinstance(chosen[1], Uploaded):
@@ -106,34 +106,64 @@ class Certificates:
         place = f"{certificate.app}/issued/{certificate.hostname}"
         return self._core.vault.open(sealed or b"", place, key=of_app(certificate.app))
 
+    def owners_above(self, hostname: str) -> set[str]:
+        """Return the apps that have wildcards, at any height, above a host name."""
+        labels = hostname.removeprefix(WILDCARD).split(".")
+        above = [f"{WILDCARD}{'.'.join(labels[count:])}" for count in range(1, len(labels) - 1)]
+        return {each.app for name in above for each in self._core.store.certificates.serving(name)}
+
     def check(self, app: str, hostname: str) -> Certificate:
         """Ask DNS now, and keep what it says; raises NotFound."""
         found = self.get(app, hostname)
         if hostname == self._core.cloud.app_host(app):
             return found  # it needs no record of its own: the operator checks the domain as a whole
-        wanted, _ = self.judge(found)
-        seen = self._lookup.look(
-            queried(hostname),
-            target=wanted.cname,
-            challenge=wanted.challenge_name,
-            ownership=wanted.ownership_name,
-        )
+        seen = self._look(found)
         checked = self._change(
             found, lambda now: replace(now, seen=seen, checked_at=self._core.now(), attempt=try_now(now.attempt))
         )
         self.wake_issuing()
         return checked
 
-    def delegated(self, challenge: str) -> str:
-        """Return the name that a challenge's record is delegated to, "" if it is not.
+    def look_again(self, app: str, hostname: str) -> None:
+        """Keep what DNS says now that an order has ended, so that nobody is shown what was wrong before it."""
+        try:
+            seen = self._look(self.get(app, hostname))
+            self._change(self.get(app, hostname), lambda now: replace(now, seen=seen, checked_at=self._core.now()))
+        except NotFound:
+            return
 
-        The cloud's own domain may be delegated to any name, others only to names below it: the operator's command must
-        not change for an app's owner what is not theirs.
+    def _look(self, found: Certificate) -> Seen:
+        wanted, _ = self.judge(found)
+        return self._lookup.look(
+            queried(found.hostname),
+            target=wanted.cname,
+            challenge=wanted.challenge_name,
+            ownership=wanted.ownership_name,
+        )
+
+    def place_of_record(self, certificate: Certificate, challenge: str) -> str:
+        """Return the name at which the operator's command sets a challenge's record; raises AcmeTrouble.
+
+        The cloud's own domain may be delegated to any name. Another name may be delegated to the one that is its app's,
+        no other app's; else the command changes the name's own zone, which the operator may share with others: so DNS
+        has to say first that the name is the app's, or leads here.
         """
-        target = self._lookup.alias(challenge)
-        if challenge == f"_acme-challenge.{self._core.cloud.domain}":
+        target, domain = self._lookup.alias(challenge), self._core.cloud.domain
+        if challenge.endswith(f".{domain}"):
+            return target or challenge
+        found = replace(certificate, seen=self._look(certificate))
+        wanted, judged = self.judge(found)
+        if target == wanted.challenge_target:
             return target
-        return target if target.endswith(f".acme.{self._core.cloud.domain}") else ""
+        if target.endswith(f".acme.{domain}"):
+            told = (
+                f"{challenge} is delegated to {target}, which is not this app's: it has to be {wanted.challenge_target}"
+            )
+            raise AcmeTrouble("notProven", told)
+        if not (judged.configured or judged.ownership):
+            told = f"{certificate.hostname} neither leads here nor has one of the records that give it to this app"
+            raise AcmeTrouble("notProven", told)
+        return challenge
 
     def remove(self, app: str, hostname: str) -> None:
         """Remove the host name with all it has; raises NotFound, BadInput for a name of the cloud's domain."""
@@ -154,6 +184,10 @@ class Certificates:
         changed = self._change(self._own_row(app, hostname), lambda found: replace(found, custom=None))
         self.announce(app, hostname)
         return changed
+
+    def _settle(self, app: str, hostname: str) -> None:
+        self._core.store.apps.get(app)
+        self._claims.settle(app, self._checked(hostname), lambda loser, host: self.announce(loser, host))
 
     def _own(self, app: str, hostname: str) -> Certificate:
         """Return the row of a host name, made if it is not there."""

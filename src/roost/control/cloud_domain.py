@@ -16,7 +16,7 @@ from roost.control.dns_lookup import DnsLookup
 from roost.control.order_book import OrderBook
 from roost.control.sealing import CLOUD
 from roost.edge.contract import Material
-from roost.model.certificate import WILDCARD, Certificate
+from roost.model.certificate import WILDCARD, Certificate, covering
 from roost.model.domain_name import DomainName
 from roost.model.errors import RoostError
 from roost.plan.certificates import Verdict, queried, try_now
@@ -46,7 +46,10 @@ class CloudDomain:
         def announce(_app: str, host: str) -> None:
             self.changed([host])
 
-        return OrderBook(self._rows, self._due, lambda _app: CLOUD, announce, self._look_at_dns)
+        def ended(_app: str, host: str) -> None:
+            self._look_at_dns(host)
+
+        return OrderBook(self._rows, self._due, lambda _app: CLOUD, announce, ended)
 
     def resume(self) -> None:
         """At the start: forget what belongs to another domain, and have another authority's replaced."""
@@ -64,7 +67,7 @@ class CloudDomain:
         """Return the public certificate for a name of the domain, None if there is none that is valid or wanted."""
         if self._core.acme.own_domain is False:
             return None
-        names = [host] if host.startswith(WILDCARD) else [host, f"{WILDCARD}{host.partition('.')[2]}"]
+        names = [name for name in (host, covering(host)) if name]
         now = self._core.now()
         for found in self._rows.serving(names):
             if found.issued is None or found.issued.expires_at <= now:

@@ -45,6 +45,7 @@ from roost.model.app import App
 from roost.model.certificate import Certificate
 from roost.model.identity import Principal
 from roost.plan.certificates import Requirements, Verdict
+from roost.plan.domain_report import Trust
 
 # of machines, deploys, identity, the operator, of what apps keep, and values: named here as all the others
 __all__ = [
@@ -143,6 +144,9 @@ class Certificates(Protocol):
 
     def authority(self) -> str:
         """Return the certificate of the cloud's own authority as PEM."""
+
+    def trust(self) -> Trust:
+        """Return whether clients have to trust the cloud's own authority."""
 
 
 class Logs(Protocol):

@@ -36,6 +36,9 @@ class Deploys(Protocol):
 class Scaling(Protocol):
     """How many machines the process groups of an app have."""
 
+    def counts(self, app: str) -> Mapping[str, int]:
+        """Return how many machines each process group has, 0 too; nothing for an app that was never deployed."""
+
     def start(self, app: str, counts: Mapping[str, int]) -> Operation:
         """Begin to bring groups to so many machines; raises Conflict while the app deploys."""
 

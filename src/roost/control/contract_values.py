@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from roost.control.contract_machines import CheckStatus
 from roost.edge.contract import EdgeStatus
 from roost.model.app import App, Release
 from roost.model.app_config import AppConfig
@@ -36,7 +38,8 @@ class AppState(StrEnum):
 class AppStatus:
     """An app as its owner sees it. `reason` says in words why it is in `state`.
 
-    `serves` names where its machines answer: its URL, and ports of its own like `shop.example.com:6667/tcp`.
+    `serves` names where its machines answer: its URL, and ports of its own like `shop.example.com:6667/tcp`. `checks`
+    are those of the machines that run, by machine.
     """
 
     app: App
@@ -47,6 +50,7 @@ class AppStatus:
     machines: list[Machine]
     last_request_at: float  # Unix time; 0: never
     serves: list[str] = field(default_factory=list)
+    checks: Mapping[str, Sequence[CheckStatus]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

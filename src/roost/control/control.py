@@ -30,6 +30,7 @@ from roost.control.issuing import Issuing
 from roost.control.leases import Leases
 from roost.control.leveling import Leveling
 from roost.control.lifecycle import Lifecycle
+from roost.control.loads import CurrentLoads
 from roost.control.local_authority import LocalAuthority
 from roost.control.logs import Logs
 from roost.control.machines import Machines
@@ -88,10 +89,11 @@ class Control:
         self._lifecycle.attach(self._followers)
         readiness, routing = self._followers.readiness, self._followers.routing
         self.certificates.announce = self.serving_certificates.announcer(routing.sync)
-        proofs = NameProofs(core.edge.challenges, core.acme, self.certificates.delegated)
+        proofs = NameProofs(core.edge.challenges, core.acme, self.certificates.place_of_record)
         of_domain.changed = self.serving_certificates.domain_announcer()
         of_domain.show_apart = self.serving_certificates.show_apart
-        self._issuing = Issuing(core, core.acme, proofs, [of_apps(core, self.certificates.announce), of_domain.book()])
+        books = [of_apps(core, self.certificates.announce, self.certificates.look_again), of_domain.book()]
+        self._issuing = Issuing(core, core.acme, proofs, books)
         self.certificates.wake_issuing = of_domain.wake_issuing = self._issuing.wake
         self.certificates.possible = lambda: self._issuing.possible
         self.volumes = Volumes(core)
@@ -110,7 +112,13 @@ class Control:
         self.requests = Requests(core)
         core.edge.keep_requests(self.requests.record)
         self.apps = Apps(
-            core, self._lifecycle, self.operations, self.volumes, self.requests, self.ip_assignments.resume
+            core,
+            self._lifecycle,
+            self.operations,
+            self.volumes,
+            self.requests,
+            readiness,
+            self.ip_assignments.resume,
         )
         self.apps.made = of_domain.app_was_made
         self.releases = Releases(core)
@@ -136,7 +144,8 @@ class Control:
         self._growing = Growing(core, self.volumes)
         self.metrics = MetricsBook(core, period=core.metrics_period)
         acts = AutoscaleActs(core, self.deploys, rollout, self._lifecycle, readiness, routing, self.updates)
-        self.autoscaling = Autoscaling(core, self.deploys, self.metrics, acts)
+        self._loads = CurrentLoads(core)
+        self.autoscaling = Autoscaling(core, self.deploys, self.metrics, acts, self._loads)
         self.schedules = Scheduling(core, self._lifecycle)
         self._standing_in = StandingIn(core, self._lifecycle)
         self._recovered = asyncio.Event()
@@ -169,7 +178,9 @@ class Control:
             loop.create_task(self.metrics.run()),
             loop.create_task(self._issuing.run()),
             loop.create_task(self.schedules.run(self._recovered)),
-            loop.create_task(Leveling(self._core, self._lifecycle, self._followers.routing).run(self._recovered)),
+            loop.create_task(
+                Leveling(self._core, self._lifecycle, self._followers.routing, self._loads).run(self._recovered)
+            ),
             loop.create_task(self.autoscaling.run(self._recovered)),
             loop.create_task(self._standing_in.run(self._recovered)),
             loop.create_task(self._housekeeping.look_after_host()),

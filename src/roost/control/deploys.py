@@ -9,6 +9,7 @@ one before it; the old machines serve all the while.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 
 from roost.build.contract import BuildRequest
@@ -20,13 +21,13 @@ from roost.control.core import Core
 from roost.control.errands import Errands
 from roost.control.operations import Job, Operations, Step
 from roost.control.public_ports import claim_ports
-from roost.control.rollout import Rollout
+from roost.control.rollout import Rollout, autoscale_policies
 from roost.control.secrets import Secrets
 from roost.control.sources import Sources
 from roost.model.app import Release, ReleaseState
 from roost.model.app_config import AppConfig
-from roost.model.app_config_read import app_config_from_json, app_config_to_json, machine_configs
-from roost.model.autoscale import AutoscalePolicy
+from roost.model.app_config_check import check_app_config
+from roost.model.app_config_read import app_config_from_json, app_config_to_json
 from roost.model.build_plan import BuildPlan
 from roost.model.errors import BadInput, NotFound, Unprocessable
 from roost.model.image import parse_image_ref
@@ -77,10 +78,12 @@ class Deploys:
         config = request.config or (current.config if current else AppConfig(app=app))
         if current is None and not (request.source or request.image or config.build.image):
             raise BadInput(f"{app} has no release to deploy again", hint="deploy a source: roost deploy DIR")
+        image = request.image or config.build.image
+        check_app_config(config, _processes(image, request.source, current))
         claim_ports(self._core, app, [service for _, service in config.services])
         arguments: dict[str, object] = {
             "source": request.source,
-            "image": request.image or config.build.image,
+            "image": image,
             "config": app_config_to_json(config),
             "build_args": {**config.build.args, **request.build_args},
             "no_cache": request.no_cache,
@@ -172,6 +175,7 @@ class Deploys:
             if current is None:
                 raise NotFound(f"{job.app} has no release to deploy again")
             image, processes = self._core.images.get(current.image_digest), current.processes
+        check_app_config(config, processes)
         job.keep(
             image_digest=image.digest,
             image_reference=image.reference,
@@ -241,22 +245,24 @@ class Deploys:
         self._core.store.autoscale.deployed(job.app, autoscale_policies(release))
         url = self._core.app_url(job.app)
         job.keep(url=url)
-        services = [service for _, service in _config(job).services]
+        counts = self._rollout.counts(release)
+        for group in [group for group, count in counts.items() if not count]:
+            job.report(f"{group} has no machines, as before; for one: roost scale count {group}=1 -a {job.app}")
+        services = [
+            service for machine in self._core.store.machines.list(job.app) for service in machine.config.services
+        ]
         host = self._core.cloud.app_host(job.app)
         if places := places_of(services, url=url, host=host, rules=self._core.port_rules):
             job.report(f"v{version} serves {', '.join(places)}")
-        else:
+        elif not _config(job).services:
             job.report(f"v{version} runs; no request reaches it, as its roost.toml has no [http_service]")
 
 
-def autoscale_policies(release: Release) -> dict[str, AutoscalePolicy]:
-    """Return what a release says of autoscaling, by process group."""
-    given = release.config.autoscale
-    configs = machine_configs(
-        release.config, image=release.image_digest, plan_processes=release.processes, release=release.version
-    )
-    only = next((group for group, config in configs.items() if config.services), next(iter(configs), ""))
-    return {group or only: policy for group, policy in given.items() if (group or only) in configs}
+def _processes(image: str, source: str, current: Release | None) -> Mapping[str, str] | None:
+    """Return the process groups of what is to be deployed, as far as its image names some; None: not known yet."""
+    if image:
+        return {}
+    return current.processes if current and not source else None
 
 
 def _has_no_source(job: Job) -> bool:

@@ -16,6 +16,7 @@ from roost.control.container_health import ContainerHealth
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
 from roost.control.readiness import Readiness
+from roost.control.rounds import repeat
 from roost.control.routing import Routing
 from roost.host.sockets import connections_to
 from roost.model.containers import parts_of
@@ -188,20 +189,18 @@ class Followers:
 
     async def sweep(self) -> None:
         """Look at all machines that should run, for ever: exits that were missed, routes that failed."""
-        while True:
-            await asyncio.sleep(SWEEP)
-            try:
-                up = self._core.store.machines.in_states(MachineState.STARTED, MachineState.SUSPENDED)
-                for machine in up:
-                    if machine.id not in self._pidfds and not parts_of(machine.config):
-                        await asyncio.to_thread(self._look_at_exit, machine.id)
-                for machine in [*up, *self._core.store.machines.in_states(MachineState.STARTING)]:
-                    if parts_of(machine.config):
-                        self._look(machine.id)
-                for app in self.routing.outdated(up):
-                    await self.routing.sync(app)
-            except Exception:
-                log.exception("sweep failed")
+        await repeat(self._sweep_once, "the sweep", every=SWEEP)
+
+    async def _sweep_once(self) -> None:
+        up = self._core.store.machines.in_states(MachineState.STARTED, MachineState.SUSPENDED)
+        for machine in up:
+            if machine.id not in self._pidfds and not parts_of(machine.config):
+                await asyncio.to_thread(self._look_at_exit, machine.id)
+        for machine in [*up, *self._core.store.machines.in_states(MachineState.STARTING)]:
+            if parts_of(machine.config):
+                self._look(machine.id)
+        for app in self.routing.outdated(up):
+            await self.routing.sync(app)
 
     def close(self) -> None:
         """Watch no more; on the loop."""

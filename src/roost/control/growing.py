@@ -10,6 +10,7 @@ import asyncio
 
 from roost.control.capacity import require_room
 from roost.control.core import Core, log
+from roost.control.rounds import repeat
 from roost.control.volumes import Volumes
 from roost.model.app import Event
 from roost.model.errors import RoostError
@@ -29,12 +30,7 @@ class Growing:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            await asyncio.sleep(PERIOD)
-            try:
-                await asyncio.to_thread(self.look)
-            except Exception:
-                log.exception("making volumes larger failed")
+        await repeat(lambda: asyncio.to_thread(self.look), "making volumes larger", every=PERIOD)
 
     def look(self) -> None:
         """Make those larger that should be, once."""

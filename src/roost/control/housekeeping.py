@@ -11,6 +11,7 @@ from roost.control.images import Images
 from roost.control.ip_assignments import IpAssignments
 from roost.control.public_ports import release_ports
 from roost.control.requests import Requests
+from roost.control.rounds import repeat
 from roost.control.tokens import KEPT as TOKENS_KEPT
 from roost.control.volumes import Volumes
 from roost.model.replay import REPLAY_LIFETIME
@@ -44,24 +45,17 @@ class Housekeeping:
 
     async def look_after_host(self) -> None:
         """Keep logs bounded and the network's rules in place."""
-        while True:
-            await asyncio.sleep(HOST_ROUND)
-            try:
-                await asyncio.to_thread(self._core.host.maintain)
-                for app in await asyncio.to_thread(release_ports, self._core):
-                    await self._sync(app)
-                await asyncio.to_thread(self._addresses.resume)  # their ports follow from the machines' services
-            except Exception:
-                log.exception("looking after the host failed")
+        await repeat(self._maintain, "looking after the host", every=HOST_ROUND)
+
+    async def _maintain(self) -> None:
+        await asyncio.to_thread(self._core.host.maintain)
+        for app in await asyncio.to_thread(release_ports, self._core):
+            await self._sync(app)
+        await asyncio.to_thread(self._addresses.resume)  # their ports follow from the machines' services
 
     async def clean(self) -> None:
         """Remove images, answers and logs that nothing needs any more; take daily snapshots."""
-        while True:
-            await asyncio.sleep(CLEANING)
-            try:
-                await asyncio.to_thread(self.clean_once)
-            except Exception:
-                log.exception("cleaning failed")
+        await repeat(lambda: asyncio.to_thread(self.clean_once), "cleaning", every=CLEANING)
 
     def clean_once(self) -> None:
         """One round of cleaning."""

@@ -30,7 +30,7 @@ from roost.control.sealing import keys_of
 from roost.model.acme import AcmeSettings
 from roost.model.certificate import Attempt, Certificate, Issued, KeyKind
 from roost.model.errors import NotFound, RoostError
-from roost.plan.issuing import after_failure, challenge_for, renewal
+from roost.plan.issuing import after_failure, challenge_for, renewal, ways_for
 
 PERIOD = 60.0  # seconds between two looks
 WORKERS = 4
@@ -49,6 +49,7 @@ class Issuing:
     def __init__(self, core: Core, settings: AcmeSettings, proofs: NameProofs, books: Sequence[OrderBook]) -> None:
         self._core, self._settings, self._proofs, self._books = core, settings, proofs, books
         self._busy: set[str] = set()
+        self._again: set[str] = set()  # those of them that are due again at once
         self._guard = threading.Lock()
         self._ended = threading.Event()
         self._news: asyncio.Event | None = None
@@ -70,11 +71,11 @@ class Issuing:
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         try:
             while self.possible:
+                self._news.clear()  # before looking: what comes meanwhile is looked at next
                 try:
                     await asyncio.to_thread(self.look)
                 except RoostError as error:
                     log.warning("can't look at certificates", error=error.message)
-                self._news.clear()
                 try:
                     await asyncio.wait_for(self._news.wait(), PERIOD)
                 except TimeoutError:
@@ -115,6 +116,10 @@ class Issuing:
         finally:
             with self._guard:
                 self._busy.discard(found.hostname)
+                left = found.hostname in self._again
+                self._again.discard(found.hostname)
+            if left:
+                self.wake()
 
     def _failed(self, book: OrderBook, found: Certificate, trouble: AcmeTrouble) -> None:
         host, app = found.hostname, found.app
@@ -125,13 +130,17 @@ class Issuing:
                 return
             attempt = after_failure(
                 host, now.attempt or Attempt(), self._core.now(), error=trouble.error, message=trouble.message,
-                retry_after=trouble.retry_after,
+                retry_after=trouble.retry_after, ways=len(ways_for(found, self.possible)),
             )  # fmt: skip
             book.rows.save_attempt(app, host, attempt)
         log.warning(
-            "no certificate", host=host, error=trouble.error, message=trouble.message, failures=attempt.failures
-        )
-        book.failed(host)
+            "no certificate", host=host, error=trouble.error, message=trouble.message, detail=trouble.detail,
+            failures=attempt.failures,
+        )  # fmt: skip
+        if attempt.next_at <= self._core.now():
+            with self._guard:
+                self._again.add(host)
+        book.ended(app, host)
 
     def _issue(self, book: OrderBook, found: Certificate) -> None:
         core = self._core
@@ -148,7 +157,7 @@ class Issuing:
         try:
             for proof in client.proofs(order, way):
                 shown.append(proof)
-                self._proofs.show(proof)
+                self._proofs.show(proof, found)
             core.fault("acme.shown")
             for proof in shown:
                 client.answer(proof)
@@ -198,7 +207,7 @@ class Issuing:
         try:
             self._proofs.hide(proof)
         except AcmeTrouble as trouble:
-            log.warning("a proof could not be taken away", name=proof.name, message=trouble.message)
+            log.warning("a proof could not be taken away", name=proof.name, message=trouble.detail or trouble.message)
 
     def _keep(self, book: OrderBook, client: AcmeClient, found: Certificate, chain: str, key: bytes) -> None:
         core, host = self._core, found.hostname
@@ -217,6 +226,7 @@ class Issuing:
         core.fault("acme.kept")
         book.announce(found.app, host)
         self.wake()  # its success may let others begin
+        book.ended(found.app, host)
 
     def _ask_about_renewal(self, book: OrderBook, found: Certificate) -> None:
         if found.issued is None:

@@ -9,13 +9,13 @@ some after DRAIN seconds, or the load is back, it serves on.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
-from roost.control.loads import current_loads
+from roost.control.loads import CurrentLoads
+from roost.control.rounds import repeat
 from roost.control.routing import Routing
 from roost.edge.contract import Load
 from roost.host.sockets import connections_to
@@ -33,30 +33,23 @@ DRAIN_LOOK = 0.1
 class Leveling:
     """Looks, on a period, and carries out what the plan says."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, routing: Routing) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, routing: Routing, loads: CurrentLoads) -> None:
         self._core = core
+        self._loads = loads
         self._lifecycle = lifecycle
         self._routing = routing
         self._excess: dict[str, float] = {}  # machine -> since when
         self._work: dict[str, asyncio.Task[None]] = {}
         self._scaled: set[tuple[str, str]] = set()  # app and group
-        self._took = 0.0  # seconds, of the latest look
 
     async def run(self, ready: asyncio.Event) -> None:
         """Look at all awake apps, for ever, once machines were recovered."""
         await ready.wait()
-        while True:
-            await asyncio.sleep(max(PERIOD, REST * self._took))
-            began = time.monotonic()
-            try:
-                await self.look()
-            except Exception:
-                log.exception("levelling machines failed")
-            self._took = time.monotonic() - began
+        await repeat(self.look, "levelling machines", every=PERIOD, rest=REST)
 
     async def look(self) -> None:
         """Look once."""
-        running = await asyncio.to_thread(self._core.store.machines.in_states, MachineState.STARTED)
+        running = self._core.store.machines.in_states(MachineState.STARTED)
         by_app: dict[str, list[Machine]] = defaultdict(list)
         for machine in running:
             if limited(machine) is not None:
@@ -64,14 +57,14 @@ class Leveling:
         if not by_app:
             self._excess.clear()
             return
-        loads = await current_loads(self._core)
-        if loads is None:
+        reading = self._loads.read()
+        if reading is None or reading.loads is None:
             return
         policies = await asyncio.to_thread(self._core.store.autoscale.policies)
         self._scaled = {(one.app, one.group) for one in policies if one.policy is not None}
         still: dict[str, float] = {}
         for app, machines in by_app.items():
-            await self._look_at(app, machines, loads.get(app, Load()), still)
+            await self._look_at(app, machines, reading.loads.get(app, Load()), still)
         self._excess = still
 
     async def _look_at(self, app: str, running: Sequence[Machine], load: Load, still: dict[str, float]) -> None:

@@ -22,9 +22,9 @@ from roost.model.errors import BadInput, FailedPrecondition, NotFound, RoostErro
 from roost.model.listing import OrgListing
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MIN_MEMORY_MB, MachineConfig
+from roost.model.public_ports import own_ports
 from roost.model.run import Trigger
 from roost.plan.addresses import MAX_SLOT, ipv4_of, ipv6_of
-from roost.plan.public_ports import own_ports
 from roost.plan.schedule import begun, next_run
 from roost.plan.standbys import check_standbys
 from roost.store.machines import EVENTS_KEPT

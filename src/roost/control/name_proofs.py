@@ -22,31 +22,36 @@ from roost.control.acme_client import AcmeTrouble, Proof
 from roost.edge.contract import ChallengeAnswers, Material
 from roost.host.process import run
 from roost.model.acme import AcmeSettings
+from roost.model.certificate import Certificate
 from roost.model.errors import RoostError
 from roost.plan.issuing import ALPN, HTTP, possible_ways
 
 _IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # id-pe-acmeIdentifier (RFC 8737)
-Delegation = Callable[[str], str]  # name of a challenge's record -> the name that it is delegated to, or ""
+# whose certificate it is, name of a challenge's record -> where the record goes; raises AcmeTrouble
+RecordPlace = Callable[[Certificate, str], str]
 
 
 class NameProofs:
     """Shows and hides proofs."""
 
-    def __init__(self, edge: ChallengeAnswers, settings: AcmeSettings, delegation: Delegation) -> None:
-        self._edge, self._settings, self._delegation = edge, settings, delegation
+    def __init__(self, edge: ChallengeAnswers, settings: AcmeSettings, place: RecordPlace) -> None:
+        self._edge, self._settings, self._place = edge, settings, place
+        self._records: dict[tuple[str, str], str] = {}  # name and value of a proof -> where its record is
 
     def possible(self, https: bool) -> tuple[str, ...]:
         """Return the ways that this cloud can prove names, the preferred first."""
         return possible_ways(self._settings.challenges, https=https, dns=bool(self._settings.dns_hook))
 
-    def show(self, proof: Proof) -> None:
-        """Let the authority find it; raises AcmeTrouble when the command for DNS fails."""
+    def show(self, proof: Proof, certificate: Certificate) -> None:
+        """Let the authority find it; raises AcmeTrouble when the command for DNS fails, or must not be called."""
         if proof.kind == HTTP:
             self._edge.set_http(proof.name, proof.token, proof.value)
         elif proof.kind == ALPN:
             self._edge.set_tls(proof.name, challenge_certificate(proof.name, proof.value))
         else:
-            self._call("present", proof)
+            place = self._place(certificate, f"_acme-challenge.{proof.name}")
+            self._records[proof.name, proof.value] = place
+            self._call("present", place, proof)
 
     def hide(self, proof: Proof) -> None:
         """Take it away."""
@@ -54,12 +59,11 @@ class NameProofs:
             self._edge.clear_http(proof.name, proof.token)
         elif proof.kind == ALPN:
             self._edge.clear_tls(proof.name)
-        else:
-            self._call("cleanup", proof)
+        elif place := self._records.pop((proof.name, proof.value), ""):
+            self._call("cleanup", place, proof)
 
-    def _call(self, action: str, proof: Proof) -> None:
-        usual = f"_acme-challenge.{proof.name}"
-        record = {"name": self._delegation(usual) or usual, "type": "TXT", "value": proof.value, "ttl": 60}
+    def _call(self, action: str, place: str, proof: Proof) -> None:
+        record = {"name": place, "type": "TXT", "value": proof.value, "ttl": 60}
         try:
             run(
                 [*self._settings.dns_hook, action],
@@ -68,7 +72,8 @@ class NameProofs:
                 output_limit=4096,
             )
         except (RoostError, OSError) as error:
-            raise AcmeTrouble("dnsHook", f"the command of acme.dns_hook failed to {action}: {error!s:.300}") from None
+            told = f"the command of acme.dns_hook failed to {action} a record; what it said is in roostd's log"
+            raise AcmeTrouble("dnsHook", told, detail=f"{error!s:.300}") from None
 
 
 def challenge_certificate(name: str, authorization: str) -> Material:

@@ -19,7 +19,7 @@ from functools import partial
 
 from roost.control.core import Core, log
 from roost.model.errors import Conflict, DatabaseFull, HostFailure, RoostError, out_of_space
-from roost.model.operation import Operation, OperationState, Progress
+from roost.model.operation import Operation, OperationState, Progress, one_at_a_time
 
 TRY_AGAIN = 2.0  # seconds
 FLUSH = 0.1  # seconds between two writes of collected output
@@ -139,10 +139,7 @@ class Operations:
 
     def _refuse_second(self, app: str) -> None:
         for other in self._core.store.operations.list(app, running=True):
-            raise Conflict(
-                f"a {other.kind} of {app} is already under way ({other.id})",
-                hint=f"wait for it, or cancel it: roost operations show {other.id}",
-            )
+            raise one_at_a_time(other.kind, app, other.id)
 
     def resume(self) -> None:
         """Go on with the operations that a kill of roostd interrupted, and forget old ones."""

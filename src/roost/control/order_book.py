@@ -42,10 +42,10 @@ class OrderBook:
     """What to work on at a time, beside what is being worked on: True to issue, False to ask about a renewal."""
     data_key: Callable[[str], str]  # app -> name of the data key that seals its private keys
     announce: Announce  # called when one was issued
-    failed: Callable[[str], None] = lambda _host: None  # called after a failure was stored
+    ended: Announce = lambda _app, _host: None  # called when an order has ended, well or not, and that is stored
 
 
-def of_apps(core: Core, announce: Announce) -> OrderBook:
+def of_apps(core: Core, announce: Announce, ended: Announce) -> OrderBook:
     """Return the book of apps' own host names."""
     rows = core.store.certificates
 
@@ -57,4 +57,4 @@ def of_apps(core: Core, announce: Announce) -> OrderBook:
             elif ask_at is not None and ask_at <= now:
                 yield found, False
 
-    return OrderBook(rows, due, of_app, announce)
+    return OrderBook(rows, due, of_app, announce, ended)

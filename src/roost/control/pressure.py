@@ -10,6 +10,7 @@ import asyncio
 
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
+from roost.control.rounds import repeat
 from roost.host.contract import RuntimeState
 from roost.model.errors import RoostError
 from roost.model.machine import MachineState
@@ -28,12 +29,7 @@ class Pressure:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            await asyncio.sleep(PERIOD)
-            try:
-                await asyncio.to_thread(self.look)
-            except Exception:
-                log.exception("relieving the host's memory failed")
+        await repeat(lambda: asyncio.to_thread(self.look), "relieving the host's memory", every=PERIOD)
 
     def look(self) -> None:
         """Stop those suspended machines whose memory is needed, once."""

@@ -15,7 +15,8 @@ from roost.host.port_probe import port_is_free
 from roost.model.errors import Conflict
 from roost.model.machine import Machine
 from roost.model.machine_config import Service
-from roost.plan.public_ports import NAMED, POSTGRES, Key, check_ports, newest_asking, service_of, unused
+from roost.model.public_ports import NAMED, POSTGRES, Key
+from roost.plan.public_ports import check_ports, newest_asking, service_of, unused
 
 KEPT = 30.0  # seconds that a claim holds without a machine: it is made before the machine
 

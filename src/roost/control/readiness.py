@@ -20,7 +20,7 @@ from roost.host.health import HealthState, HealthStatus, check, listens_on_loopb
 from roost.model.edge_errors import exit_code
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import Check
-from roost.plan.checks import aside, checks_of
+from roost.plan.checks import aside, checks_of, speaks_http2
 from roost.plan.idle import web_service
 
 OPEN_SLICE = 10.0
@@ -38,6 +38,7 @@ class _Watched:
     listening: bool = False
     checks: dict[str, HealthState] = field(default_factory=dict)
     asleep: bool = False
+    silent: str = ""  # why an open port is no answer by HTTP
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -123,7 +124,24 @@ class Readiness:
         service = web_service(watched.machine)
         if service is not None and not watched.listening:
             return f"it does not listen on port {service.internal_port} yet"
+        if watched.silent:
+            return f"it does not answer HTTP yet: {watched.silent}"
         return next(iter(_failing(watched.machine, self.checks(machine_id))), "")
+
+    def withheld(self, machine: Machine) -> str:
+        """Say in a line why a machine that runs gets no requests as far as this tells, "" if it does."""
+        watched = self._watched.get(machine.id)
+        service = web_service(machine)
+        if watched is None or service is None:
+            return ""
+        if not watched.listening:
+            port = service.internal_port
+            if watched.pid and listens_on_loopback_only(watched.pid, port):
+                return f"it listens on 127.0.0.1:{port} only, not on 0.0.0.0"
+            return f"it does not listen on port {port} yet"
+        told = aside(machine.config, steering=True)
+        failing = [c for c in self.checks(machine.id) if c.status == HealthStatus.CRITICAL and c.name not in told]
+        return f"it fails its check {failing[0].name}: {' '.join(failing[0].output.split())}" if failing else ""
 
     async def until_listening(self, machine: Machine, timeout: float) -> Refusal | None:
         """Wait until its port accepts connections; return why not when it exits, or at the deadline."""
@@ -173,8 +191,11 @@ class Readiness:
                 return False
             if service is None or not any("http" in port.handlers for port in service.ports):
                 return True
-            probe = Check(service.internal_port, type="http", timeout=PROBE)
-            return (await check(probe, watched.machine.private_ipv4)).status > 0
+            port = service.internal_port
+            probe = Check(port, type="http", timeout=PROBE, http2=speaks_http2(watched.machine.config, port))
+            found = await check(probe, watched.machine.private_ipv4)
+            watched.silent = "" if found.speaks_http else found.output
+            return not watched.silent
 
         return await self._until(machine, timeout, healthy, cancelled=cancelled, exits=EXITS_FORGIVEN)
 
@@ -275,9 +296,16 @@ def _not_listening(machine: Machine, watched: _Watched | None, checks: list[Chec
     failing = _failing(machine, checks)
     if watched is not None and watched.listening and failing:
         return Refusal(
-            503, "app", "app_check_failing", f"{machine.app} fails its {failing[0]}.", "Fix the check or the app."
-        )
+            503, "app", "app_check_failing", f"{machine.app} fails its {failing[0]}.",
+            f"Fix the check or the app. Its log: roost logs -a {machine.app}; "
+            f"what the checks of machines that run find: roost checks list -a {machine.app}",
+        )  # fmt: skip
     port = service.internal_port if service else 0
+    if watched is not None and watched.listening and watched.silent:
+        return Refusal(
+            502, "app", "app_silent", f"{machine.app} listens on port {port}, but answers no HTTP: {watched.silent}.",
+            f"See its log: roost logs -a {machine.app}",
+        )  # fmt: skip
     return Refusal(
         502,
         "app",

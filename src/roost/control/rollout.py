@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from roost.control.container_images import with_images
@@ -19,7 +19,7 @@ from roost.control.updating import Updating
 from roost.control.volumes import Volumes
 from roost.model.app import Release
 from roost.model.app_config_read import machine_configs
-from roost.model.autoscale import MADE, MADE_KEY
+from roost.model.autoscale import MADE, MADE_KEY, AutoscalePolicy
 from roost.model.errors import RoostError, TimedOut, Unprocessable
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import MachineConfig
@@ -59,10 +59,11 @@ class Rollout:
         A new machine gets no request before it is healthy, however early it listens.
         """
         configs = self._configs(release)
+        machines = self._of(release.app)
         if "wanted" not in job.result:
-            job.keep(wanted=wanted_counts(self._of(release.app), configs))
+            job.keep(wanted=wanted_counts(machines, configs, self._empty(release)))
         if "autoscaled" not in job.result:
-            job.keep(autoscaled=_autoscaled(self._of(release.app)))
+            job.keep(autoscaled=_autoscaled(machines, autoscale_policies(release)))
         recorded = job.result["wanted"]
         wanted = {group: int(recorded[group]) for group in configs} if isinstance(recorded, dict) else {}
         known_healthy: set[str] = set()
@@ -98,6 +99,15 @@ class Rollout:
                     self._core.fault("deploy.rollout.retire")
                     job.report(f"machine {machine_id} goes")
                     self._lifecycle.destroy(machine_id, source="flyd")
+
+    def _empty(self, release: Release) -> set[str]:
+        """Return the groups that may go without machines: scaled to 0 by hand, or autoscaled from 0, then as now."""
+        told, kept = autoscale_policies(release), set(self._core.store.empty_groups.of(release.app))
+        for now in self._core.store.autoscale.policies(release.app):
+            then = told.get(now.group) or (now.policy if now.origin == "api" else None)
+            if now.policy is not None and then is not None and now.policy.min == then.min == 0:
+                kept.add(now.group)
+        return kept
 
     def counts(self, release: Release) -> dict[str, int]:
         """Return how many machines each process group of a release has."""
@@ -146,7 +156,11 @@ class Rollout:
         """Bring back an earlier release, without asking whether it is healthy."""
         configs = self._configs(release)
         recorded = job.result.get("wanted")
-        counts = recorded if isinstance(recorded, dict) else wanted_counts(self._of(release.app), configs)
+        counts = (
+            recorded
+            if isinstance(recorded, dict)
+            else wanted_counts(self._of(release.app), configs, self._empty(release))
+        )
         wanted = {group: int(counts.get(group, 1)) for group in configs}
         in_place = _in_place(configs)
         while (step := rollout_step(self._of(release.app), wanted, release.version, in_place)) is not None:
@@ -282,9 +296,23 @@ def _marked(config: MachineConfig, mark: str) -> MachineConfig:
     return replace(config, metadata={**config.metadata, MADE_KEY: mark})
 
 
-def _autoscaled(machines: Iterable[Machine]) -> dict[str, int]:
-    """Return how many machines of each group autoscaling made."""
-    return dict(Counter(m.process_group for m in machines if MADE_KEY in m.config.metadata))
+def _autoscaled(machines: Sequence[Machine], policies: Mapping[str, AutoscalePolicy]) -> dict[str, int]:
+    """Return how many machines of each group count as made by autoscaling.
+
+    The first one of a group that may have none does: nobody asked for it, so it may go.
+    """
+    first = {group for group, policy in policies.items() if policy.min == 0} - {m.process_group for m in machines}
+    return Counter(m.process_group for m in machines if MADE_KEY in m.config.metadata) + Counter(first)
+
+
+def autoscale_policies(release: Release) -> dict[str, AutoscalePolicy]:
+    """Return what a release says of autoscaling, by process group."""
+    given = release.config.autoscale
+    configs = machine_configs(
+        release.config, image=release.image_digest, plan_processes=release.processes, release=release.version
+    )
+    only = next((group for group, config in configs.items() if config.services), next(iter(configs), ""))
+    return {group or only: policy for group, policy in given.items() if (group or only) in configs}
 
 
 def _in_place(configs: Mapping[str, MachineConfig]) -> frozenset[str]:

@@ -16,11 +16,13 @@ from roost.control.public_ports import ports_of
 from roost.control.readiness import Readiness
 from roost.control.statics import statics_of
 from roost.edge.contract import Endpoint, PublicPort, Route
+from roost.model.certificate import WILDCARD
 from roost.model.machine import Machine, MachineState
 from roost.model.machine_config import Service
 from roost.model.port_options import merged
+from roost.model.public_ports import Key
 from roost.plan.idle import web_service
-from roost.plan.public_ports import Key, http_service
+from roost.plan.public_ports import http_service
 
 
 class Routing:
@@ -40,6 +42,8 @@ class Routing:
         """Return the app a host name (any case, with or without port) is for, or None. It need not exist."""
         name = host.lower().rsplit(":", 1)[0] if not host.endswith("]") else host
         suffix = f".{self._core.cloud.domain}"
+        if name == self._core.cloud.domain:
+            return None
         if not name.endswith(suffix):
             found = self._core.store.certificates.serving(name)
             return found[0].app if found else None
@@ -74,7 +78,18 @@ class Routing:
             org=self._orgs.get(app, ""),
             limits=first.rate_limits,
             statics=statics_of(app, machines),
+            others=self._below(app, own, depth=1),
         )
+
+    def _below(self, app: str, own: Sequence[str], *, depth: int = 0) -> tuple[str, ...]:
+        """Return the names below an app's wildcards that are not its: so many labels below, 0 for any number."""
+        found: set[str] = set()
+        for wildcard in (name for name in own if name.startswith(WILDCARD)):
+            base = wildcard.removeprefix(WILDCARD)
+            names = {*self._core.store.certificates.below(wildcard, but=app), self._core.cloud.domain}
+            below = {name for name in names if name.endswith(f".{base}")}
+            found |= {name for name in below if not depth or name.count(".") == base.count(".") + depth}
+        return tuple(sorted(found))
 
     def _awake(self, machines: Iterable[Machine]) -> dict[str, Machine]:
         """Return those that get requests, by id."""
@@ -93,7 +108,10 @@ class Routing:
         if not claims:
             return ()
         row = self._core.store.apps.find(app)
-        hosts = (self._core.cloud.app_host(app), *self._core.store.certificates.hosts(app))
+        own = self._core.store.certificates.hosts(app)
+        # A wildcard in a TLS greeting's place stands for all that is below it: not where that is others', too.
+        alone = [name for name in own if not name.startswith(WILDCARD) or not self._below(app, [name])]
+        hosts = (self._core.cloud.app_host(app), *alone)
         org = row.org if row else ""
         return ports_of(app, org, self._core.region, hosts, claims, machines, self._awake(machines))
 

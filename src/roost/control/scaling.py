@@ -1,7 +1,8 @@
 """How many machines each process group of an app has.
 
 A durable operation: it looks at what is there and goes on from that, so it may be killed anywhere and run again. When a
-new machine does not become healthy, the app has as many machines as before. The next deploy keeps the counts.
+new machine does not become healthy, the app has as many machines as before. The next deploy keeps the counts, 0 too:
+that one is written down, as no machine tells of it.
 """
 
 from __future__ import annotations
@@ -44,13 +45,33 @@ class Scaling:
                 raise BadInput(f"{app} has no process group {group[:63]!r}", hint=f"it has {', '.join(before)}")
             if not 0 <= count <= MOST:
                 raise BadInput(f"counts.{group} must be from 0 to {MOST}")
+        self._fit_autoscaling(app, counts)
         if any(count > before[group] for group, count in counts.items()):
             require_room(self._core.host, f"more machines of {app}")
         arguments: dict[str, object] = {"release": release.version, "counts": dict(counts), "before": before}
         return self._operations.start("scale", app=app, arguments=arguments)
 
+    def counts(self, app: str) -> dict[str, int]:
+        """Return how many machines each process group of the app has, 0 too; raises NotFound for no such app."""
+        self._core.store.apps.get(app)
+        release = self._deploys.current(app)
+        return self._rollout.counts(release) if release is not None else {}
+
+    def _fit_autoscaling(self, app: str, counts: Mapping[str, int]) -> None:
+        """Raise BadInput for a count that autoscaling would undo at once."""
+        for one in self._core.store.autoscale.policies(app):
+            count, policy = counts.get(one.group), one.policy
+            if count is not None and policy is not None and count < policy.min:
+                raise BadInput(
+                    f"{one.group} is autoscaled, and its min is {policy.min}: {count} would not last",
+                    hint=f"roost autoscale off {one.group} -a {app}, or lower its min",
+                )
+
     def _scale(self, job: Job) -> None:
         self._to(job, "counts")
+        counts = job.arguments["counts"]
+        assert isinstance(counts, dict)
+        self._core.store.empty_groups.scaled(job.app, {group: int(count) for group, count in counts.items()})
 
     def _undo(self, job: Job) -> None:
         job.report("Removing what was made")

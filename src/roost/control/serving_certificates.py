@@ -64,7 +64,9 @@ class ServingCertificates:
 
         async def announce(app: str, host: str) -> None:
             self._core.edge.certificates_changed([host])
-            await sync(app)
+            owners = await asyncio.to_thread(self._certificates.owners_above, host)
+            for each in (app, *sorted(owners - {app})):  # what is below a wildcard is no longer, or again, its app's
+                await sync(each)
 
         def on_any_thread(app: str, host: str) -> None:
             try:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from roost.control.core import Core, log
 from roost.control.lifecycle import Lifecycle
+from roost.control.rounds import repeat
 from roost.control.routing import Routing
 from roost.control.tunnels import Tunnels
 from roost.model.errors import RoostError
@@ -46,12 +47,7 @@ class Sleeping:
 
     async def run(self) -> None:
         """Look at all awake apps, for ever."""
-        while True:
-            await asyncio.sleep(self._period)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("putting apps to sleep failed")
+        await repeat(self.look, "putting apps to sleep", every=self._period)
 
     async def look(self) -> None:
         """Put those to sleep that should be, once."""

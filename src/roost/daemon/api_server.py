@@ -9,26 +9,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
 
 from roost.model.errors import Conflict
+from roost.plan.ticks import until_next
 
 GRACE = 3  # seconds that requests under way have to end
+TICK = 1.0  # seconds
 UNREAD = 300.0  # seconds that a client may read nothing of what it is sent; what waits for it is kept in memory
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, asked_to_end: asyncio.Event, on_listening: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_listening = on_listening
+        self._asked_to_end, self._on_listening = asked_to_end, on_listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say so when calls can come."""
         await super().startup(sockets)
         self._on_listening()
+
+    async def main_loop(self) -> None:
+        """Return when it is asked to end; until then renew the date in answers. uvicorn's wakes ten times as often."""
+        while not self._asked_to_end.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked_to_end.wait(), until_next(TICK, time.monotonic()))
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -59,14 +70,4 @@ async def serve_api(
     config = uvicorn.Config(
         api, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, ws="websockets-sansio"
     )
-    server = _Server(config, on_listening)
-
-    async def end_when_asked() -> None:
-        await asked_to_end.wait()
-        server.should_exit = True
-
-    ending = asyncio.create_task(end_when_asked())
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        ending.cancel()
+    await _Server(config, asked_to_end, on_listening).serve(sockets=[listening])

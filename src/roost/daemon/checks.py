@@ -8,13 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from roost.daemon import cloud_file, processes, strays
-from roost.daemon.settings import Settings
+from roost.daemon.settings import Settings, read_settings
 from roost.host.doctor import Finding, diagnose
-from roost.host.finding import FindingStatus, ok, warn
+from roost.host.finding import FindingStatus, fail, ok, warn
 from roost.model.cloud import Cloud
-from roost.model.errors import FREE_SPACE, Conflict, NotFound
+from roost.model.errors import FREE_SPACE, BadInput, Conflict, NotFound
 from roost.plan.capacity import pool_has_room
 
+RUN_ROOM = 32 << 20  # bytes that a run directory should have free
 _MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
@@ -31,8 +32,12 @@ def _of_cloud(settings: Settings) -> list[Finding]:
     found = diagnose(cloud.http_port, cloud.api_port, cloud.home)
     if cloud.pool.is_mount():
         found.append(judge_pool(cloud.pool))
-    if processes.look(cloud).nothing_runs:
+    if cloud.run.is_mount():
+        found.append(judge_run_directory(cloud.run))
+    seen = processes.look(cloud)
+    if seen.nothing_runs:
         return found
+    found.append(judge_roostd(seen))
     return [finding for finding in found if "port" not in finding.name]  # the ports in use are the cloud's own
 
 
@@ -43,6 +48,38 @@ def judge_pool(pool: Path) -> Finding:
     if pool_has_room(space.total - space.free, space.total):
         return ok("pool", detail)
     return warn("pool", f"{detail}: it takes no more machines and releases", FREE_SPACE)
+
+
+def judge_settings(home: Path) -> list[Finding]:
+    """Tell whether the next roostd can read its settings, where there are any."""
+    file = home / "config.toml"
+    if not file.exists():
+        return []
+    try:
+        read_settings(home)
+    except BadInput as error:
+        return [fail("config.toml", error.message, error.hint or f"mend {file}: roostd does not start with it")]
+    return [ok("config.toml", str(file))]
+
+
+def judge_run_directory(directory: Path) -> Finding:
+    """Tell whether the run directory, which is in memory, takes more."""
+    space = shutil.disk_usage(directory)
+    detail = f"{space.free / 1e6:.0f} of {space.total / 1e6:.0f} MB free at {directory}"
+    if space.free >= min(RUN_ROOM, space.total // 20):
+        return ok("run directory", detail)
+    return fail(
+        "run directory", f"{detail}: nothing can be started", f"remove what is not Roost's, see `du -a {directory}`"
+    )
+
+
+def judge_roostd(seen: processes.Seen) -> Finding:
+    """Tell whether the control plane works, of a cloud of which something runs."""
+    if seen.healthy:
+        return ok("roostd", f"pid {seen.roostd}, answers")
+    told = "does not run" if seen.roostd is None else f"pid {seen.roostd} does not answer"
+    more = "" if seen.kept_running else ", and nothing starts it again"
+    return fail("roostd", told + more, "see HOME/log/roostd.log; `roost up` starts it")
 
 
 def for_start(cloud: Cloud) -> list[Finding]:

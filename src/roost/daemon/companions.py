@@ -23,7 +23,7 @@ from roost.model.errors import RoostError
 from roost.store.database import newest_revision
 
 log = structlog.get_logger("roost.companions")
-LOOK = 0.5  # seconds between two looks
+FIRST_PAUSE = 0.5  # seconds; one that can't run is tried again after twice that, and so on
 LONGEST_PAUSE = 30.0  # seconds before one that can't run is tried again; doubles up to this
 END_TIMEOUT = 3.0
 
@@ -71,15 +71,17 @@ async def keep_running(companion: Companion) -> None:
     """Look after it for ever."""
     if pid_file.read(companion.pid) is not None and not _is_of_this_form(companion):
         await asyncio.to_thread(pid_file.end, companion.pid, timeout=END_TIMEOUT)
-    pause = LOOK
+    pause = FIRST_PAUSE
     while True:
-        if pid_file.read(companion.pid) is None:
+        if (pid := pid_file.read(companion.pid)) is None:
             pause = min(pause * 2, LONGEST_PAUSE)
             companion.ready.unlink(missing_ok=True)
             _start(companion)
-        elif companion.ready.exists():
-            pause = LOOK
-        await asyncio.sleep(pause)
+            await asyncio.sleep(pause)
+        else:
+            await pid_file.ended(pid)
+            if companion.ready.exists():
+                pause = FIRST_PAUSE
 
 
 async def until_ready(companion: Companion, timeout: float) -> None:

@@ -52,14 +52,19 @@ def make_edge(
             "edge.http3 needs a port for https and a domain that can have a wildcard certificate",
             hint=f"{cloud.domain} has none: take a domain with a dot in it, or remove edge.http3",
         )
+    if (last := settings.edge.http3_ports(cloud.https_port)[-1:]) and last[0] > 65535:
+        raise BadInput(
+            f"edge.http3 needs a UDP port for each cell, from that of https on, and {last[0]} is none",
+            hint="take a lower port for https: `roost up --https-port PORT`",
+        )
     if shared is None:
         shared = way_of_domain(cloud, with_email(settings.acme, cloud.email))[0] is not Way.NAMES
-    several = settings.edge.cells + len(settings.edge.own_cells) > 1
+    several = settings.edge.all_cells > 1
 
     postgres_port = settings.edge.postgres_port if cloud.https_port else 0
     fixed = {("tcp", postgres_port)} if postgres_port else set()
     fixed |= {("tcp", port) for port in (cloud.http_port, cloud.https_port) if port}
-    fixed |= {("udp", cloud.https_port)} if settings.edge.http3 else set()
+    fixed |= {("udp", port) for port in settings.edge.http3_ports(cloud.https_port)}
 
     def start(argv: Sequence[str], log_file: Path) -> int:
         return spawn(argv, log=log_file).pid
@@ -80,6 +85,8 @@ def make_edge(
             shared=shared,
             postgres_port=postgres_port,
             udp_as_client=settings.edge.udp_client_address,
+            proxies=settings.edge.trusted_proxies,
+            balancers=settings.edge.balancers,
         ),
         certificates=certificates,
         statics=statics,

@@ -33,7 +33,7 @@ from roost.model.errors import BadInput, RoostError, TimedOut
 if TYPE_CHECKING:
     from roost.daemon.settings import Settings
 
-LOOK = 1.0  # seconds between two looks of roostd at its stand-in
+LOOK = 1.0  # seconds after the end of roostd's stand-in, in which one that systemd keeps running comes by itself
 PATIENCE = 10.0  # seconds that a roostd which is about to start has for it
 END_TIMEOUT = 3.0
 LOCK_TIMEOUT = 60.0
@@ -82,10 +82,12 @@ def argv_of(home: Path) -> list[str]:
 
 
 async def keep_running(cloud: Cloud) -> None:
-    """Have a stand-in wait, for ever; the caller has the lock. One that systemd keeps running comes by itself."""
+    """Have a stand-in wait, for ever; the caller has the lock."""
     while True:
         await asyncio.sleep(LOOK)
-        if pid_file.read(stand_in_pid_file(cloud)) is None:
+        if (pid := pid_file.read(stand_in_pid_file(cloud))) is not None:
+            await pid_file.ended(pid)
+        else:
             with contextlib.suppress(RoostError, OSError):
                 ensure(cloud)
 
@@ -112,7 +114,7 @@ def last_good_settings(home: Path) -> Settings:
         return read_settings(home)
     except BadInput as error:
         found = read_settings(home, file=_kept_settings(home))
-        print(f"{error.message}: the edge has the settings with which roostd last ran", file=sys.stderr, flush=True)
+        print(f"{error.message}: taken are the settings with which roostd last ran", file=sys.stderr, flush=True)
         return found
 
 

@@ -7,6 +7,7 @@ reader sees a whole one or none; a stale or torn file reads as "no process".
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,6 +15,10 @@ import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
+
+from roost.edge import process as edge_process
+
+LONGEST_WAIT = 30.0  # seconds
 
 
 def start_time(pid: int) -> int | None:
@@ -41,21 +46,21 @@ def write(path: Path, pid: int) -> None:
 
 def read(path: Path) -> int | None:
     """Return the pid that `path` records if that very process still runs."""
-    try:
-        saved = json.loads(path.read_text())
-        pid, started = int(saved["pid"]), int(saved["start"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-        return None
-    return pid if pid > 1 and start_time(pid) == started else None
+    return _running(_record(path))
 
 
 def end(path: Path, *, timeout: float) -> bool:
-    """End the process of `path` as `end_process` does, and remove the file. True if one ran."""
-    pid = read(path)
+    """End the process of `path` as `end_process` does, and remove its record. True if one ran.
+
+    A process that began meanwhile, as one does that waited for this end, keeps the record that it has written.
+    """
+    record = _record(path)
+    pid = _running(record)
     ran = False
     if pid is not None:
         ran = end_process(pid, timeout=timeout, still=lambda: read(path) == pid)
-    path.unlink(missing_ok=True)
+    if record is not None:
+        _forget(path, record)
     return ran
 
 
@@ -85,6 +90,39 @@ def wait_for_end(pidfd: int, timeout: float, *others: int) -> bool:
     for fd in (pidfd, *others):
         poll.register(fd, select.POLLIN)
     return bool(poll.poll(timeout * 1000))
+
+
+def _record(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _running(record: bytes | None) -> int | None:
+    try:
+        saved = json.loads(record or b"")
+        pid, started = int(saved["pid"]), int(saved["start"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return pid if pid > 1 and start_time(pid) == started else None
+
+
+def _forget(path: Path, record: bytes) -> None:
+    """Remove the file if it holds `record` still: moved away first, so that it can't change after the look."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.ended")
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+        if aside.read_bytes() != record:
+            with contextlib.suppress(FileExistsError):  # a still newer one
+                path.hardlink_to(aside)
+        aside.unlink()
+
+
+async def ended(pid: int) -> None:
+    """Return when a process has ended, or after a while: what its pid file says is to be read again then."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(edge_process.wait_for_end(pid), LONGEST_WAIT)
 
 
 def _end(pidfd: int, timeout: float) -> None:

@@ -1,4 +1,4 @@
-"""Tells systemd that roostd answers, so that `systemctl start` returns then and not before (sd_notify(3))."""
+"""Tells systemd how roostd is (sd_notify(3)): that it answers, so that `systemctl start` returns, and that it lives."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import socket
 
 
 def tell(notify_socket: str) -> None:
-    """Say so on the socket that systemd gave; "": nobody asked. Raises nothing: a roostd that nobody hears runs too."""
+    """Say that roostd answers on the socket that systemd gave."""
+    say(notify_socket, b"READY=1")
+
+
+def say(notify_socket: str, what: bytes) -> None:
+    """Say something there; "": nobody asked. Raises nothing: a roostd that nobody hears runs too."""
     if not notify_socket:
         return
     address = f"\0{notify_socket[1:]}" if notify_socket.startswith("@") else notify_socket
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as line:
         try:
-            line.sendto(b"READY=1", address)
+            line.sendto(what, address)
         except OSError:
             return

@@ -13,9 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import io
 import itertools
-import logging
 import os
 import resource
 import signal
@@ -24,7 +22,7 @@ import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import NoReturn, TextIO, cast
+from typing import NoReturn
 
 import structlog
 
@@ -37,7 +35,7 @@ from roost.control.core import Core
 from roost.control.key_ring import KeyRing
 from roost.control.sealing import Vault
 from roost.control.steering import Steering
-from roost.daemon import companions, edge_stand_in, readiness, sole
+from roost.daemon import companions, edge_stand_in, log_lines, logs, pulse, readiness, sole
 from roost.daemon.api_server import bind_api, serve_api
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.edge_processes import make_edge
@@ -63,19 +61,6 @@ from roost.store.store import Store
 log = structlog.get_logger("roostd")
 NAMES_PATIENCE = 3.0  # seconds to wait for the DNS server
 STOP_TIMEOUT = 10.0  # for control's own ending; less than the supervisor and systemd wait before they kill
-
-
-class _Log(io.TextIOBase):
-    """Standard error, for lines that are lost rather than raised when the disk with the log is full."""
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
 
 
 class _LateWaker:
@@ -136,7 +121,6 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
     waker = _LateWaker()
     acme = with_email(settings.acme, cloud.email)
     store = Store(cloud.database_url)
-    by_name = bool(cloud.https_port) and settings.edge.cells == 1 and not settings.edge.own_cells
     core = Core(
         cloud=cloud,
         store=store,
@@ -153,9 +137,8 @@ def build(cloud: Cloud, settings: Settings, doors: Doors) -> Control:
             cloud.http_port,
             cloud.https_port,
             settings.edge.service_ports,
-            (cloud.api_port, FLYCAST_PORT),
+            (cloud.api_port, FLYCAST_PORT, *settings.edge.http3_ports(cloud.https_port)),
             settings.edge.postgres_port if cloud.https_port else 0,
-            by_name,
         ),
         metrics_period=settings.metrics_period,
         fault=fault,
@@ -195,6 +178,7 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
     listening = bind_api(cloud.api_port)
+    lives = asyncio.create_task(pulse.keep(cloud, settings.notify_socket))
     sockets = MachineSockets(asyncio.get_running_loop())
     control = await asyncio.to_thread(build, cloud, settings, sockets)  # netlink calls may not run on an event loop
     if asked.is_set():
@@ -206,6 +190,7 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
     files = asyncio.create_task(companions.keep_running(companions.statics(cloud)))
     await companions.until_ready(dns, NAMES_PATIENCE)  # a machine that starts from here on finds its network's names
     stand_in = asyncio.create_task(edge_stand_in.keep_running(cloud))  # for one that fails from here on, too
+    bounds = asyncio.create_task(logs.keep_bounded(cloud.logs))
     await control.start()
     edge_stand_in.remember_settings(cloud)
     try:
@@ -216,6 +201,8 @@ async def serve(cloud: Cloud, settings: Settings) -> None:
         names.cancel()
         files.cancel()
         stand_in.cancel()
+        bounds.cancel()
+        lives.cancel()
         sockets.stop()
         try:
             await asyncio.wait_for(control.stop(), STOP_TIMEOUT)
@@ -229,19 +216,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="roostd", description="Roost's control plane, in the foreground.")
     parser.add_argument("--home", type=Path, required=True)
     home: Path = parser.parse_args(arguments).home
-    settings = read_settings(home)
-    level = getattr(logging, settings.log_level.upper())
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Log())),
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    try:
+        settings = read_settings(home)
+    except RoostError as error:
+        log_lines.set_up("info")
+        log.error("roostd can't run", error=error.message, hint=error.hint or f"see {home / 'config.toml'}")
+        return 1
+    log_lines.set_up(settings.log_level)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each machine has a socket here, asleep or not
     gc.freeze()  # modules are never garbage: not to be looked through again and again

@@ -12,6 +12,7 @@ import mimetypes
 import os
 import stat
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate, parsedate_to_datetime
@@ -32,6 +33,7 @@ from roost.model.serving_config import Static
 _NO_MAGICLINKS, _BENEATH, _IN_ROOT = 0x02, 0x08, 0x10  # openat2(2)
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.EINVAL)
+MOST_OF_IMAGE = 512
 _AGE = 5.0  # seconds for which a root is taken to be the image's
 _TYPES = mimetypes.MimeTypes(filenames=())
 for _type, _ending in (
@@ -65,10 +67,11 @@ class _Moved(Exception):
 
 
 class StaticFiles:
-    """The ASGI application."""
+    """The ASGI application. `most` files of an image are sent at once: who reads slowly leaves room for others."""
 
-    def __init__(self, roots: RootsOfImages) -> None:
-        self._roots = roots
+    def __init__(self, roots: RootsOfImages, most: int = MOST_OF_IMAGE) -> None:
+        self._roots, self._most = roots, most
+        self._sending: Counter[str] = Counter()  # by image
         self._known: dict[str, float] = {}  # image -> when its root was taken
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +86,14 @@ class StaticFiles:
         except _Moved:
             query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
             response = RedirectResponse(f"{scope['raw_path'].decode('latin-1')}/{query}", status_code=301)
-        await response(scope, receive, send)
+        image = response.image if isinstance(response, _File) else ""
+        self._sending[image] += 1
+        try:
+            await response(scope, receive, send)
+        finally:
+            self._sending[image] -= 1
+            if not self._sending[image]:
+                del self._sending[image]
 
     def _answer(self, scope: Scope, headers: Headers) -> Response:
         if scope["method"] not in METHODS:
@@ -94,8 +104,10 @@ class StaticFiles:
             raise _Refused("statics_unavailable")
         image, static = named
         path = path_below(scope["raw_path"], static)
+        if self._sending[image] >= self._most:
+            raise _Refused("statics_busy")
         descriptor, status, name = self._open(image, static, path)
-        file = _File(descriptor, status, name)
+        file = _File(descriptor, status, name, image)
         if file.unchanged(headers):
             file.close()
             kept = {key: value for key, value in file.headers.items() if key in ("etag", "last-modified")}
@@ -182,8 +194,8 @@ def _open_file(directory: int, path: bytes, index: str) -> tuple[int, os.stat_re
 class _File(FileResponse):
     """A file that is open already. Read in the loop: this process may have no threads."""
 
-    def __init__(self, descriptor: int, status: os.stat_result, name: str) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, status: os.stat_result, name: str, image: str) -> None:
+        self._descriptor, self.image = descriptor, image
         changed = max(status.st_ctime, status.st_mtime)  # builds set times; when the layer came here is later
         identity = f"{status.st_ino}-{status.st_ctime_ns}-{status.st_mtime_ns}-{status.st_size}"
         self._changed = int(changed)

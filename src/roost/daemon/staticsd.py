@@ -36,7 +36,7 @@ from roost.model.errors import RoostError
 # The user is in the range that Linux systems leave to services without an account.
 CONFINES = halves.Confines(user=61988, address_space=1 << 30, open_files=8192)
 CELLS = range(ENVOY, ENVOY + 1000)  # users of the edge's cells
-REQUESTS = 1024  # at once
+REQUESTS = 3072  # at once, each with two descriptors; `static_files` lets an image have a part of them
 KEPT_ROOTS = 256  # images
 ROOT = os.geteuid()
 PATIENCE = 10.0  # seconds for the other half to make an image's root

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from roost.daemon import cloud_file
+from roost.edge.written import write
 from roost.host.finding import Finding, warn
 from roost.model import cloud as places
 from roost.model.cloud import Cloud
@@ -18,11 +19,8 @@ from roost.model.errors import NotFound, RoostError
 
 def keep_identity(cloud: Cloud) -> None:
     """Write the copy, from which `find` makes the cloud again."""
-    path = cloud.run / cloud_file.FILE_NAME
-    temporary = path.with_suffix(".new")
     places_of_it = {"home": str(cloud.home), "cache": str(cloud.cache)}
-    temporary.write_text(json.dumps(cloud_file.to_json(cloud) | places_of_it))
-    temporary.rename(path)
+    write(cloud.run / cloud_file.FILE_NAME, json.dumps(cloud_file.to_json(cloud) | places_of_it))
 
 
 def find() -> list[Cloud]:

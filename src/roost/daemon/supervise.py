@@ -1,11 +1,11 @@
 """Keeps roostd running where there is no systemd: `python -m roost.daemon.supervise --home DIR`.
 
-State: its pid file and `supervisor.json` below the run directory. Invariant: one supervisor per cloud (a lock
-that dies with its holder); that at most one roostd runs is roostd's own doing (`sole`). Started while a roostd
-runs whose supervisor was killed, it adopts that roostd; one that is only just beginning makes its own child end,
-and then it adopts. For a roostd that can't start, there is a stand-in that starts the edge without it. SIGTERM and
-SIGINT end roostd first, then the supervisor; a killed supervisor leaves roostd running, and `roost up` starts
-another one.
+State: its pid file and `supervisor.json` below the run directory. Invariant: one supervisor per cloud (a lock that
+dies with its holder); that at most one roostd runs is roostd's own doing (`sole`). Started while a roostd runs whose
+supervisor was killed, it adopts that roostd; one that is only just beginning makes its own child end, and then it
+adopts. One that stands still is killed and started again. For a roostd that can't start, there is a stand-in that
+starts the edge without it. SIGTERM and SIGINT end roostd first, then the supervisor; a killed supervisor leaves
+roostd running, and `roost up` starts another one.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
-from roost.daemon import edge_stand_in, pid_file, processes
+from roost.daemon import edge_stand_in, logs, pid_file, processes, pulse
 from roost.daemon.cloud_file import load_cloud
 from roost.daemon.settings import child_environment, read_settings
+from roost.edge.written import write
 from roost.host.process import Child, spawn
 from roost.model.cloud import Cloud
 from roost.model.errors import RoostError
 
 STOP_TIMEOUT = 30.0  # what roostd has to end its work in
 STEADY_AFTER = 5.0  # a roostd that lived this long had started well: it is started again at once
-LOG_LIMIT = 64 << 20  # bytes of roostd.log
-_LOG_PERIOD = 10.0  # how often the log's size is looked at
+_LOOK = 1.0  # seconds between two looks at how roostd is
 
 
 def restart_delay(failures: int) -> float:
@@ -41,21 +40,6 @@ def restart_delay(failures: int) -> float:
     The first is quick, since apps that sleep can't wake meanwhile; the back-off ends at 5 s.
     """
     return float(min(0.1 * 2 ** min(failures, 10), 5.0))
-
-
-def bound_log(path: Path, limit: int = LOG_LIMIT) -> None:
-    """Keep `path` and one older file `path`.1 below about `limit` bytes each.
-
-    Copies and truncates, since roostd has the file open (for appending, so it goes on at the new end).
-    """
-    try:
-        if path.stat().st_size <= limit:
-            return
-    except FileNotFoundError:
-        return
-    with contextlib.suppress(OSError):  # on a full disk the older file is given up
-        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
-    os.truncate(path, 0)
 
 
 class Supervisor:
@@ -110,11 +94,29 @@ class Supervisor:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             return
+        seen, due = pulse.Pulse(pulse.pulse_file(self._cloud), pid), 0.0
         try:
-            while not self._stopping and not pid_file.wait_for_end(pidfd, _LOG_PERIOD, self._wake_read):
-                bound_log(processes.roostd_log(self._cloud))
+            while not self._stopping and not pid_file.wait_for_end(pidfd, _LOOK, self._wake_read):
+                self._judge(pidfd, seen.verdict(time.monotonic()))
+                if time.monotonic() > due:
+                    due = time.monotonic() + logs.PERIOD
+                    with contextlib.suppress(OSError):
+                        logs.bound(processes.roostd_log(self._cloud))
         finally:
             os.close(pidfd)
+
+    def _judge(self, pidfd: int, verdict: str) -> None:
+        """Have a roostd that was stopped go on, and one that stands still end."""
+        number = {"stopped": signal.SIGCONT, "still": signal.SIGKILL}.get(verdict)
+        if number is None:
+            return
+        self._say(
+            "roostd was stopped, and is told to go on"
+            if verdict == "stopped"
+            else f"roostd stood still for {pulse.PATIENCE:g} s and is killed"
+        )
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, number)
 
     def _end(self, child: Child | None) -> None:
         """End the child, which may not have written its pid file yet, and whichever roostd has."""
@@ -128,10 +130,9 @@ class Supervisor:
         pid_file.wait_for_end(self._wake_read, seconds)
 
     def _record(self) -> None:
-        path = processes.supervisor_state_file(self._cloud)
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps({"starts": self._starts, "last_exit": self._last_exit}))
-        temporary.rename(path)
+        told = json.dumps({"starts": self._starts, "last_exit": self._last_exit})
+        with contextlib.suppress(OSError):  # a full disk is no reason to leave roostd alone
+            write(processes.supervisor_state_file(self._cloud), told)
 
     @staticmethod
     def _say(text: str) -> None:

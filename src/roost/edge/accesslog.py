@@ -36,8 +36,10 @@ import orjson
     TRIES,
     HOST,
     PATH,
+    INVALID,  # bytes that the app had sent, in all tries, when its answer turned out to be none of HTTP
     VALUES,  # how many there are
-) = range(24)
+) = range(25)
+_LEAST = INVALID  # values of a line from an Envoy that was begun by an older Roost, and has its module still
 
 # by the bits that Envoy sets in their number
 FLAG_NAMES = (
@@ -54,8 +56,9 @@ Entry = list[Any]  # by the places above; None for what there is not
 def entry_of(line: bytes) -> Entry | None:
     """Return the entry of a line, None if it is none: an Envoy that was killed leaves a torn one."""
     entry = _parsed(line)
-    if type(entry) is not list or len(entry) != VALUES:
+    if type(entry) is not list or not _LEAST <= len(entry) <= VALUES:
         return None
+    entry += [None] * (VALUES - len(entry))
     flags = entry[FLAGS]
     entry[FLAGS] = _names(flags) if type(flags) is int and flags else None
     return entry
@@ -82,14 +85,18 @@ def _names(flags: int) -> str:
     return ",".join(name for bit, name in enumerate(FLAG_NAMES) if flags >> bit & 1)
 
 
-def kind_of(line: bytes) -> tuple[bytes, ...] | None:
+def kind_of(line: bytes) -> bytes | None:
     """Return what a line has in common with others that went the same way; None for one that is to be read by itself.
 
-    By themselves are read the lines of requests that took a second or more, and of those that went by way of the
-    activator or the replay server.
-    Nothing of it is a client's choice: route, status, flags, details, cluster. The line is not parsed for that.
+    By themselves are read the lines of requests that took a second or more, and those of a kind that `is_single`.
+    Nothing of it is a client's choice: route, status, flags, details, cluster, and the tab behind them. The line is not
+    parsed for that: this is done for each one.
     """
-    head = line.split(b",", 6)
-    if len(head) < 7 or len(head[5]) > 3 or _ACTIVATOR in head[0] or _ACTIVATOR in head[4] or _REPLAY in head[4]:
-        return None
-    return tuple(head[:5])
+    kind, tab, rest = line.partition(b",\t")
+    return kind if tab and rest.find(b",", 0, 4) > -1 else None
+
+
+def is_single(kind: bytes) -> bool:
+    """Tell whether lines of a kind are all read by themselves: those by way of the activator or the replay server."""
+    values = kind.split(b",")
+    return len(values) != 5 or _ACTIVATOR in values[0] or values[4] in (_ACTIVATOR, _REPLAY)

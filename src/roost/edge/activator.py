@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from roost.edge import admission
@@ -20,7 +21,7 @@ from roost.edge.challenges import Challenges
 from roost.edge.connection_server import ConnectionServer
 from roost.edge.contract import Endpoint, Refusal, Waker, WakeResult
 from roost.edge.entries import Activation, Sighting
-from roost.edge.head import BadHead, Head, parse_head, with_header
+from roost.edge.head import PRIVATE, PRIVATE_HOST, BadHead, Head, parse_head, with_header
 from roost.edge.http_head import END
 from roost.edge.replies import MARK
 from roost.edge.slots import Slots
@@ -38,11 +39,12 @@ from roost.edge.splice import (
     refuse,
     send_last,
 )
-from roost.edge.static_paths import HEADER, METHODS, FindStatics
+from roost.edge.static_paths import HEADER, METHODS, AppStatics, FindStatics
 
 MAX_WAITING = 4096
 MAX_WAITING_PER_HOST = 1024
 EARLY_BODY = 64 * 1024  # bytes of the body that are taken while the app wakes
+_OURS = (MARK, PRIVATE, PRIVATE_HOST)  # request headers that are for the activator alone
 LAST_WORDS = 1.0  # seconds for the answer of an app that reads no more of an upload
 
 Count = Callable[[str, int], None]  # app, +1 or -1
@@ -58,10 +60,11 @@ class StaticDoor:
         self.socket = socket
         self._find = find
 
-    async def asked_for(self, head: Head, host: str) -> tuple[str, bool]:
-        """Return what the server must be told of the request, "" when it is for the app; and if TLS is asked for."""
+    async def asked_for(self, head: Head, host: str) -> tuple[AppStatics, str] | None:
+        """Return whose file a request is for and what the server must be told of it; None: it is for the app."""
         found = await self._find(host) if head.method in METHODS else None
-        return (found.asked_for(head.method, head.target), found.force_https) if found else ("", False)
+        value = found.asked_for(head.method, head.target) if found else ""
+        return (found, value) if found and value else None
 
 
 class Activator(ConnectionServer):
@@ -98,7 +101,7 @@ class Activator(ConnectionServer):
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(HEAD_TIMEOUT):
-                head = parse_head(await reader.readuntil(END), drop=MARK.encode())
+                head = parse_head(await reader.readuntil(END), drop=_OURS)
         except (BadHead, asyncio.LimitOverrunError, TimeoutError):
             await refuse("GET", "", BAD_HEAD, reader, writer)
             return
@@ -112,11 +115,12 @@ class Activator(ConnectionServer):
             seen.refused("", _CROWDED.code)
             await refuse(head.method, head.accept, _CROWDED, reader, writer)
             return
-        if self._statics is not None and (static := await self._statics.asked_for(head, host))[0]:
-            if self._must_be_secure(head, static[1]):
+        if self._statics is not None and (static := await self._statics.asked_for(head, host)) is not None:
+            seen.static(static[0].app)
+            if self._must_be_secure(head, static[0].force_https):
                 await _send(head, _moved(head, self._https_port), reader, writer)
             else:
-                await self._pass_on(self._statics, head, static[0], reader, writer)
+                await self._pass_on(self._statics, head, static[1], reader, writer)
             return
         body = bytearray()
         result = await self._wake(host, reader, body, seen)
@@ -169,9 +173,11 @@ class Activator(ConnectionServer):
         seen.woken(result)
         if result.endpoint is None or not result.hard_limit:
             return result
-        entered = await self._slots.enter(result.app, result.endpoint, result.hard_limit, admission.QUEUE_WAIT)
-        seen.admitted()
-        return result if entered else WakeResult(refusal=refusal_of("app_queue_timeout"), app=result.app)
+        place = await self._slots.enter(result.app, result.endpoint, result.hard_limit, admission.QUEUE_WAIT)
+        seen.admitted(place)
+        if place is None:
+            return WakeResult(refusal=refusal_of("app_queue_timeout"), app=result.app)
+        return replace(result, endpoint=place)
 
     async def _wake(
         self, host: str, reader: asyncio.StreamReader, body: bytearray, seen: Sighting

@@ -1,12 +1,19 @@
-"""Questions to Envoy's admin interface, on its unix socket. Owns no state; each call has a deadline."""
+"""Questions to Envoy's admin interface, on its unix socket. Owns no state; each call has a deadline.
+
+They are asked each second, so without a client library's work: a connection, a request, an answer until its end.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
-import ssl
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-
-import httpx2
+from typing import Any, cast
+from urllib.parse import urlencode
 
 from roost.edge.admission import WAITING
 from roost.edge.port_config import app_of_port
@@ -21,7 +28,16 @@ _ACTIVE = "|".join(
         r"^udp\.port/udp/.*/{0}\.downstream_sess_active$",
     )
 )
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; spares loading the host's certificates each time
+
+
+class _Received:
+    """What came over a connection, in the form in which `HTTPResponse` takes it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self._data)
 
 
 class Admin:
@@ -85,12 +101,28 @@ class Admin:
         """Ask Envoy to take no new connections and to close those that are idle."""
         await self._ask("POST", "/drain_listeners", {"graceful": ""}, timeout=timeout)
 
-    async def _ask(self, method: str, path: str, query: dict[str, str] | None = None, *, timeout: float) -> str:
-        transport = httpx2.AsyncHTTPTransport(uds=str(self._path), verify=_NO_TLS)
+    async def _ask(self, method: str, path: str, query: Mapping[str, str], *, timeout: float) -> str:
+        target = f"{path}?{urlencode(query)}" if query else path
+        question = f"{method} {target} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n"
         try:
-            async with httpx2.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as client:
-                response = await client.request(method, f"http://envoy{path}", params=query)
-                response.raise_for_status()
-                return response.text
-        except (httpx2.HTTPError, OSError) as error:
+            async with asyncio.timeout(timeout):
+                reader, writer = await asyncio.open_unix_connection(self._path)
+                try:
+                    writer.write(question.encode())
+                    data = await reader.read()
+                finally:
+                    writer.close()
+            return _text(data)
+        except (HTTPException, OSError) as error:  # a TimeoutError is one
             raise HostFailure(f"Envoy's admin interface did not answer {path}: {type(error).__name__}") from None
+
+
+def _text(data: bytes) -> str:
+    """Return the body of an answer; raises HTTPException for one that is torn or tells of a failure."""
+    if b"\r\n\r\n" not in data:  # which `HTTPResponse` takes for an answer without headers
+        raise HTTPException("a torn head")
+    response = HTTPResponse(cast("Any", _Received(data)))
+    response.begin()
+    if response.status != HTTPStatus.OK:
+        raise HTTPException(f"status {response.status}")
+    return response.read().decode()

@@ -5,9 +5,6 @@ of our own do it (native/admission.c). A filter is switched on by an app's route
 nothing. So many requests pass at once as all machines of the app may have; each then goes to the machine with the
 fewest. What comes above that waits, first come first served, in any order of machines: `queue_length` at most,
 `QUEUE_WAIT` at most.
-
-Another filter (native/bodies.c) ends requests whose body stands still for `BODY_PATIENCE`, where a route asks for it:
-Envoy's own time-outs can't tell a body that does not come from an app that takes its time, or from a stream.
 """
 
 from __future__ import annotations
@@ -18,22 +15,14 @@ from roost.edge.native_module import http_filter, switch_on
 
 LATE = "roost_line_timeout"  # Envoy's words on a request that waited too long
 FULL = "roost_line_full"
-STALLED = "roost_body_stalled"  # of a body of which nothing came for too long
 QUEUE_WAIT = 30.0  # seconds
-BODY_PATIENCE = 300.0  # seconds in which something of a request's body has to come, as long as there is no answer
 WAITING = "dynamicmodulescustom.waiting.of."  # a gauge for each name that has had to wait: how many do
 _ADMISSION = "admission"
-_BODIES = "bodies"
 
 
 def filters() -> list[dict[str, Any]]:
     """Return the HTTP filters, switched off, that a connection manager ends with before the router."""
-    return [http_filter(_BODIES), http_filter(_ADMISSION)]
-
-
-def watch_body(entry: Any) -> None:
-    """End requests of a route whose body stands still."""
-    switch_on(entry, _BODIES, str(round(BODY_PATIENCE * 1000)))
+    return [http_filter(_ADMISSION)]
 
 
 def admit(entry: Any, name: str, *, limit: int, queue: int, wait: float) -> None:

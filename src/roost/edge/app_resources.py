@@ -37,6 +37,8 @@ class AppResources:
             return False
         self.set_virtual_host(route)
         await self._cells.settle(self._cells.of(route.org), VIRTUAL_HOST, [virtual_host_name(route.app)], deadline)
+        if route.hard_limit:
+            self._shared.slots.routed(route.app, route.endpoints, route.hard_limit)
         return True
 
     def set_cluster(self, route: Route) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.edge.bounds import RUNTIME
+from roost.edge.bounds import RUNTIME, SILENT_WHEN_SHORT
 from roost.edge.listener import LOG
 
 XDS = "roostd"
@@ -34,6 +34,11 @@ class Caps:
     connections: int = 20_000  # of clients
     heap_bytes: int = 1 << 30  # at 90 % Envoy gives memory back, at 98 % it refuses requests
     workers: int = 2  # threads that serve
+
+    @property
+    def of_port(self) -> int:
+        """Connections, or sessions of UDP, that one port of an app may have: others' are left the rest."""
+        return self.connections // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,7 @@ def command(binary: Path, files: EdgeFiles, caps: Caps) -> Sequence[str]:
         "--disable-hot-restart",
         "--concurrency", str(caps.workers),
         "--log-level", "warning",
+        "--component-log-level", "misc:error",  # it tells of what is old or new in a configuration, for each route
         "--drain-time-s", str(DRAIN_TIME),
         "--drain-strategy", "immediate",
         "--parent-shutdown-time-s", "10",
@@ -191,7 +197,7 @@ def _overload(caps: Caps) -> dict[str, Any]:
     monitors = "type.googleapis.com/envoy.extensions.resource_monitors."
     heap = "envoy.resource_monitors.fixed_heap"
     return {
-        "refresh_interval": "0.5s",
+        "refresh_interval": "0.1s",
         "resource_monitors": [
             {
                 "name": heap,
@@ -208,7 +214,7 @@ def _overload(caps: Caps) -> dict[str, Any]:
                 },
             },
         ],
-        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 16},  # streams that hold 64 KB or more
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 13},  # streams that hold 8 KB or more
         "actions": [
             {
                 "name": f"envoy.overload_actions.{action}",
@@ -218,8 +224,18 @@ def _overload(caps: Caps) -> dict[str, Any]:
         ]
         + [
             {
-                "name": "envoy.overload_actions.reset_high_memory_stream",  # the largest first
-                "triggers": [{"name": heap, "scaled": {"scaling_threshold": 0.8, "saturation_threshold": 0.95}}],
-            }
+                "name": "envoy.overload_actions.reset_high_memory_stream",  # of HTTP/2; the largest first, 50 at a time
+                "triggers": [{"name": heap, "scaled": {"scaling_threshold": 0.7, "saturation_threshold": 0.9}}],
+            },
+            {
+                "name": "envoy.overload_actions.reduce_timeouts",
+                "triggers": [{"name": heap, "threshold": {"value": 0.8}}],
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig",
+                    "timer_scale_factors": [
+                        {"timer": "HTTP_DOWNSTREAM_STREAM_IDLE", "min_timeout": f"{SILENT_WHEN_SHORT:g}s"}
+                    ],
+                },
+            },
         ],
     }

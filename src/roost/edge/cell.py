@@ -23,13 +23,13 @@ from roost.edge.cell_base import CellBase
 from roost.edge.cell_plan import CellPlan
 from roost.edge.cell_unit import argv_of, files_of, node_of, unit_of
 from roost.edge.confinement import FRONT_USER, USER, hand_over, is_raw, share_directory
-from roost.edge.gauges import PATTERN, Gauges, parse_gauges
+from roost.edge.gauges import OF_APPS, PATTERN, Gauges, parse_gauges
 from roost.edge.last_good import LastGood, certificates_file, read_last_good
 from roost.edge.listener import HTTP, EdgePlace, incoming_socket
 from roost.edge.native_build import build_module, looks_there
 from roost.edge.postgres_front import USER as POSTGRES_USER
 from roost.edge.process import Keeper, alive, peer_pid, user_of
-from roost.edge.protos import VIRTUAL_HOST, add_AggregatedDiscoveryServiceServicer_to_server, grpc
+from roost.edge.protos import CLUSTER, VIRTUAL_HOST, add_AggregatedDiscoveryServiceServicer_to_server, grpc
 from roost.edge.replay_server import ReplayServer
 from roost.edge.secrets import SecretKeeper
 from roost.edge.shared import Shared
@@ -37,11 +37,15 @@ from roost.edge.static_paths import statics_socket
 from roost.edge.tail import LogTail
 from roost.edge.tally import Tally
 from roost.edge.traffic import TrafficBook
+from roost.edge.written import write
 from roost.edge.xds import XdsServer
 from roost.model.errors import HostFailure
+from roost.plan.cells import http3_port
 
 DRAIN_TIMEOUT = 5.0
 BASE_TIMEOUT = 30.0
+# Envoy pings each 30 s, whether there is anything to tell or not: gRPC's own limit would end the stream for that.
+_PINGS = (("grpc.http2.min_ping_interval_without_data_ms", 5000), ("grpc.http2.max_ping_strikes", 0))
 LOOK = 0.1  # seconds between looks whether a cell that does not acknowledge still runs
 _log = logging.getLogger("roost.edge")
 
@@ -56,21 +60,24 @@ class Cell:
         self._modules = cloud.run / "edge" / "modules"
         self.files = files_of(plan, cloud)
         self.gauges: Gauges | None = None  # the latest reading; None: there is none
+        self._said_nothing = False  # by the latest reading Envoy counts nothing of apps, and had none
         self.book, self.xds, self.tally = TrafficBook(), XdsServer(), Tally()
         self.admin = Admin(self.files.admin)
         place = EdgePlace(
             cloud.http_port, options.region, self.files.activator, https_port=cloud.https_port, domain=cloud.domain,
             incoming=None if plan.alone else self.files.incoming, private=options.private if plan.is_first else (),
-            by_address=options.by_address, http3=options.http3, shared=options.shared,
-            udp_as_client=options.udp_as_client,
+            by_address=options.by_address, shared=options.shared,
+            http3_port=http3_port(cloud.https_port, plan.place) if options.http3 else 0,
+            udp_as_client=options.udp_as_client, proxies=options.proxies, bodies_room=self.plan.caps.heap_bytes // 2,
         )  # fmt: skip
         self.base = CellBase(place, self.xds, self.files.challenges, statics_socket(cloud.run))
         self.secrets = SecretKeeper(self.xds, shared.certificates, cloud.domain)
         self._certificates = certificates_file(cloud, plan.name)
         self._answerer: asyncio.Task[None] | None = None
         self.replays = ReplayServer(
-            self.place.replay, shared.waker, self._spliced, _report, shared.remembered, shared.feed.steered
-        )
+            self.place.replay, shared.waker, self._spliced, _report, shared.remembered, shared.feed.steered,
+            shared.feed.woken,
+        )  # fmt: skip
         self.activator = Activator(
             self.files.activator, shared.waker, self._spliced, _report, shared.statics, shared.challenges,
             cloud.https_port, shared.feed.note, shared.slots,
@@ -148,7 +155,7 @@ class Cell:
             share_directory(self.files.incoming, self.user, FRONT_USER)
         share_directory(self.files.postgres, self.user, POSTGRES_USER)
         described = bootstrap(node_of(self.plan, cloud), self.files, self.plan.caps)
-        self.files.bootstrap.write_text(json.dumps(described, indent=1))
+        write(self.files.bootstrap, json.dumps(described, indent=1))
         await build_module(self._modules, self._shared.spawn, self.keeper.unit.log)
         argv = argv_of(self.plan, cloud, self._modules, raw=self.place.udp_as_client)
         self.keeper.unit = replace(self.keeper.unit, argv=argv)
@@ -238,13 +245,21 @@ class Cell:
         return []
 
     async def measure(self) -> Mapping[str, int] | None:
-        """Read Envoy's gauges and put the book right; None when they can't be read."""
+        """Read Envoy's gauges and put the book right; None when they can't be read.
+
+        One that said nothing, and has no app since, is not asked: it has nothing to say.
+        """
         found = None
         told: Mapping[str, int] | None = {}
-        if self.keeper.pid:
+        without_apps = self.xds.connected and not self.xds.has_any(CLUSTER, OF_APPS)
+        if self.keeper.pid and self._said_nothing and without_apps:
+            found = Gauges()
+        elif self.keeper.pid:
             try:
-                found = parse_gauges(await self.admin.gauges(PATTERN))
+                text = await self.admin.gauges(PATTERN)
+                found = parse_gauges(text)
                 told = found.active
+                self._said_nothing = without_apps and not text
             except HostFailure as error:
                 told = self._untold(error)
         self.gauges = found
@@ -269,12 +284,14 @@ class Cell:
             found["org"] = self.plan.org
         if self.xds.latest_refusal:
             found["rejected"] = self.xds.latest_refusal
+        if self.keeper.ended:
+            found["ended"] = self.keeper.ended
         if self.keeper.trouble:
             found["trouble"] = self.keeper.trouble
         return found
 
     async def _serve(self) -> None:
-        server = grpc.aio.server()
+        server = grpc.aio.server(options=_PINGS)
         add_AggregatedDiscoveryServiceServicer_to_server(self.xds, server)
         self.files.xds.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{self.files.xds}")

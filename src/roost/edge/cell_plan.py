@@ -18,7 +18,9 @@ class CellPlan:
 
     name: str
     index: int
-    alone: bool
+    place: int  # among all cells of the edge
+    only: bool  # there is no other
+    fronted: bool  # a front stands before it
     org: str = ""  # whose own cell it is; "": shared
 
     @property
@@ -29,14 +31,27 @@ class CellPlan:
     @property
     def caps(self) -> Caps:
         """What its Envoy may use: one of several has less, so that it can't take all."""
-        return Caps() if self.alone else Caps(connections=10_000, heap_bytes=512 << 20, workers=_workers())
+        return Caps() if self.only else Caps(connections=10_000, heap_bytes=512 << 20, workers=_workers())
+
+    @property
+    def alone(self) -> bool:
+        """Whether clients meet it, and nothing else, on the public ports."""
+        return not self.fronted
 
 
-def plans_of(common: Sequence[str], own: Sequence[str]) -> list[CellPlan]:
-    """Return the plans of the cells that all orgs share, and of those that the orgs in `own` have for themselves."""
-    alone = len(common) == 1 and not own
-    shared = [CellPlan(name, index, alone) for index, name in enumerate(common)]
-    return [*shared, *(CellPlan(own_cell(org), FIRST_OWN + index, False, org) for index, org in enumerate(own))]
+def plans_of(common: Sequence[str], own: Sequence[str], *, fronted: bool = False) -> list[CellPlan]:
+    """Return the plans of the cells that all orgs share, and of those that the orgs in `own` have for themselves.
+
+    `fronted`: a front stands before them even if there is only one.
+    """
+    only = len(common) == 1 and not own
+    fronted = fronted or not only
+    shared = [CellPlan(name, index, index, only, fronted) for index, name in enumerate(common)]
+    owned = [
+        CellPlan(own_cell(org), FIRST_OWN + index, len(common) + index, only, fronted, org)
+        for index, org in enumerate(own)
+    ]
+    return shared + owned
 
 
 def _workers() -> int:

@@ -8,6 +8,8 @@ holds up nothing, if there are others: it gets what it missed when it is back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -20,13 +22,16 @@ from roost.edge.snapshot import virtual_host_name
 from roost.model.errors import HostFailure
 from roost.plan.cells import common_cells, shard, shards
 
+_log = logging.getLogger("roost.edge")
+
 
 class Cells(Mapping[str, Cell]):
     """All calls are on one event loop."""
 
     def __init__(self, shared: Shared) -> None:
         self._common, self._own = common_cells(shared.options.cells), shared.options.own
-        self._cells = {plan.name: Cell(plan, shared) for plan in plans_of(self._common, self._own)}
+        plans = plans_of(self._common, self._own, fronted=bool(shared.options.balancers))
+        self._cells = {plan.name: Cell(plan, shared) for plan in plans}
 
     def __getitem__(self, name: str) -> Cell:
         """Return a cell by name; raises KeyError."""
@@ -72,11 +77,23 @@ class Cells(Mapping[str, Cell]):
             raise HostFailure(f"Envoy refused a route: {refusal}", hint="`roost status` shows the edge")
 
     async def complete(self, apps: Iterable[str], deadline: float) -> None:
-        """Have all cells know that these are all apps there are, once they have acknowledged them: others go."""
+        """Have all cells know that these are all apps there are, once they have acknowledged them: others go.
+
+        One whose route is refused is left as it was, and holds up nobody: not roostd's start either.
+        """
         wanted = [virtual_host_name(app) for app in apps]
         for cell in self._cells.values():
             names = [name for name in wanted if name in cell.xds.table[VIRTUAL_HOST]]
-            await self.settle([cell], VIRTUAL_HOST, names, deadline)
+            await self._settle_each(cell, names, deadline)
             cell.xds.mark_complete()
         for cell in self._cells.values():
-            await self.settle([cell], VIRTUAL_HOST, cell.xds.beyond(VIRTUAL_HOST), deadline)
+            await self._settle_each(cell, cell.xds.beyond(VIRTUAL_HOST), deadline)
+
+    async def _settle_each(self, cell: Cell, names: list[str], deadline: float) -> None:
+        try:
+            await self.settle([cell], VIRTUAL_HOST, names, deadline)
+        except HostFailure as refusal:
+            _log.error("an app is not served as it should be: %s", refusal.message)
+            for name in names:
+                with contextlib.suppress(HostFailure):
+                    await self.settle([cell], VIRTUAL_HOST, [name], deadline)

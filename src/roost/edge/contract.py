@@ -7,6 +7,7 @@ Only awake apps are in Envoy. Requests for all other hosts go to the activator, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,6 +49,7 @@ class Route:
     private: tuple[str, ...] = ()  # addresses at which the app answers in its private network
     sessions: tuple[SessionRule, ...] = ()  # replays that are remembered by cookie or header
     limits: RateLimits = NONE  # how many requests it takes
+    others: tuple[str, ...] = ()  # names below its wildcards that are other apps'
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,9 @@ class Edge(Protocol):
 
     async def loads(self) -> Mapping[str, Load] | None:
         """Return what each awake app has under way; None when an Envoy that runs does not tell."""
+
+    def around_reading(self, look: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        """Say what is to be looked at right before and right after each reading that `loads` tells."""
 
     async def drained(self, app: str, *, timeout: float) -> bool:
         """Wait until no request of the app is under way; False at the deadline."""

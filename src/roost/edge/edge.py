@@ -10,10 +10,10 @@ finds running is kept.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
 
 from roost.edge.activator import StaticDoor
@@ -26,6 +26,7 @@ from roost.edge.feed import RequestFeed, Take
 from roost.edge.front import Front
 from roost.edge.front_plan import front_of_cells
 from roost.edge.http_doors import HttpDoors
+from roost.edge.leading import Leading
 from roost.edge.leftovers import end_others
 from roost.edge.loads import Loads
 from roost.edge.options import USUAL, EdgeOptions
@@ -83,9 +84,10 @@ class EnvoyEdge:
         self._private = PrivateRoutes(cells, self._routes, self._resources)
         self._draining = Draining(cells, self._routes, shared.feed.forget)
         self._doors = HttpDoors(waker, shared.feed.refused)
-        postgres = PostgresPorts(cloud, options.postgres_port, cells, spawn, limit)
+        postgres = PostgresPorts(cloud, options, cells, spawn, limit)
         self._public = PortTable(cells, waker, postgres, guard, shared.feed.refused)
         self._front = _front_of(cells, shared)
+        self._leading = Leading(self._front, cells, self._routes)
         self._roll_out = RollOut(list(cells.values()), self._routes.endpoints)
         self._upkeep = Upkeep(cells, self._routes, self._resources, self._draining, self._public, self._front)
         self._tasks: list[asyncio.Task[None]] = []
@@ -127,8 +129,9 @@ class EnvoyEdge:
         """Stop serving; end Envoy only when asked, since it outlives roostd."""
         for task in self._tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):  # the rest is to be stopped all the same
+                _log.error("a part of the edge had failed", exc_info=outcome)
         self._tasks.clear()
         await self._public.close(front_too=envoy_too)
         await self._doors.close_all()
@@ -152,7 +155,7 @@ class EnvoyEdge:
         await self._private.follow(route, old, deadline - time.monotonic())
         if self._routes.holds(route):
             self._doors.acknowledged(route)
-            await self._lead(route, old)
+            await self._leading.follow(route, old)
             self._draining.take_out(route.app, [cell for cell in self._cells.values() if cell not in holders])
 
     async def remove(self, app: str, *, timeout: float = 5.0) -> bool:
@@ -168,20 +171,25 @@ class EnvoyEdge:
         gone = await asyncio.gather(
             *(cell.settle(VIRTUAL_HOST, names, timeout, needed=cell.plan.alone) for cell in cells)
         )
-        if self._front is not None and app not in self._routes:
-            await self._front.forget(self._routes.left_by(old))
         if app not in self._routes:
+            await self._leading.leave(old)
             await self._doors.close(app)
         return all(answer == "" for answer in gone)
 
     async def put_ports(self, app: str, ports: Sequence[PublicPort]) -> None:
         """Have these public ports, and no others, lead to the app alone; returns when Envoy has answered."""
+        for port in ports:
+            self._shared.feed.routed(port)
         await self._public.put(app, ports)
+        await self._leading.follow_ports(app, ports)
 
     async def replace_all(
         self, routes: list[Route], ports: Mapping[str, Sequence[PublicPort]] = MappingProxyType({})
     ) -> None:
         """Set the whole table, after a restart of roostd. Envoy is told the differences only."""
+        every = [port for found in ports.values() for port in found]
+        for port in every:
+            self._shared.feed.routed(port)
         await self._public.replace_all(ports)
         wanted = {route.app: route for route in routes}
         for app in set(self._routes) - set(wanted):
@@ -200,9 +208,7 @@ class EnvoyEdge:
         await self._cells.complete(wanted, deadline)
         for route in wanted.values():
             self._doors.acknowledged(route)
-        if self._front is not None:
-            routed = self._routes.values()
-            await self._front.lead_all({host: self._cells.shard(route.org) for route in routed for host in route.hosts})
+        await self._leading.all(every)
 
     def certificates_changed(self, hosts: Iterable[str]) -> None:
         """Have the certificates of these host names looked up again; the source says what they are now."""
@@ -252,6 +258,10 @@ class EnvoyEdge:
         known = [reading for reading in readings if reading is not None]
         return Loads(self._routes, known) if len(known) == len(readings) else None
 
+    def around_reading(self, look: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        """Have something done right before and right after each reading of the gauges."""
+        self._upkeep.around_reading = look
+
     async def drained(self, app: str, *, timeout: float) -> bool:
         """Wait until no request of the app is under way; False at the deadline. A removed app's cluster goes then."""
         return await self._draining.drained(app, timeout)
@@ -280,11 +290,6 @@ class EnvoyEdge:
         self._draining.stays(route.app)
         return old
 
-    async def _lead(self, route: Route, old: Route | None) -> None:
-        if self._front is not None:
-            await self._front.lead(route.hosts, self._cells.shard(route.org))
-            await self._front.forget(self._routes.left_by(old))
-
     async def _end_others(self) -> None:
         """End processes of an earlier roostd's that these options have no place for."""
         there = (("front", self._front), (POSTGRES, self._shared.options.postgres_port))
@@ -294,8 +299,8 @@ class EnvoyEdge:
 
 def _front_of(cells: Cells, shared: Shared) -> Front | None:
     """Return what joins the cells; one alone needs nothing."""
-    if len(cells) == 1:
+    if all(cell.plan.alone for cell in cells.values()):
         return None
     sockets = {name: cell.place.incoming for name, cell in cells.items() if cell.place.incoming}
-    design = front_of_cells(shared.cloud, sockets, cells.shards())
+    design = front_of_cells(shared.cloud, sockets, cells.shards(), shared.options.balancers)
     return Front(shared.cloud, design, shared.spawn, shared.limit)

@@ -26,6 +26,7 @@ from roost.edge.accesslog import (
     FLAGS,
     HOST,
     ID,
+    INVALID,
     METHOD,
     PATH,
     PROTOCOL,
@@ -38,11 +39,12 @@ from roost.edge.accesslog import (
     Entry,
 )  # fmt: skip
 from roost.edge.admission import LATE
-from roost.edge.contract import WakeResult
+from roost.edge.contract import Endpoint, WakeResult
 from roost.edge.replies import code_of
 from roost.edge.snapshot import ACTIVATOR, app_of
 from roost.edge.statics import static_app_of
 from roost.edge.steering_config import REPLAY
+from roost.model.edge_errors import invalid_answer
 from roost.model.request import Request, redacted
 
 _METHOD = re.compile("[A-Z][A-Z-]{0,15}")  # also WebDAV's and others
@@ -59,6 +61,7 @@ class Activation:
     connect: float
     error: str = ""
     queue: float = 0.0  # until the machine was below its limit
+    statics: bool = False  # it went to who serves them
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +88,20 @@ class Sighting:
         self._wake = self._lap()
         self._app, self._machine = result.app, result.endpoint.machine_id if result.endpoint else ""
 
-    def admitted(self) -> None:
-        """The machine has room for it, or there was none for too long."""
+    def admitted(self, place: Endpoint | None) -> None:
+        """This machine has room for it; None: there was none for too long."""
         self._queue = self._lap()
+        self._machine = place.machine_id if place is not None else self._machine
 
     def connected(self) -> None:
         """The app has accepted the connection."""
         self._note(
             self._id, Activation(self._app, self._machine, self._read_at, self._wake, self._lap(), queue=self._queue)
         )
+
+    def static(self, app: str) -> None:
+        """The request is for a file that is served without the app."""
+        self._note(self._id, Activation(app, "", self._read_at, 0.0, 0.0, statics=True))
 
     def refused(self, app: str, code: str) -> None:
         """The request is answered with an error of this class."""
@@ -140,8 +148,8 @@ def read_entry(
     if status >= 400 or flags:
         own = not details.startswith(("via_upstream", "upstream_reset_after_response_started"))
         error = code_of(
-            flags, status, details, own=own,
-            to_activator=through_activator(entry), to_statics=bool(static_app_of(entry[ROUTE] or "")),
+            flags, status, details, own=own, to_activator=through_activator(entry) or through_replay(entry),
+            to_statics=bool(static_app_of(entry[ROUTE] or "")) or (activation is not None and activation.statics),
         )  # fmt: skip
     if LATE in details:
         queue = total  # it waited for nothing else
@@ -174,6 +182,7 @@ def read_entry(
         tries=int(entry[TRIES] or 0),
         error=error,
         alike=alike,
+        detail=invalid_answer(error, int(entry[INVALID]) // (entry[TRIES] or 1)) if entry[INVALID] is not None else "",
     )
 
 

@@ -2,7 +2,9 @@
 
 Machines call an app's private address; the host leads those of its network here (`host/network_flycast.py`), and the
 listener filter `original_dst` restores the address they meant. A script puts it in place of the request's authority,
-by which routes are chosen; the Host that the client sent goes on to the app and decides nothing. Its routes are a
+by which routes are chosen; the Host that the client sent goes on to the app and decides nothing. Both travel in
+headers, which go no further than the edge: `forget_call` takes them off behind the router, where Host is put back
+(a route would take them off before that). Its routes are a
 configuration of their own, so no name that a client of the public ports invents leads to them.
 """
 
@@ -11,20 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from roost.edge.head import PRIVATE, PRIVATE_HOST
 from roost.edge.protos import VirtualHost
 
 ROUTES_NAME = "flycast"
 LISTENER_NAME = "flycast"
-HOST = "roost-flycast-host"  # request header: the Host that the client sent
-ADDRESS = "roost-flycast-address"  # request header: the address that it called
 _EXT = "type.googleapis.com/envoy.extensions."
 
 _SCRIPT = f"""
 function envoy_on_request(handle)
   local headers = handle:headers()
   local address = string.gsub(handle:streamInfo():downstreamLocalAddress(), ":%d+$", "")
-  headers:replace("{HOST}", headers:get(":authority") or "")
-  headers:replace("{ADDRESS}", address)
+  headers:replace("{PRIVATE_HOST}", headers:get(":authority") or "")
+  headers:replace("{PRIVATE}", address)
   headers:replace(":authority", address)
   handle:clearRouteCache()
 end
@@ -36,6 +37,15 @@ def by_address() -> dict[str, Any]:
     return {
         "name": "envoy.filters.http.lua",
         "typed_config": {"@type": f"{_EXT}filters.http.lua.v3.Lua", "default_source_code": {"inline_string": _SCRIPT}},
+    }
+
+
+def forget_call() -> dict[str, Any]:
+    """Return the filter between Envoy and machines that takes off what `by_address` wrote."""
+    mutations = {"request_mutations": [{"remove": name} for name in (PRIVATE, PRIVATE_HOST)]}
+    return {
+        "name": "envoy.filters.http.header_mutation",
+        "typed_config": {"@type": f"{_EXT}filters.http.header_mutation.v3.HeaderMutation", "mutations": mutations},
     }
 
 
@@ -55,7 +65,7 @@ def private_virtual_host(public: Any, addresses: Iterable[str]) -> Any:
     del host.routes[:]
     host.routes.extend(kept)
     for entry in host.routes:
-        entry.route.host_rewrite_header = HOST
+        entry.route.host_rewrite_header = PRIVATE_HOST
     return host
 
 

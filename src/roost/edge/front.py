@@ -22,6 +22,7 @@ from roost.edge.confinement import confined, hand_over
 from roost.edge.front_plan import Design, shard_key
 from roost.edge.process import Keeper, Limit, Spawn, alive
 from roost.edge.unit import Unit
+from roost.edge.written import is_written, write
 from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
 
@@ -39,6 +40,7 @@ class Front:
         self._design, self._files = design, design.files
         self._wanted: dict[str, str] = {}
         self._behind = False  # the running front's map is not what is wanted
+        self._unsaved = False  # the map's file is out of date, since the disk did not take it
         self._lock = asyncio.Lock()
         self._saver: asyncio.Task[None] | None = None
         unit = Unit(
@@ -53,7 +55,7 @@ class Front:
             stale=(self._files.commands,),
             goes_on=True,
         )
-        self.keeper = Keeper(unit, spawn, self._save, limit)
+        self.keeper = Keeper(unit, spawn, self._began, limit)
 
     @property
     def pid(self) -> int:
@@ -75,10 +77,10 @@ class Front:
         self._files.directory.chmod(0o711)
         self._files.private.mkdir(exist_ok=True)
         hand_over(self._files.private, self._design.user)
-        if any(not path.exists() or path.read_text() != text for path, text in self._design.contents.items()):
+        if not all(is_written(path, text) for path, text in self._design.contents.items()):
             await self.keeper.end()  # one that runs has other cells or another port
             for path, text in self._design.contents.items():
-                path.write_text(text)
+                write(path, text)
         if not self._files.map.exists():
             self._save()
         started = (binary, "-db", "-f", str(self._files.configuration))
@@ -125,7 +127,9 @@ class Front:
             await self.lead([host], [key])
 
     async def repair(self) -> None:
-        """Set the whole map again if a command failed or the front is new."""
+        """Set the whole map again if a command failed, or a new front began with an old one."""
+        if self._unsaved:
+            self._save_soon()
         if not self._behind or not self.pid:
             return
         async with self._lock:
@@ -140,6 +144,8 @@ class Front:
     def detail(self) -> dict[str, object]:
         """Return how the front is, for the status."""
         found: dict[str, object] = {"pid": self.pid, "hosts": len(self._wanted), "restarts": self.keeper.restarts}
+        if self.keeper.ended:
+            found["ended"] = self.keeper.ended
         if self.keeper.trouble:
             found["trouble"] = self.keeper.trouble
         return found
@@ -188,6 +194,10 @@ class Front:
         except (OSError, TimeoutError) as error:
             raise HostFailure(f"the front does not answer: {type(error).__name__}") from None
 
+    def _began(self) -> None:
+        self._save()
+        self._behind |= self._unsaved
+
     def _save_soon(self) -> None:
         if self._saver is None or self._saver.done():
             self._saver = asyncio.create_task(self._save_later())
@@ -197,10 +207,14 @@ class Front:
         self._save()
 
     def _save(self) -> None:
-        """Write the map with which a front begins."""
-        fresh = self._files.map.with_suffix(".new")
-        fresh.write_text("".join(f"{host} {key}\n" for host, key in self._wanted.items()))
-        fresh.replace(self._files.map)
+        """Write the map with which a front begins. Where that fails it begins with an older one, and is told more."""
+        try:
+            write(self._files.map, "".join(f"{host} {key}\n" for host, key in self._wanted.items()))
+            self._unsaved = False
+        except OSError as error:
+            if not self._unsaved:
+                _log.warning("the front's map can't be written: %s", error.strerror)
+            self._unsaved = True
 
 
 def _read_map(path: Path) -> dict[str, str]:

@@ -78,12 +78,14 @@ class Design:
         return found | ({self.files.script: self.script} if self.script else {})
 
 
-def front_of_cells(cloud: Cloud, sockets: Mapping[str, Path], shards: Iterable[Sequence[str]]) -> Design:
-    """Return the front that joins several cells on the ports for http and https."""
+def front_of_cells(
+    cloud: Cloud, sockets: Mapping[str, Path], shards: Iterable[Sequence[str]], balancers: Sequence[str] = ()
+) -> Design:
+    """Return the front that joins the cells on the ports for http and https, also for `balancers` (`introduced`)."""
     files = front_files(cloud, "front")
     node = f"roost-{cloud.id}-front"
     ports = {HTTP: cloud.http_port, HTTPS: cloud.https_port}
-    text = configuration(node, ports, files, sockets, list(shards))
+    text = configuration(node, ports, files, sockets, list(shards), balancers)
     return Design("front", node, files, text, public_ports(cloud.http_port, cloud.https_port))
 
 
@@ -102,6 +104,11 @@ def most_connections() -> int:
     return min(MAX_CONNECTIONS, (open_files() - 200) * 2 // 5)
 
 
+def introduced(balancers: Sequence[str]) -> list[str]:
+    """Return how a frontend takes connections of load balancers, which say first who calls; nobody else may say so."""
+    return [f"  tcp-request connection expect-proxy layer4 if {{ src {' '.join(balancers)} }}"] if balancers else []
+
+
 def common_lines(node: str, files: FrontFiles, scripts: Sequence[Path] = ()) -> list[str]:
     """Return what any front's configuration begins with."""
     return [
@@ -116,8 +123,9 @@ def common_lines(node: str, files: FrontFiles, scripts: Sequence[Path] = ()) -> 
         "  mode tcp",
         "  timeout connect 1s",
         "  timeout check 500ms",
-        "  timeout client 1d",  # the cell knows how long a request may be silent
-        "  timeout server 1d",
+        f"  timeout client {FIRST_BYTES}",  # before it has been led to a cell; a balancer's first words, too
+        f"  timeout server {FIRST_BYTES}",
+        "  timeout tunnel 1d",  # from then on: the cell knows how long a request may be silent
         "  timeout client-fin 10s",
         "  timeout server-fin 10s",
         "  option clitcpka",  # a client that vanished is noticed after two minutes
@@ -131,12 +139,13 @@ def common_lines(node: str, files: FrontFiles, scripts: Sequence[Path] = ()) -> 
 
 
 def configuration(
-    node: str, ports: Mapping[str, int], files: FrontFiles, sockets: Mapping[str, Path], shards: Iterable[Sequence[str]]
-) -> str:
+    node: str, ports: Mapping[str, int], files: FrontFiles, sockets: Mapping[str, Path],
+    shards: Iterable[Sequence[str]], balancers: Sequence[str] = (),
+) -> str:  # fmt: skip
     """Return HAProxy's configuration.
 
-    `ports`: of http and https, 0 for none; `sockets`: the directory where each cell takes connections. Pure but for
-    this host's limits.
+    `ports`: of http and https, 0 for none; `sockets`: the directory where each cell takes connections; `balancers` see
+    `introduced`. Pure but for this host's limits.
     """
     connections = most_connections()
     lines = [
@@ -156,6 +165,7 @@ def configuration(
         lines += [
             f"frontend {way}",
             f"  bind 0.0.0.0:{port} tcp-ut {UNREAD}ms",
+            *introduced(balancers),
             f"  tcp-request inspect-delay {FIRST_BYTES}",
         ]
         lines += [*_host_rules(way, files.map), f"backend {way}-any", "  balance source", "  hash-type consistent"]

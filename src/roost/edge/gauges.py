@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from roost.edge.admission import WAITING
+from roost.edge.port_config import PREFIX as PORT_PREFIX
 from roost.edge.port_config import app_of_port
-from roost.edge.snapshot import app_of
+from roost.edge.snapshot import APP_PREFIX, app_of
 
+OF_APPS = (APP_PREFIX, PORT_PREFIX)  # how the names of the clusters begin that these gauges tell of
 PATTERN = (
     r"^(cluster\.app/[^.]*\.(upstream_(rq|rq_pending|cx)_active|endpoint\..*\.(rq|cx)_active)"
     r"|cluster\.port/(tcp|sni|pg)/.*\.upstream_cx_active|cluster\.port/http/.*\.upstream_rq_(pending_)?active"

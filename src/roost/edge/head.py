@@ -5,12 +5,15 @@ Envoy is the only client and has already normalised the request; still nothing h
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from roost.edge.http_head import END, BadMessage, parse_request, request_line
 
 MAX_HEAD = 128 * 1024  # Envoy lets 64 KiB in and adds a few headers
-PRIVATE = b"roost-flycast-address"  # only the edge's listener for private networks sets it
+# What only the edge's listener for private networks sets (flycast.py), and no app sees:
+PRIVATE = "roost-flycast-address"  # the address that was called
+PRIVATE_HOST = "roost-flycast-host"  # the Host that the client sent
 
 
 class BadHead(ValueError):
@@ -33,8 +36,8 @@ class Head:
     request_id: str = ""  # the edge's own
 
 
-def parse_head(data: bytes, *, drop: bytes) -> Head:
-    """Parse a head that ends with an empty line; raises BadHead. The header `drop` is left out of `raw`."""
+def parse_head(data: bytes, *, drop: Collection[str]) -> Head:
+    """Parse a head that ends with an empty line; raises BadHead. The headers `drop` are left out of `raw`."""
     try:
         request = parse_request(data)
     except BadMessage as error:
@@ -42,6 +45,7 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
     hosts = [value for name, value in request.lines if name == "host"]
     if len(hosts) != 1:
         raise BadHead("a request names one host")
+    gone = frozenset(name.encode() for name in drop)
     lines = data.removesuffix(END).split(b"\r\n")
     method, target = request_line(request)
     return Head(
@@ -49,9 +53,9 @@ def parse_head(data: bytes, *, drop: bytes) -> Head:
         target=target,
         host=plain_host(hosts[0].decode("latin-1")),
         accept=request.get("accept"),
-        raw=b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() != drop) + END,
+        raw=b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() not in gone) + END,
         secure=request.get("x-forwarded-proto") == "https",  # set by Envoy, whatever the client sent
-        private=request.get(PRIVATE.decode()).strip("[]"),
+        private=request.get(PRIVATE).strip("[]"),
         request_id=request.get("x-request-id"),
     )
 

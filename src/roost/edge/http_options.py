@@ -22,6 +22,17 @@ from roost.edge.protos import (
 SMALLEST = 256  # bytes of an answer that is worth it
 WAKE_TIMEOUT = 90  # seconds at the door, longer than control's own deadline for a wake
 _EXT = "type.googleapis.com/envoy.extensions."
+# Types of answers that are worth it: Envoy takes no patterns. What comes as it happens (text/event-stream) is not one.
+_TYPES = (
+    *(f"text/{kind}" for kind in ("css", "csv", "html", "javascript", "markdown", "plain", "xml")),
+    *(f"application/{kind}" for kind in ("graphql", "javascript", "json", "wasm", "x-javascript", "xhtml+xml", "xml")),
+    *(
+        f"application/{kind}+json"
+        for kind in ("activity", "fhir", "geo", "graphql-response", "hal", "ld", "manifest", "problem", "vnd.api")
+    ),
+    *(f"application/{kind}+xml" for kind in ("atom", "problem", "rss", "soap")),
+    *("font/otf", "font/ttf", "application/vnd.ms-fontobject", "image/bmp", "image/svg+xml", "image/x-icon"),
+)
 # In the order of preference where a client takes several: the last one is the first to see an answer.
 _LIBRARIES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("gzip", "Gzip", {"compression_level": "COMPRESSION_LEVEL_5"}),
@@ -42,7 +53,9 @@ def compressors() -> list[dict[str, Any]]:
             "disabled": True,
             "typed_config": {
                 "@type": f"{_EXT}filters.http.compressor.v3.Compressor",
-                "response_direction_config": {"common_config": {"min_content_length": SMALLEST}},
+                "response_direction_config": {
+                    "common_config": {"min_content_length": SMALLEST, "content_type": _TYPES}
+                },
                 "choose_first": library != "gzip",
                 "compressor_library": {
                     "name": library,

@@ -1,10 +1,10 @@
 """The last good configuration of a cell: what its Envoy acknowledged, kept where another process can read it.
 
-State: one file below the run directory, only root's to read since it holds certificates' keys. Records are
-appended, each with its length and a checksum: a reader takes whole ones and stops at a torn end. A removal is
-recorded when it is wanted, a setting when it was acknowledged, so what is read is never ahead of Envoy, and
-never leads to an app that was on its way to sleep. When old records outweigh those that count, the file is
-written anew. A disk error loses the last good configuration, and nothing else.
+State: one file below the run directory, only root's to read since it holds certificates' keys. Records are appended,
+each with its length and a checksum: a reader takes whole ones and stops at a torn end. A removal is recorded when it
+is wanted, a setting when it was acknowledged, so what is read is never ahead of Envoy, and never leads to an app that
+was on its way to sleep. When old records outweigh those that count, the file is written anew, and so it is after a
+disk error with the next change that the disk takes; until then it is out of date.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from roost.edge.protos import DeltaDiscoveryResponse
 
 _HEAD = struct.Struct("<II")  # length, CRC-32
 SLACK = 1 << 20  # bytes of outdated records that are no reason to write the file anew
+PAUSE = 1.0  # seconds between two tries to do so when the disk does not take it
 
 
 class Journal:
@@ -30,6 +32,9 @@ class Journal:
         self._path = path
         self._descriptor = -1
         self._size = self._live = 0
+        self._torn = False  # the file lacks something
+        self._next_try = 0.0  # when it may be written anew for that
+        self._is_closed = False
         self._sizes: dict[tuple[str, str], int] = {}  # of the records that count
 
     def note(self, kind: str, resources: Iterable[Any], removed: Iterable[str] = ()) -> None:
@@ -46,21 +51,28 @@ class Journal:
             self._append(data)
 
     def is_wasteful(self) -> bool:
-        """Say whether most of the file no longer counts."""
-        return self._size > 2 * self._live + SLACK
+        """Say whether most of the file no longer counts, or it lacks what does."""
+        return (self._torn and time.monotonic() >= self._next_try) or self._size > 2 * self._live + SLACK
 
     def rewrite(self, table: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the file anew with what counts, taken from the whole table."""
         kept = [(kind, name) for kind, name in self._sizes if name in table.get(kind, {})]
         data = b"".join(_record(kind, table[kind][name]) for kind, name in kept)
         fresh = self._path.with_suffix(".new")
-        with contextlib.suppress(OSError):
-            self.close()
+        try:
             fresh.unlink(missing_ok=True)
             self._open(fresh)
-            self._size = 0
+            self._size, self._torn = 0, False
             self._append(data)
-            fresh.replace(self._path)
+            if not self._torn:
+                fresh.replace(self._path)
+        except OSError:
+            self._torn = True
+        if self._torn:  # what was there stays
+            self._let_go()
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            self._next_try = time.monotonic() + PAUSE
         self._sizes = {key: size for key, size in self._sizes.items() if key in set(kept)}
         self._live = sum(self._sizes.values())
 
@@ -79,17 +91,27 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; a later note does nothing."""
+        self._let_go()
+        self._is_closed = True
+
+    def _let_go(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def _open(self, path: Path) -> None:
+        self._let_go()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def _append(self, data: bytes) -> None:
+        if self._is_closed:
+            return
+        written = 0
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
-                self._size += os.write(self._descriptor, data)
+                written = os.write(self._descriptor, data)
+        self._size += written
+        self._torn |= written < len(data)
 
 
 def read_journal(path: Path) -> dict[str, dict[str, Any]]:

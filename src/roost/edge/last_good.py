@@ -1,8 +1,9 @@
 """What a cell is started with when roostd can't say: all that its Envoy took, and over a reboot its certificates.
 
-State: two journals of a cell. One is in the run directory, in memory, and has everything. The other is in the home, on
-disk, and has certificates only, with their keys, for root alone to read: no machine outlives a reboot, so routes would
-lead nowhere then, but names shall still be answered by TLS. A disk error loses what could not be written, nothing else.
+State: two journals of a cell. One is in the run directory, in memory, and has everything. The other is in the home,
+on disk, and has certificates only, with their keys, for root alone to read: no machine outlives a reboot, so routes
+would lead nowhere then, but names shall still be answered by TLS. After a disk error they are written anew with the
+next change that the disk takes.
 """
 
 from __future__ import annotations

@@ -14,21 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from roost.edge import admission, bounds, flycast, limits, quic, tls
+from roost.edge.head import PRIVATE_HOST
 from roost.edge.http_options import compressors
 from roost.edge.native_module import access_logger, early_headers
 from roost.edge.protos import CLUSTER, LISTENER, ROUTES, parse, resource
 from roost.edge.refused_first import refuse_marked
-from roost.edge.replies import MARK, local_reply_config
-from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME
+from roost.edge.replies import local_reply_config
+from roost.edge.snapshot import ACTIVATOR, ROUTES_NAME, lead_to_activator
 from roost.edge.steering_config import (
     AGAIN,
-    REPLAYABLE,
+    ID,
     hooks,
     hooks_of_machines,
     lead_wishes,
-    look_at_size,
-    retry_policy,
-    specifier,
     too_large,
 )
 from roost.model.cloud import FLYCAST_PORT
@@ -56,15 +54,17 @@ class EdgePlace:
     )
 
     private: tuple[str, ...] = ()  # the edge's addresses in private networks, IPv4 first; (): it doesn't serve them
-    http3: bool = False  # on the https port, where there is no front
+    http3_port: int = 0  # of its own, by UDP; 0: no HTTP/3
     shared: bool = True  # names of the cloud's domain share a certificate
     by_address: RateLimit | None = None  # requests that it takes of one client address; None: no limit
     udp_as_client: bool = False  # datagrams reach machines with the client's own address
+    bodies_room: int = 512 << 20  # bytes of requests' bodies that Envoy may have
+    proxies: tuple[str, ...] = ()  # networks of proxies before it that are believed about who the client is
 
     @property
     def speaks_http3(self) -> bool:
         """Whether there is a listener for HTTP/3."""
-        return self.http3 and bool(self.https_port) and self.incoming is None and tls.has_wildcard(self.domain)
+        return bool(self.http3_port and self.https_port) and tls.has_wildcard(self.domain)
 
     @property
     def log(self) -> Path:
@@ -85,12 +85,12 @@ def listeners(place: EdgePlace, by_name: Sequence[dict[str, Any]] = (), by_quic:
     found = [_listener(place, HTTP, place.port, [{"filters": _filters(place, place.port, secure=False)}], [])]
     if place.https_port:
         filters = _filters(place, place.https_port, secure=True)
-        told = [quic.told(place.https_port)] if place.speaks_http3 else []
+        told = [quic.told(place.http3_port)] if place.speaks_http3 else []
         telling = _filters(place, place.https_port, secure=True, told=told)
         chains = [*tls.filter_chains(place.domain, telling, shared=place.shared), *by_name]
         found.append(_listener(place, HTTPS, place.https_port, chains, [tls.inspector()]))
         if place.speaks_http3:
-            found.append(quic.listener(place.https_port, place.domain, filters[0]["typed_config"], by_quic))
+            found.append(quic.listener(place.http3_port, place.domain, filters[0]["typed_config"], by_quic))
     if place.private:
         found.append(_private_listener(place))
     return found
@@ -100,7 +100,10 @@ def _private_listener(place: EdgePlace) -> Any:
     """Return the listener for private networks: plain HTTP, by the address that was called."""
     manager = connection_manager(place, 80, secure=False, public=False)
     manager["rds"] = {"route_config_name": flycast.ROUTES_NAME, "config_source": ADS}
-    manager["http_filters"] = [flycast.by_address(), *_http_filters()]
+    manager["http_filters"] = [
+        flycast.by_address(),
+        *_http_filters(place.bodies_room, [flycast.forget_call()]),
+    ]
     first, *others = [{"socket_address": {"address": address, "port_value": FLYCAST_PORT}} for address in place.private]
     message = parse(
         LISTENER,
@@ -109,7 +112,7 @@ def _private_listener(place: EdgePlace) -> Any:
             "address": first,
             "additional_addresses": [{"address": address} for address in others],
             "freebind": True,
-            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "per_connection_buffer_limit_bytes": bounds.CLIENT_BUFFER,
             "listener_filters": [flycast.original_address()],
             "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
         },
@@ -140,7 +143,7 @@ def _listener(
         {
             "name": name,
             **where,
-            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "per_connection_buffer_limit_bytes": bounds.CLIENT_BUFFER,
             "listener_filters": [*first, *inspectors],
             "filter_chains": chains,
         },
@@ -168,30 +171,14 @@ def private_route_configuration(hosts: Sequence[Any]) -> Any:
     """Return the route configuration of private networks, with the virtual hosts of apps that are awake."""
     message = routes(flycast.ROUTES_NAME, {})
     for entry in (one for one in message.virtual_hosts[0].routes if one.HasField("route")):
-        entry.route.host_rewrite_header = flycast.HOST
+        entry.route.host_rewrite_header = PRIVATE_HOST
     message.virtual_hosts.extend(hosts)
     return resource(flycast.ROUTES_NAME, message)
 
 
 def routes(name: str, more: dict[str, Any]) -> Any:
     """Return a route configuration in which every host leads to the activator."""
-    default = {
-        "name": ACTIVATOR,
-        "domains": ["*"],
-        "routes": [
-            {
-                "name": ACTIVATOR,
-                "match": {"prefix": "/"},
-                "route": {
-                    "inline_cluster_specifier_plugin": specifier(ACTIVATOR),
-                    "timeout": "0s",
-                    "idle_timeout": "0s",
-                },
-                "request_body_buffer_limit": REPLAYABLE,
-                "request_headers_to_add": [_header(MARK, "1")],
-            }
-        ],
-    }
+    default = {"name": ACTIVATOR, "domains": ["*"], "routes": [{"match": {"prefix": "/"}}]}
     message = parse(
         ROUTES,
         {
@@ -199,16 +186,16 @@ def routes(name: str, more: dict[str, Any]) -> Any:
             "virtual_hosts": [default],
             **more,
             "ignore_port_in_host_matching": True,
-            "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
+            "request_headers_to_remove": ["x-envoy-external-address"],  # each one costs every request
             "response_headers_to_remove": [AGAIN],
-            "response_headers_to_add": [_header("fly-request-id", "%REQ(X-REQUEST-ID)%")],
+            "response_headers_to_add": [
+                {"header": {"key": ID, "value": "%REQ(X-REQUEST-ID)%"}}
+            ],  # the hook took others
         },
     )
     (host,) = message.virtual_hosts
-    retry_policy(host.routes[0].route.retry_policy)
-    look_at_size(host.routes[0])
-    admission.watch_body(host.routes[0])
-    lead_wishes(host, before=1)
+    lead_to_activator(host.routes[0])
+    lead_wishes(host)
     refuse_marked(host)
     return message
 
@@ -219,7 +206,7 @@ def activator_cluster(place: EdgePlace) -> Any:
         "@type": f"{_EXTENSIONS}upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"max_requests_per_connection": 1},
-        "http_filters": hooks(),
+        "http_filters": hooks(place.bodies_room),
     }
     limits = {
         "max_connections": MAX_ACTIVATED,
@@ -233,7 +220,7 @@ def activator_cluster(place: EdgePlace) -> Any:
             "name": ACTIVATOR,
             "type": "STATIC",
             "connect_timeout": "2s",
-            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "per_connection_buffer_limit_bytes": bounds.MACHINE_BUFFER,
             "load_assignment": {"cluster_name": ACTIVATOR, "endpoints": [{"lb_endpoints": [pipe]}]},
             "circuit_breakers": {"thresholds": [limits]},
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
@@ -242,12 +229,13 @@ def activator_cluster(place: EdgePlace) -> Any:
     return resource(ACTIVATOR, message)
 
 
-def _http_filters() -> list[dict[str, Any]]:
+def _http_filters(room: int, first: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Return the filters of requests; `first` are further ones between Envoy and machines."""
     router = {
         "@type": f"{_EXTENSIONS}filters.http.router.v3.Router",
         "suppress_envoy_headers": True,
         "dynamic_stats": False,  # counts by status and app, which nobody reads and bootstrap.py does not keep
-        "upstream_http_filters": hooks_of_machines(),
+        "upstream_http_filters": [*first, *hooks_of_machines(room)],
     }
     last = {"name": "envoy.filters.http.router", "typed_config": router}
     return [*compressors(), too_large(), *admission.filters(), last]
@@ -255,17 +243,17 @@ def _http_filters() -> list[dict[str, Any]]:
 
 def connection_manager(place: EdgePlace, port: int, *, secure: bool, public: bool = True) -> dict[str, Any]:
     """Return the filter that speaks HTTP with clients of a port; what is not `public` refuses nothing by itself."""
-    by_address = place.by_address if public else None
+    by_address, proxies = (place.by_address, place.proxies) if public else (None, ())
     return {
         "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES_NAME, "config_source": ADS},
-        "http_filters": [*limits.filters(), *_http_filters()],
+        "http_filters": [*limits.filters(), *_http_filters(place.bodies_room)],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "server_name": "roost",
         "via": "1.1 roost",
-        "use_remote_address": True,  # the peer is the client; X-Forwarded-For is appended to, never believed
+        **_client_address(proxies),
         "skip_xff_append": True,  # done before: Envoy would write its own address for a client on this host
         # No address may set Envoy's own control headers. An empty list would mean all private ones.
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
@@ -280,11 +268,20 @@ def connection_manager(place: EdgePlace, port: int, *, secure: bool, public: boo
         "drain_timeout": "5s",
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "unknown.invalid"},
         "early_header_mutation_extensions": [
-            early_headers(port, place.region, limits.by_address(by_address), secure=secure, public=public)
+            early_headers(port, place.region, limits.by_address(by_address), proxies, secure=secure, public=public)
         ],
         "local_reply_config": local_reply_config(),
         "access_log": [access_logger(place.log)],
     }
+
+
+def _client_address(proxies: Sequence[str]) -> dict[str, Any]:
+    """Return who the client is for Envoy: the peer; or with proxies before the edge, whom `early_headers` tells of."""
+    if not proxies:
+        return {"use_remote_address": True}  # X-Forwarded-For is appended to, never believed
+    kind = f"{_EXTENSIONS}http.original_ip_detection.custom_header.v3.CustomHeaderConfig"
+    told = {"@type": kind, "header_name": "fly-client-ip"}
+    return {"original_ip_detection_extensions": [{"name": "client", "typed_config": told}]}
 
 
 def _header(name: str, value: str) -> dict[str, Any]:

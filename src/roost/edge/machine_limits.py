@@ -14,6 +14,7 @@ from typing import Any
 
 from roost.edge import admission
 from roost.edge.contract import Route
+from roost.edge.port_door import MAX_WAITING
 
 NO_LIMIT = 1_000_000  # circuit breakers can't be switched off, only set high
 QUEUE_PER_SLOT = 2  # requests that wait for each one that may be under way
@@ -21,7 +22,6 @@ SHORTEST_QUEUE = 16
 WAKE_TIMEOUT = 90.0  # seconds that a request may wait while its app wakes
 POOL_IDLE = 1.5  # seconds; below the keep-alive of common servers (gunicorn 2, Node 5): they must not close first
 CHOICES = 5  # machines that are looked at, of those with a limit
-SKIPS = 200  # tries to find another machine than the one that did not answer: with CHOICES it is found seldom
 
 
 def queue_length(route: Route) -> int:
@@ -48,19 +48,18 @@ def admit_to(entry: Any, route: Route, cluster: str, taken: int = 0) -> None:
 
 
 def limit_cluster(cluster: Any, protocol: Any, route: Route) -> None:
-    """Let an app's cluster bound nothing by itself, and put the rest of its limits into it and its protocol."""
+    """Let an app's cluster bound nothing by itself, and put the rest of its limits into it and its protocol.
+
+    Only at a door it does: one that the door turned away would fail all that wait (port_config.py).
+    """
     limits = cluster.circuit_breakers.thresholds.add()
     for limit in (limits.max_requests, limits.max_connections, limits.max_pending_requests):
         limit.value = NO_LIMIT
     limits.max_retries.value = 100
+    if not route.endpoints:
+        limits.max_connections.value = limits.max_pending_requests.value = MAX_WAITING
     protocol.common_http_protocol_options.idle_timeout.FromMilliseconds(int(POOL_IDLE * 1000))
     if route.by_connection and (route.soft_limit or route.hard_limit) and not route.http.h2_backend:
         protocol.common_http_protocol_options.max_requests_per_connection.value = 1
     if route.soft_limit or route.hard_limit:
         cluster.least_request_lb_config.choice_count.value = CHOICES
-
-
-def skip_seen(policy: Any, route: Route) -> None:
-    """Let a try after a failed one find another machine, however many are looked at."""
-    if route.soft_limit or route.hard_limit:
-        policy.host_selection_retry_max_attempts = SKIPS

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+import struct
 from pathlib import Path
 
 from roost.edge.native_module import SEARCH_PATH, compile_command, file_name
@@ -16,6 +17,7 @@ from roost.edge.process import Spawn, terminate, wait_for_end
 from roost.model.errors import FailedPrecondition, HostFailure
 
 COMPILE_TIMEOUT = 60.0
+_ELF = struct.Struct("<40xQ10xHH2x")  # of 64 bits: where the table of sections is, an entry's size, their number
 
 
 async def build_module(directory: Path, spawn: Spawn, log: Path) -> None:
@@ -43,11 +45,23 @@ async def build_module(directory: Path, spawn: Spawn, log: Path) -> None:
                 f"compiling the edge's filters took over {COMPILE_TIMEOUT:g} s", hint=f"see {log}"
             ) from None
         fresh.chmod(0o644)
+        if not is_whole(fresh):
+            raise HostFailure("the edge's filters could not be compiled: the disk is full", hint=f"see {log}")
         fresh.replace(target)
     except OSError as error:
         raise HostFailure(f"the edge's filters could not be compiled: {error.strerror}", hint=f"see {log}") from None
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def is_whole(module: Path) -> bool:
+    """Say whether a module has all that its first bytes speak of: tcc does not look whether the disk took it."""
+    with module.open("rb") as file:
+        head = file.read(_ELF.size)
+    if len(head) < _ELF.size or not head.startswith(b"\x7fELF\x02\x01"):
+        return False
+    sections, size, number = _ELF.unpack(head)
+    return bool(sections) and sections + size * number <= module.stat().st_size
 
 
 def looks_there(pid: int, directory: Path) -> bool:

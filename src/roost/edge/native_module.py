@@ -1,16 +1,18 @@
 """What Envoy loads besides its configuration: our own filters, in C (native/*.c, as one module). Pure.
 
 Only what every request needs, or what Envoy has no means for, is there: what is done to headers first (headers.c),
-the limit by client address (address_limit.c), the hook for replays (replay_hook.c), lines before apps with a limit
-(admission.c), bodies that stand still (bodies.c), the log of requests (request_log.c). native_build.py compiles it
-when the edge starts. A module has another name for each version of its sources, so that an Envoy that runs takes a new
-one beside what it has, and one version never gets what another made of a configuration.
+the limit by client address (address_limit.c), whom it believes about that (proxies.c), the hook for replays
+(replay_hook.c), which also looks for bodies that stand still (bodies.c), lines before apps with a limit (admission.c),
+the log of requests (request_log.c). native_build.py compiles it when the edge starts. A module has another name for
+each version of its sources, so that an Envoy that runs takes a new one beside what it has, and one version never gets
+what another made of a configuration.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +77,15 @@ def switch_on(entry: Any, kind: str, text: str) -> None:
     entry.typed_per_filter_config[_filter_name(kind)].CopyFrom(any_of(config))
 
 
-def early_headers(port: int, region: str, by_address: str, *, secure: bool, public: bool) -> dict[str, Any]:
-    """Return what a connection manager does to headers before anything looks at them, on a public port.
+def early_headers(
+    port: int, region: str, by_address: str, proxies: Sequence[str] = (), *, secure: bool, public: bool
+) -> dict[str, Any]:
+    """Return what a connection manager does to headers before anything looks at them.
 
-    Only what is `public` refuses requests that name no host. `by_address` is the limit by client address, in the words
-    of `limits.by_address`.
+    Only what is `public` refuses requests that name no host, and believes nobody but `proxies`, networks, about who the
+    client is. `by_address` is the limit by client address, in the words of `limits.by_address`.
     """
-    by_tls, names = "on" if secure else "off", "names" if public else "any"
+    by_tls, whose = "on" if secure else "off", "public" if public else "private"
     # its message is in Envoy 1.40 but not yet in xds-protos 1.85
     kind = "envoy.extensions.http.early_header_mutation.dynamic_modules.v3.DynamicModuleEarlyHeaderMutation"
     return {
@@ -93,7 +97,8 @@ def early_headers(port: int, region: str, by_address: str, *, secure: bool, publ
                 "dynamic_module_config": _module(),
                 "early_header_mutation_name": "headers",
                 "early_header_mutation_config": {
-                    "@type": _TEXT, "value": " ".join((str(port), by_tls, names, by_address, region))
+                    "@type": _TEXT,
+                    "value": " ".join((str(port), by_tls, whose, by_address, ",".join(proxies) or "-", region)),
                 },
             },
         },

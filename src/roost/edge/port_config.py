@@ -11,21 +11,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from roost.edge import tls
+from roost.edge import bounds, tls
 from roost.edge.contract import PublicPort
 from roost.edge.listener import EdgePlace
 from roost.edge.native_module import access_logger
+from roost.edge.port_door import MAX_WAITING
 from roost.edge.protos import CLUSTER, LISTENER, parse, resource
 
 PREFIX = "port/"  # of listeners and clusters
-NO_LIMIT = 1_000_000
 UDP_IDLE = "30s"  # of a client's session; it keeps the app awake
 CONNECT_TIMEOUT = "5s"
 WAKE_TIMEOUT = "90s"  # longer than control's own deadline for a wake
 ATTEMPTS = 8  # to connect: the first may be at the door, and a worker may learn late that the app is awake
 _EXT = "type.googleapis.com/envoy.extensions."
-# SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT: a client that vanished is noticed after two minutes.
-_KEEPALIVE = ((1, 9, 1), (6, 4, 60), (6, 5, 15), (6, 6, 4))
 
 
 def port_name(port: PublicPort) -> str:
@@ -42,24 +40,20 @@ def port_listener(port: PublicPort, place: EdgePlace) -> Any:
     """Return the listener of a port. Ends of connections go to the place's log, as requests do."""
     if port.protocol == "udp":
         return _udp_listener(port, as_client=place.udp_as_client)
-    return listener_message(port, _chains(port, place))
+    return listener_message(port, _chains(port, place), bounds.of_patient_socket(), bounds.PORT_CLIENT_BUFFER)
 
 
-def listener_message(port: PublicPort, chains: list[dict[str, Any]]) -> Any:
-    """Return the listener of a TCP port with these filter chains."""
+def listener_message(port: PublicPort, chains: list[dict[str, Any]], options: list[dict[str, Any]], buffer: int) -> Any:
+    """Return the listener of a TCP port with these filter chains, socket options and bytes held for a client."""
     name = port_name(port)
     secure = "tls" in port.handlers
-    options = [
-        {"level": level, "name": option, "int_value": value, "state": "STATE_PREBIND"}
-        for level, option, value in _KEEPALIVE
-    ]
     message = parse(
         LISTENER,
         {
             "name": name,
             "address": {"socket_address": {"address": "0.0.0.0", "port_value": port.port}},  # noqa: S104
             "socket_options": options,
-            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "per_connection_buffer_limit_bytes": buffer,
             "listener_filters": [tls.inspector()] if secure else [],
             "filter_chains": chains,
         },
@@ -102,16 +96,19 @@ def _udp_listener(port: PublicPort, *, as_client: bool) -> Any:
 
 
 def _chains(port: PublicPort, place: EdgePlace) -> list[dict[str, Any]]:
-    filters = [tcp_proxy(port_name(port), place.log)]
+    filters = [tcp_proxy(port_name(port), place.log, secure="tls" in port.handlers)]
     versions = port.tls.versions or tls.VERSIONS
     if "tls" in port.handlers:
         return tls.chains_by_name(place.domain, filters, port.tls.alpn, versions, shared=place.shared)
     return [{"filters": filters}]
 
 
-def tcp_proxy(cluster: str, log: Path) -> dict[str, Any]:
-    """Return the filter that leads a connection to a port's cluster."""
-    proxy = {
+def tcp_proxy(cluster: str, log: Path, *, secure: bool = False) -> dict[str, Any]:
+    """Return the filter that leads a connection to a port's cluster.
+
+    `secure`: by TLS, that ends here. Who has not ended the greeting reaches no machine yet, and wakes none.
+    """
+    proxy: dict[str, Any] = {
         "@type": f"{_EXT}filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": "ports",
         "cluster": cluster,
@@ -120,11 +117,19 @@ def tcp_proxy(cluster: str, log: Path) -> dict[str, Any]:
         "backoff_options": {"base_interval": "0.02s", "max_interval": "0.5s"},
         "access_log": [access_logger(log)],
     }
+    if secure:
+        proxy |= {
+            "upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE",
+            "max_early_data_bytes": bounds.PORT_MACHINE_BUFFER,  # that a client has said when there is a machine
+        }
     return {"name": "tcp", "typed_config": proxy}
 
 
-def port_cluster(port: PublicPort, door: Path | int) -> Any:
-    """Return the cluster of a port: the app's machines or, when none is awake, the door (of UDP: a loopback port)."""
+def port_cluster(port: PublicPort, door: Path | int, most: int) -> Any:
+    """Return the cluster of a port: the app's machines or, when none is awake, the door (of UDP: a loopback port).
+
+    `most`: connections, or sessions, that the port may have.
+    """
     name = port_name(port)
     keepalive = {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4}
     found: dict[str, Any] = {
@@ -132,9 +137,9 @@ def port_cluster(port: PublicPort, door: Path | int) -> Any:
         "type": "STATIC",
         "lb_policy": "LEAST_REQUEST",
         "connect_timeout": CONNECT_TIMEOUT,
-        "per_connection_buffer_limit_bytes": 256 * 1024,
+        "per_connection_buffer_limit_bytes": bounds.PORT_MACHINE_BUFFER,
         "upstream_connection_options": {"tcp_keepalive": keepalive},
-        "circuit_breakers": {"thresholds": [_limits(port)]},
+        "circuit_breakers": {"thresholds": [_limits(port, most)]},
     }
     if port.endpoints:
         places: list[dict[str, Any]] = [
@@ -173,6 +178,12 @@ def _proxy_protocol(version: str) -> dict[str, Any]:
     }
 
 
-def _limits(port: PublicPort) -> dict[str, int]:
-    hard = port.hard_limit * len(port.endpoints) or NO_LIMIT
-    return {"max_connections": hard, "max_pending_requests": NO_LIMIT, "max_requests": NO_LIMIT}
+def _limits(port: PublicPort, most: int) -> dict[str, int]:
+    """Return how many connections there may be. Those beyond are closed by Envoy, and no others suffer.
+
+    The door must refuse none: as soon as one connection to a place fails, Envoy gives up all that wait for that place.
+    """
+    found = min(most, port.hard_limit * len(port.endpoints) or most)
+    if not port.endpoints and port.protocol != "udp":
+        found = min(most, MAX_WAITING)
+    return {"max_connections": found, "max_pending_requests": found, "max_requests": found}

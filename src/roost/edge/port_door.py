@@ -1,9 +1,9 @@
 """The door of a public port whose app sleeps: who connects there waits until the app is awake.
 
 Envoy connects for each client and says nothing of use; the door has the app woken, waits until Envoy has acknowledged
-where its machines are, and hangs up: Envoy then tries again, there. State: the connections that wait, at most
-`MAX_WAITING`. After a wake that failed, connections are turned away for `PAUSE` seconds, since Envoy tries each one
-several times. If roostd dies the connections break and Envoy gives them up.
+where its machines are, and hangs up: Envoy then tries again, there. State: the connections that wait; Envoy leads
+`MAX_WAITING` here at most, and closes those beyond. After a wake that failed, connections are turned away for `PAUSE`
+seconds, since Envoy tries each one several times. If roostd dies the connections break and Envoy gives them up.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from roost.edge.connection_server import ConnectionServer
 from roost.edge.contract import Refusal, WakeResult
 
 MAX_WAITING = 1024
+REFUSED = 2 * MAX_WAITING  # that wait, with those whose end has not been noticed: more are turned away
 PAUSE = 2.0
 
 
@@ -41,7 +42,7 @@ class PortDoor(ConnectionServer):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         del writer  # nothing is ever said
-        if time.monotonic() < self._closed_until or self.waiting >= MAX_WAITING:
+        if time.monotonic() < self._closed_until or self.waiting >= REFUSED:
             return
         self.waiting += 1
         gone = asyncio.ensure_future(_ended(reader))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from roost.edge import tls
+from roost.edge import bounds, tls
 from roost.edge.contract import PublicPort, Route
 from roost.edge.listener import ADS, EdgePlace, connection_manager, routes
 from roost.edge.named_https import of_own
@@ -35,7 +35,7 @@ def http_listener(port: PublicPort, place: EdgePlace) -> Any:
     if secure:
         alpn, versions = port.tls.alpn or tls.ALPN, port.tls.versions or tls.VERSIONS
         chains = tls.chains_by_name(place.domain, filters, alpn, versions, shared=place.shared)
-    return listener_message(port, chains)
+    return listener_message(port, chains, bounds.of_socket(), bounds.CLIENT_BUFFER)
 
 
 def http_routes(port: PublicPort) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from roost.edge.cell import Cell
 from roost.edge.cells import Cells
 from roost.edge.contract import PublicPort
+from roost.edge.leading import PASSED_ON
 from roost.edge.listener import HTTPS
 from roost.edge.named_https import HTTPS_BY_NAME, chains_of_app
 from roost.edge.port_config import chain_by_name, port_cluster, port_listener, port_name
@@ -40,7 +41,7 @@ class PortResources:
             passed = {
                 port_name(one): [chain_by_name(one, cell.place.log)]
                 for one in ports
-                if one.protocol == "sni" and self._cells.first_of(one.org) is cell
+                if one.protocol == PASSED_ON and cell in self._cells.of(one.org)
             }
             cell.base.serve_by_name(named | passed)
 
@@ -53,14 +54,15 @@ class PortResources:
         """Tell the port's cell of it; while the app sleeps it leads to the door."""
         name, cell = port_name(port), self._cells.first_of(port.org)
         self._leaving.pop(name, None)
-        if "http" in port.handlers and isinstance(door, Path) and port.protocol not in ("sni", PROTOCOL_KEY):
+        if "http" in port.handlers and isinstance(door, Path) and port.protocol not in (PASSED_ON, PROTOCOL_KEY):
             cell.xds.set(CLUSTER, http_cluster(port, door))
             cell.xds.set(ROUTES, http_routes(port))
             cell.xds.set(LISTENER, http_listener(port, cell.place))
             return
-        cell.xds.set(CLUSTER, port_cluster(port, door))
-        if port.protocol == "sni":
-            cell.base.serve_by_name({name: [chain_by_name(port, cell.place.log)]})
+        cell.xds.set(CLUSTER, port_cluster(port, door, cell.plan.caps.of_port))
+        if port.protocol == PASSED_ON:
+            for one in self._cells.of(port.org):  # the second lacks the cluster, and ends what comes: it is not the app
+                one.base.serve_by_name({name: [chain_by_name(port, one.place.log)]})
         elif port.protocol == PROTOCOL_KEY:
             self._postgres.set(port)
         else:
@@ -86,7 +88,7 @@ class PortResources:
     async def remove(self, port: PublicPort) -> None:
         """Have the port serve nobody any more; connections go on, with its cluster, to their ends."""
         name, cell = port_name(port), self._cells.first_of(port.org)
-        if port.protocol in ("sni", HTTPS_BY_NAME):
+        if port.protocol in (PASSED_ON, HTTPS_BY_NAME):
             for one in self._cells.values():
                 one.base.serve_by_name({name: []})
         elif port.protocol == PROTOCOL_KEY:
@@ -109,4 +111,4 @@ class PortResources:
 
 
 def _listener_of(port: PublicPort) -> str:
-    return {"sni": HTTPS, HTTPS_BY_NAME: HTTPS, PROTOCOL_KEY: POSTGRES}.get(port.protocol) or port_name(port)
+    return {PASSED_ON: HTTPS, HTTPS_BY_NAME: HTTPS, PROTOCOL_KEY: POSTGRES}.get(port.protocol) or port_name(port)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from roost.edge import tls
+from roost.edge.bounds import PORT_CLIENT_BUFFER
 from roost.edge.contract import PublicPort
 from roost.edge.listener import EdgePlace, client_address
 from roost.edge.port_config import port_name, tcp_proxy
@@ -29,7 +30,7 @@ def postgres_listener(ports: Iterable[PublicPort], place: EdgePlace, socket: Pat
         {
             "name": NAME,
             "address": {"pipe": {"path": str(socket), "mode": 0o660}},
-            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "per_connection_buffer_limit_bytes": PORT_CLIENT_BUFFER,
             "listener_filters": [client_address(), tls.inspector()],
             "filter_chains": chains,
         },
@@ -39,6 +40,6 @@ def postgres_listener(ports: Iterable[PublicPort], place: EdgePlace, socket: Pat
 
 def _chains(port: PublicPort, place: EdgePlace) -> list[dict[str, Any]]:
     name = port_name(port)
-    filters = [tcp_proxy(name, place.log)]
+    filters = [tcp_proxy(name, place.log, secure=True)]
     domain = place.domain if place.shared else ""
     return tls.chains_of_hosts(name, port.hosts, domain, filters, (PROTOCOL,), port.tls.versions or tls.VERSIONS)

@@ -9,11 +9,11 @@ request to cancel says no name, so it leads nowhere; by TLS it does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from roost.edge.bounds import UNREAD
-from roost.edge.front_plan import FIRST_BYTES, Design, common_lines, front_files, shard_key
+from roost.edge.front_plan import FIRST_BYTES, Design, common_lines, front_files, introduced, shard_key
 from roost.model.cloud import Cloud
 
 NAME = "postgres"  # of the front, of Envoy's listener and its socket
@@ -59,7 +59,7 @@ end)
 """
 
 
-def front_of_postgres(cloud: Cloud, port: int, sockets: Mapping[str, Path]) -> Design:
+def front_of_postgres(cloud: Cloud, port: int, sockets: Mapping[str, Path], balancers: Sequence[str] = ()) -> Design:
     """Return the front that listens on `port`. `sockets`: where each cell takes its connections."""
     files = front_files(cloud, NAME)
     node = f"roost-{cloud.id}-{NAME}"
@@ -68,6 +68,7 @@ def front_of_postgres(cloud: Cloud, port: int, sockets: Mapping[str, Path]) -> D
         *common_lines(node, files, scripts=[files.script]),
         f"frontend {NAME}",
         f"  bind 0.0.0.0:{port} tcp-ut {UNREAD}ms",
+        *introduced(balancers),
         f"  tcp-request inspect-delay {FIRST_BYTES}",
         "  tcp-request content lua.postgres if { req.len ge 8 }",
         "  acl ours var(txn.asked) -m str tls",

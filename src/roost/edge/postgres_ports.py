@@ -17,6 +17,7 @@ from roost.edge.contract import PublicPort
 from roost.edge.front import Front
 from roost.edge.front_plan import shard_key
 from roost.edge.listener import incoming_socket
+from roost.edge.options import EdgeOptions
 from roost.edge.postgres_config import PROTOCOL_KEY, postgres_listener
 from roost.edge.postgres_front import NAME, front_of_postgres
 from roost.edge.process import Limit, Spawn
@@ -28,12 +29,13 @@ Key = tuple[str, int]  # protocol and port
 
 
 class PostgresPorts:
-    """Apps that clients of Postgres reach by name. `port` is the shared one, 0 for none."""
+    """Apps that clients of Postgres reach by name."""
 
-    def __init__(self, cloud: Cloud, port: int, cells: Cells, spawn: Spawn, limit: Limit) -> None:
-        self._port, self._cells = port, cells
+    def __init__(self, cloud: Cloud, options: EdgeOptions, cells: Cells, spawn: Spawn, limit: Limit) -> None:
+        self._port, self._cells = options.postgres_port, cells
         sockets = {name: _socket(cell) for name, cell in cells.items()}
-        self._front = Front(cloud, front_of_postgres(cloud, port, sockets), spawn, limit) if port else None
+        design = front_of_postgres(cloud, self._port, sockets, options.balancers)
+        self._front = Front(cloud, design, spawn, limit) if self._port else None
         self._running = False
         self._ports: dict[str, PublicPort] = {}
         self._changed: set[str] = set()  # cells

@@ -19,11 +19,14 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from roost.edge.threads import Stillness, threads_of
+from roost.edge.threads import CLOSE_LOOK, LOOK, Stillness, Threads
 from roost.edge.unit import Unit
+from roost.edge.written import write
 from roost.model.errors import Conflict, HostFailure
+from roost.plan.ticks import until_next
 
 Spawn = Callable[[Sequence[str], Path], int]  # argv, log file -> pid of a detached process in its own session
 
@@ -33,11 +36,12 @@ FIRST_PAUSE = 0.02  # seconds before a process that ended is started again; doub
 LONGEST_PAUSE = 10.0
 STEADY = 30.0  # seconds of life after which the pauses begin anew
 READY_TIMEOUT = 60.0  # seconds; on a server that is short of processor Envoy takes ten and more
-LOOK = 0.1  # seconds between two looks whether a process was stopped
 LOOKS = 2  # at a stopped process, after which it is killed
-PROBE_PERIOD = 0.25
+PROBE_PERIOD = 1.0
 PROBE_TIMEOUT = 0.25
-MISSES = 20  # probes without an answer after which one that runs is killed: the server may just be busy
+PROBE_AGAIN = 0.25  # seconds after a probe without an answer
+MISSES = 18  # of them in a row after which one that runs is killed: the server may just be busy
+STOPPED = "T"  # the state of a process that was stopped by a signal
 _BIGGEST_ANSWER = 64 * 1024
 _log = logging.getLogger("roost.edge")
 
@@ -57,6 +61,7 @@ class Keeper:
         self.adopted = False
         self.restarts = 0
         self.trouble = ""
+        self.ended: dict[str, object] = {}  # when and why one ended the last time, "at" and "why"; {}: none did
         self.still = Stillness(())  # of the process that runs
         self._spawn, self._on_new, self._limit = spawn, on_new, limit
         self._watcher: asyncio.Task[None] | None = None
@@ -96,16 +101,24 @@ class Keeper:
             path.unlink(missing_ok=True)
 
     async def _find(self) -> int:
-        """Return the pid of the process, 0 if none runs. One that is ours and does not answer is ended."""
-        pid = read_pid(self.unit.pid_file)
-        listening = peer_pid(self.unit.probe)
-        for candidate in dict.fromkeys((pid, listening)):
-            if candidate and await answers(self.unit, 2.0) and peer_pid(self.unit.probe) == candidate:
-                write_pid(self.unit.pid_file, candidate)
-                return candidate
-        if pid:
-            await terminate(pid)
-        return 0
+        """Return the pid of the process, 0 if none runs.
+
+        One that is ours and does not answer is ended, after as long as one that is watched has, for the server may
+        just be busy, or it has only begun. One that was stopped has less.
+        """
+        deadline = time.monotonic() + MISSES * (PROBE_PERIOD + PROBE_TIMEOUT)
+        while True:
+            pid, listening = read_pid(self.unit.pid_file), peer_pid(self.unit.probe)
+            for candidate in dict.fromkeys((pid, listening)):
+                if candidate and await answers(self.unit, 2.0) and peer_pid(self.unit.probe) == candidate:
+                    write_pid(self.unit.pid_file, candidate)
+                    return candidate
+            if not pid:
+                return 0
+            if is_stopped(pid) or time.monotonic() > deadline:
+                await terminate(pid)
+                return 0
+            await asyncio.sleep(LOOK)
 
     async def _start(self) -> None:
         for port, flag in self.unit.ports:
@@ -128,8 +141,10 @@ class Keeper:
         pause, began = FIRST_PAUSE, time.monotonic()
         while True:
             if self.pid:
-                await self._until_it_ended(self.pid)
+                why = await self._until_it_ended(self.pid)
                 self.pid = 0
+                self.ended = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "why": why}
+                _log.warning("the edge's %s %s and is started again", self.unit.name, why)
                 if time.monotonic() - began > STEADY:
                     pause = FIRST_PAUSE
             await asyncio.sleep(pause)
@@ -140,35 +155,56 @@ class Keeper:
                 await self._start()
                 self.trouble = ""
             except (HostFailure, Conflict, OSError) as error:
+                if self.trouble != str(error):
+                    _log.error("the edge's %s can't be started: %s", self.unit.name, error)
                 self.trouble = str(error)
 
-    async def _until_it_ended(self, pid: int) -> None:
-        """Return when the process has ended, or was killed because it stood still."""
-        ended = asyncio.create_task(wait_for_end(pid))
+    async def _until_it_ended(self, pid: int) -> str:
+        """Return how it did when the process has ended, or was killed because it stood still."""
+        ended, looking = asyncio.create_task(wait_for_end(pid)), asyncio.create_task(self._until_it_stands_still(pid))
         try:
-            misses = looks = 0
-            self.still, hangs = Stillness(self.unit.awake), ""
-            due = time.monotonic() + PROBE_PERIOD
-            while not ended.done():
-                await asyncio.wait({ended}, timeout=LOOK)
-                looks = looks + 1 if is_stopped(pid) else 0
-                if not looks and time.monotonic() >= due and not ended.done():
-                    misses = 0 if await answers(self.unit, PROBE_TIMEOUT) else misses + 1
-                    due = time.monotonic() + PROBE_PERIOD
-                hangs = self.still.look(threads_of(pid), time.monotonic()) if not looks else ""
-                patience = LOOKS * 2 if self.unit.goes_on else LOOKS
+            await asyncio.wait({ended, looking}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return _told(ended.result())
+            still = looking.result()
+            _signal(pid, signal.SIGKILL)
+            await ended
+            return f"was killed: {still}"
+        finally:
+            for task in (ended, looking):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def _until_it_stands_still(self, pid: int) -> str:
+        """Return what shows that the process does; never while it is well."""
+        misses = looks = 0
+        still = self.still = Stillness(self.unit.awake)
+        due = time.monotonic() + PROBE_PERIOD
+        with contextlib.closing(Threads(pid)) as threads:
+            while True:
+                doubts = looks or misses or still.doubts
+                await asyncio.sleep(CLOSE_LOOK if doubts else until_next(LOOK, time.monotonic()))
+                found, patience = threads.look(), LOOKS * 2 if self.unit.goes_on else LOOKS
+                looks = looks + 1 if any(one.tid == pid and one.state == STOPPED for one in found) else 0
                 if looks == LOOKS < patience:
                     _log.warning("the edge's %s was stopped, and is told to go on", self.unit.name)
                     _signal(pid, signal.SIGCONT)
-                if looks >= patience or misses >= MISSES or hangs:
-                    part = f"'s thread {hangs}" if hangs else ""
-                    self.trouble = f"the edge's {self.unit.name}{part} stood still and was killed"
-                    _signal(pid, signal.SIGKILL)
-                    await ended
-        finally:
-            ended.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ended
+                if looks >= patience:
+                    return "stopped"
+                if not looks and (hangs := still.look(found, time.monotonic())):
+                    return f"thread {hangs} stood still"
+                if not looks and time.monotonic() >= due:
+                    misses = 0 if await answers(self.unit, PROBE_TIMEOUT) else misses + 1
+                    if misses >= MISSES:
+                        return "did not answer"
+                    due = time.monotonic() + (PROBE_AGAIN if misses else PROBE_PERIOD)
+
+
+def _told(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "ended"
+    return f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -237,7 +273,7 @@ def alive(pid: int) -> bool:
 
 def is_stopped(pid: int) -> bool:
     """Return whether a process was stopped by a signal."""
-    return _stat(pid)[:1] == ["T"]
+    return _stat(pid)[:1] == [STOPPED]
 
 
 def user_of(pid: int) -> int:
@@ -261,10 +297,11 @@ def peer_pid(path: Path) -> int:
 
 
 def write_pid(path: Path, pid: int) -> None:
-    """Record a process with its start time."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"pid": pid, "start": _start_time(pid)}))
-    fresh.replace(path)
+    """Record a process with its start time. Where the disk does not take it, the process is found by its socket."""
+    try:
+        write(path, json.dumps({"pid": pid, "start": _start_time(pid)}))
+    except OSError as error:
+        _log.warning("%s can't be written: %s", path, error.strerror)
 
 
 def read_pid(path: Path) -> int:
@@ -277,12 +314,15 @@ def read_pid(path: Path) -> int:
     return pid if start and _start_time(pid) == start else 0
 
 
-async def wait_for_end(pid: int) -> None:
-    """Wait for a process's end, its last thread included, so that its ports are free. It need not be a child."""
+async def wait_for_end(pid: int) -> int | None:
+    """Wait for a process's end, its last thread included, so that its ports are free. It need not be a child.
+
+    Returns its exit code, negative the signal that ended it, None where that can't be known.
+    """
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
-        return
+        return None
     loop, event = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(handle, event.set)
     try:
@@ -291,7 +331,9 @@ async def wait_for_end(pid: int) -> None:
         loop.remove_reader(handle)
         os.close(handle)
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if reaped else None
+    return None
 
 
 async def terminate(pid: int) -> None:

@@ -63,6 +63,9 @@ from envoy.extensions.http.custom_response.local_response_policy.v3 import (  # 
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (  # type: ignore[import-untyped]
     header_mutation_pb2,  # noqa: F401
 )
+from envoy.extensions.http.original_ip_detection.custom_header.v3 import (  # type: ignore[import-untyped]
+    custom_header_pb2,  # noqa: F401
+)
 from envoy.extensions.matching.common_inputs.network.v3 import (  # type: ignore[import-untyped]
     network_inputs_pb2,  # noqa: F401
 )

@@ -2,8 +2,11 @@
 
 Envoy can't look up certificates on demand for QUIC. So names of the cloud's own domain share a filter chain, as they
 share a certificate; every other name has one of its own, once its app was awake and Envoy was given its certificate for
-a connection over TCP, whose answer tells of HTTP/3. A chain more or less drains no connection of the others. Only where
-the edge is one cell: the front before several leads TCP. Its routes, filters and limits are those of https.
+a connection over TCP, whose answer tells of HTTP/3. A chain more or less drains no connection of the others. Its
+routes, filters and limits are those of https.
+
+The front before several cells leads TCP only, since a QUIC client says its name in encrypted packets. So each cell has
+a UDP port of its own and tells of that one: a client comes by TCP to its host's cell first, and then straight to it.
 """
 
 from __future__ import annotations
@@ -27,11 +30,12 @@ def listener(port: int, domain: str, manager: dict[str, Any], hosts: Sequence[st
         **manager,
         "codec_type": "HTTP3",
         "http3_protocol_options": {
+            "allow_extended_connect": True,  # WebSockets (RFC 9220)
             "quic_protocol_options": {
                 "max_concurrent_streams": 100,
                 "initial_stream_window_size": 256 * 1024,
                 "initial_connection_window_size": 1024 * 1024,
-            }
+            },
         },
     }
     filters = [{"name": "http", "typed_config": manager}]

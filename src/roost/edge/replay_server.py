@@ -26,18 +26,31 @@ from roost.edge.replay_answer import Answer, asks_for_replay, read_body
 from roost.edge.replay_cache import Entry, ReplayCache, path_key, session_key, split_prefix
 from roost.edge.replaying import Ordered, Trip, answered_by, invalid, order_from_envoy, order_of_answer
 from roost.edge.snapshot import app_of
-from roost.edge.splice import BAD_HEAD, BROKEN, CHUNK, CLOSED, HEAD_TIMEOUT, connect, flush, move, not_listening, refuse
-from roost.edge.steering_config import ATTEMPTED, ORDER, ROUTE, STEER
+from roost.edge.splice import (
+    BAD_HEAD,
+    BROKEN,
+    CHUNK,
+    CLOSED,
+    HEAD_TIMEOUT,
+    connect,
+    flush,
+    move,
+    not_listening,
+    refusal_of,
+    refuse,
+)
+from roost.edge.steering_config import ANSWERED, ORDER, ROUTE, STEER
 from roost.model.errors import BadInput
 from roost.model.steering import SessionRule
 
 MAX_AT_ONCE = 4096
+MAX_INTERIM = 16  # heads before that of the answer
 REACH_DEADLINE = 70.0  # seconds for a wake-up and a connection; the waker gives up before
 GONE = "gone"  # the client went away
 
 _CROWDED = Refusal(503, "cloud", "too_many_replays_at_once", "Too many requests are being replayed.", "Try again.")
 _NOBODY = frozenset({"no_candidate", "machine_not_found", "replay_app_not_found", "replay_unauthorized"})
-_UNREADABLE = Refusal(502, "app", "app_closed_connection", "The app's answer is not HTTP/1.1.", "See `roost logs`.")
+_UNREADABLE = refusal_of("app_invalid_answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +76,15 @@ class ReplayServer(ConnectionServer):
         report: Callable[[BaseException], None],
         remembered: Remembered,
         note: Callable[[str, Steered], None],
+        woken: Callable[[str], str],
     ) -> None:
-        """`note` is told of each request, by its id, before it can have ended."""
+        """`note` is told of each request, by its id, before it can have ended.
+
+        `woken` gives the machine to which the activator has led a request, by its id, "" if it led it nowhere.
+        """
         super().__init__(path, report)
         self._waker, self._count = waker, count
-        self._note = note
+        self._note, self._woken = note, woken
         self._cache, self._rules, self._changed = remembered.cache, remembered.rules, remembered.changed
 
     @property
@@ -100,14 +117,17 @@ class ReplayServer(ConnectionServer):
 
     def _asked_for(self, request: Fields) -> str:
         """Return the app of a request that no route was for: by the private address it called, or by its host name."""
-        address = request.get(PRIVATE.decode()).strip("[]")
+        address = request.get(PRIVATE).strip("[]")
         return self._waker.app_of(self._waker.host_at(address) if address else plain_host(request.get("host")))
 
     def _set_out(self, trip: Trip) -> Refusal | None:
         """Find out why the request came here: an app's order, a remembered one, or the client's wish."""
         kept = trip.request.get(ORDER)
         if kept.startswith("s:"):
-            machine = self._waker.machine_at(trip.app, answered_by(trip.request.get(ATTEMPTED)))
+            address = answered_by(trip.request.get(ANSWERED))
+            found, region = self._waker.machine_at(trip.app, address)
+            woken = "" if address else self._woken(trip.request.get("x-request-id"))
+            machine = (woken or found, region)
             trip.machine = machine[0]
             try:
                 ordered = order_from_envoy(kept)
@@ -278,7 +298,7 @@ class _Client:
     async def _head(self, from_app: asyncio.StreamReader, to_app: asyncio.StreamWriter) -> Answer:
         """Wait for the head of the real answer; interim ones go to the client."""
         assert self._pump is not None
-        while True:
+        for _ in range(MAX_INTERIM):
             reading = asyncio.ensure_future(from_app.readuntil(END))
             try:
                 await asyncio.wait((reading, self._pump), return_when=asyncio.FIRST_COMPLETED)
@@ -292,6 +312,7 @@ class _Client:
             if status >= 200 or status == 101:
                 return Answer(fields, from_app, to_app)
             self._writer.write(data)
+        raise BadMessage("the app goes on saying that its answer comes")
 
     async def _send(self, to_app: asyncio.StreamWriter) -> None:
         while data := await self._reader.read(CHUNK):

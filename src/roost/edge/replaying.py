@@ -11,10 +11,11 @@ import binascii
 from dataclasses import dataclass, field
 
 from roost.edge.contract import Refusal
+from roost.edge.head import PRIVATE, PRIVATE_HOST
 from roost.edge.http_head import Fields, request_line, with_target
 from roost.edge.replies import MARK
 from roost.edge.splice import refusal_of
-from roost.edge.steering_config import AGAIN, ATTEMPTED, ORDER, REPLAYABLE, ROUTE, STEER
+from roost.edge.steering_config import AGAIN, ANSWERED, ID, ORDER, REPLAYABLE, ROUTE, STEER
 from roost.model.errors import BadInput
 from roost.model.replay_order import (
     CacheOrder,
@@ -31,7 +32,8 @@ FAILED_HEADERS = ("fly-replay-failed", "roost-replay-failed")
 UNAVAILABLE_HEADERS = ("fly-preferred-instance-unavailable", "roost-preferred-instance-unavailable")
 _CACHE_HEADERS = ("fly-replay-cache", "fly-replay-cache-ttl-secs", "fly-replay-cache-allow-bypass")
 OF_REPLAYS = ("fly-replay", "roost-replay", *_CACHE_HEADERS, "fly-replay-cache-status")  # of answers, not for clients
-OF_THE_EDGE = ("roost-error", "roost-fault", "fly-error", AGAIN)
+_FROM_ENVOY = (ORDER, ROUTE, ANSWERED, MARK, PRIVATE, PRIVATE_HOST)  # of requests, for the replay server alone
+OF_THE_EDGE = ("roost-error", "roost-fault", "fly-error", AGAIN, ID)
 
 
 TOO_MANY = refusal_of("too_many_replays")
@@ -88,11 +90,9 @@ def order_from_envoy(text: str) -> Ordered:
     return read_order(pieces[1], order, (prefix, ttl, bypass))
 
 
-def answered_by(attempted: str) -> str:
-    """Return the address of the machine that answered, the last one that Envoy tried; "" when there is none."""
-    places = [place.strip() for place in attempted.split(",")]
-    machines = [place for place in places if place and not place.startswith("/")]  # sockets are our own servers'
-    return machines[-1].rpartition(":")[0] if machines else ""
+def answered_by(place: str) -> str:
+    """Return the address of the machine that answered from `place`; "" when that is one of our own servers."""
+    return "" if place.startswith("/") else place.rpartition(":")[0].strip("[]")
 
 
 @dataclass(slots=True)
@@ -172,7 +172,7 @@ class Trip:
         if order is not None and order.transform.path and not self.failed:
             request = with_target(request, order.transform.path)
         head = request.copy()
-        head.remove((ORDER, ROUTE, ATTEMPTED, MARK, *SOURCE_HEADERS, *FAILED_HEADERS, *UNAVAILABLE_HEADERS))
+        head.remove((*_FROM_ENVOY, *SOURCE_HEADERS, *FAILED_HEADERS, *UNAVAILABLE_HEADERS))
         head.lines = [(name, value) for name, value in head.lines if not name.startswith(STEER)]
         if order is not None and not self.failed:
             head.remove(order.transform.delete_headers)

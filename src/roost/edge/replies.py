@@ -13,13 +13,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from roost.edge.admission import FULL, LATE, STALLED
+from roost.edge.admission import FULL, LATE
+from roost.edge.bodies import STALLED, TOO_MANY
 from roost.edge.pages import Page, html_page, json_page, text_page
 from roost.edge.refused_first import MARK as REFUSE
 from roost.edge.refused_first import ODD_NAME, STATUS
 from roost.edge.static_paths import HEADER
-from roost.edge.steering_config import ROUTE
+from roost.edge.steering_config import ODD_STATUS, ROUTE, STATUS_OF_LARGE
 from roost.model.edge_errors import EDGE_ERRORS, EdgeError
+from roost.model.replay_order import JSON_TYPE
 
 MARK = "roost-activator"  # request header that the default virtual host sets
 
@@ -29,7 +31,8 @@ class Rule:
     """Gives the class `code` to answers with one of `flags`, and, if there is one, a status among `statuses`.
 
     `detail` must be in Envoy's words on the failed connection. `direct`: also to what a route answers by itself.
-    `odd_name`: the request is marked for that; in the log its status tells.
+    `odd_name`: the request is marked for that; in the log its status tells. `order`: the answer has the headers of one
+    of the app's that asks for a replay, `upgrade`: the request is for a WebSocket; in the log, again, the status tells.
     """
 
     code: str
@@ -38,14 +41,22 @@ class Rule:
     detail: str = ""
     direct: bool = False
     odd_name: bool = False
+    order: bool = False
+    upgrade: bool = False
     to_activator: bool = False
     to_statics: bool = False
 
 
 _LOST = ("UF", "UH", "UC", "UO", "URX", "LR", "NC", "UPE", "UR")  # whatever keeps a request from a server of ours
+NO_HANDSHAKE = "websocket_handshake"  # Envoy passes only the headers of such an answer on, if its status is below 400
+_IS_ORDER = (
+    "'fly-replay' in response.headers || 'roost-replay' in response.headers || "
+    f"('content-type' in response.headers && response.headers['content-type'].startsWith('{JSON_TYPE}'))"
+)
 DOOR = "TLS_error"  # only doors of sleeping apps are asked for TLS, and answer by hanging up
 RULES = (  # the first that fits holds
     Rule("statics_unavailable", _LOST, to_statics=True),
+    Rule("app_invalid_answer", statuses=(502,), detail=ODD_STATUS),
     Rule("app_invalid_answer", ("UPE",)),  # also by way of servers of ours, which pass on what the app says
     Rule("control_plane_restarting", _LOST, to_activator=True),
     Rule("app_at_hard_limit", ("UO",)),
@@ -58,8 +69,11 @@ RULES = (  # the first that fits holds
     Rule("no_machine", ("UH", "NC", "LH")),
     Rule("app_silent", ("SI", "UT", "DT", "UMSDR")),
     Rule("edge_overloaded", ("OM", "DO", "UDO")),
+    Rule("edge_overloaded", statuses=(503,), detail=TOO_MANY),
     Rule("rate_limited", ("RL",)),
     Rule("no_route", ("NR",)),
+    Rule("https_without_tls", detail="https_url_on_plaintext_connection"),
+    Rule("query_without_type", detail="query_missing_content_type"),
     Rule("headers_too_large", ("DPE",), (431,)),
     Rule("bad_request", ("DPE", "IH")),
     Rule("edge_failed", ("NFCF", "RFCF", "DF", "DI", "FI", "UAEX", "RLSE")),
@@ -73,10 +87,18 @@ RULES = (  # the first that fits holds
     Rule("rate_limited", statuses=(429,), direct=True),  # Envoy sets the flag too late for the page
     Rule("headers_too_large", statuses=(431,)),
     Rule("edge_failed", statuses=(500,)),
-    Rule("replay_too_large", statuses=(507,)),  # the body grew too large while it was about to be sent again
+    Rule("replay_of_websocket", detail=NO_HANDSHAKE, order=True),
+    Rule("replay_of_websocket", statuses=(STATUS_OF_LARGE,), direct=True, upgrade=True),
+    Rule("replay_too_large", statuses=(507, 502), detail="retry_buffer"),  # it grew while it was to be sent again
+    Rule("replay_too_large", statuses=(STATUS_OF_LARGE,), direct=True),
 )
-TOO_LARGE = EDGE_ERRORS["replay_too_large"]  # said by `steering_config.too_large`
+_SAID = (EDGE_ERRORS["replay_too_large"], EDGE_ERRORS["replay_of_websocket"])  # by `steering_config.too_large`
+_WORDLESS = {error.status: error for error in _SAID}
+_OF_STATICS = {error.status: code for code, error in EDGE_ERRORS.items() if code.startswith("statics_")}
+SWITCHED = 101
 DIRECT = "direct_response"  # Envoy's word for the answer that a route gives by itself
+_SENT = "so much"  # of an invalid answer, when it turned out to be one
+_SENT_BYTES = "%UPSTREAM_WIRE_BYTES_RECEIVED% bytes (tried %UPSTREAM_REQUEST_ATTEMPT_COUNT% times)"
 GONE = ("DC", "DR")  # the client ended it: nobody is left to be answered
 BROKE_OFF = ("UC", "UR", "URX", "LR", "UF", "UPE")  # these, after an answer had begun
 
@@ -86,27 +108,33 @@ def code_of(
 ) -> str:
     """Return the class of a request that ended so, "" for one that went well.
 
-    `own`: Envoy gave the answer itself; else the app did, in full or in part.
+    `own`: Envoy gave the answer itself; else the app did, or who serves its statics, in full or in part. A WebSocket
+    that was accepted ends when either side hangs up: that is nobody's error.
     """
+    accepted = status == SWITCHED and not own
     if any(flag in GONE for flag in flags):
-        return "client_gone"
+        return "" if accepted else "client_gone"
     if not own:
-        if any(flag in BROKE_OFF for flag in flags):
-            return "app_broke_off"
+        if any(flag in BROKE_OFF for flag in flags) and not accepted:
+            return "statics_unavailable" if to_statics else "app_broke_off"
         if any(flag in ("SI", "UT", "DT", "UMSDR") for flag in flags):
-            return "app_silent"
+            return "client_too_slow" if to_statics else "app_silent"
+        if to_statics:
+            return _OF_STATICS.get(status, "")
         return "app_answered_5xx" if status >= 500 else ""
-    if not detail and not flags and status == TOO_LARGE.status:  # the one answer that Envoy gives without a word
-        return TOO_LARGE.code
+    if not detail and not flags and status in _WORDLESS:  # the one filter that answers without a word
+        return _WORDLESS[status].code
     direct = detail == DIRECT and not flags
     for rule in RULES:
-        if rule.odd_name or (direct and not rule.direct):
+        if rule.odd_name or rule.upgrade or (direct and not rule.direct):
             continue
         if (rule.to_activator and not to_activator) or (rule.to_statics and not to_statics):
             continue
         if rule.flags and not any(flag in rule.flags for flag in flags):
             continue
         if rule.statuses and status not in rule.statuses:
+            continue
+        if rule.order and status != EDGE_ERRORS[rule.code].status:
             continue
         if rule.detail in detail:
             return rule.code
@@ -131,13 +159,18 @@ def _mappers(rule: Rule) -> Iterator[dict[str, Any]]:
         only.append(_expression(f"response.code_details.contains('{rule.detail}')"))
     if not rule.flags and not rule.direct:  # what a route answers by itself is meant so
         only.append(_expression(f"response.code_details != '{DIRECT}'"))
+    if rule.order:
+        only.append(_expression(_IS_ORDER))
+    if rule.upgrade:
+        only.append(_header("upgrade", {"present_match": True}))
     if rule.odd_name:
         only.append(_header(REFUSE, {"string_match": {"exact": ODD_NAME}}))
     if rule.to_activator:
         only.append(_any_of([_header(name, {"present_match": True}) for name in (MARK, ROUTE)]))
     if rule.to_statics:
         only.append(_header(HEADER, {"present_match": True}))
-    page = Page(error.status, error.fault, error.code, error.message, error.hint)
+    known = f" It had sent {_SENT}." if rule.code == "app_invalid_answer" else ""
+    page = Page(error.status, error.fault, error.code, error.message, error.hint + known)
     yield _mapper(error, [*only, _accepts("text/html")], html_page(page), "text/html; charset=utf-8")
     yield _mapper(error, [*only, _accepts("json")], json_page(page), "application/json")
     yield _mapper(error, only, text_page(page), "text/plain; charset=utf-8")
@@ -156,7 +189,7 @@ def _mapper(error: EdgeError, filters: list[dict[str, Any]], body: str, content_
         ],
         "body_format_override": {
             "content_type": content_type,
-            "text_format_source": {"inline_string": body.replace("%", "%%")},
+            "text_format_source": {"inline_string": body.replace("%", "%%").replace(_SENT, _SENT_BYTES)},
         },
     }
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 from roost.edge.protos import PreviousHostsPredicate, Route, any_of
+from roost.edge.refused_first import unmarked
 
 NEVER_SENT = "connect-failure,refused-stream,reset-before-request"  # may be tried again, whatever it asks for
 SAFE_METHODS = "GET|HEAD|OPTIONS"
+SKIPS = 200  # choices of a machine that may meet one that was tried: a busy app's idle ones are chosen rarely
 SAFE_RETRIES = 2  # a request that kills whoever gets it meets three machines at most
 FAILURES = 5  # in a row
 LOOK = 1.0  # seconds between two looks at who may come back
@@ -26,15 +28,16 @@ MOST_EJECTED = 50  # percent of the machines
 def retry_unsent(policy: Any) -> None:
     """Add to a route's retry policy what holds for all requests."""
     policy.retry_on = ",".join(word for word in (policy.retry_on, NEVER_SENT) if word)
-    policy.host_selection_retry_max_attempts = 3
+    policy.host_selection_retry_max_attempts = SKIPS
     predicate = policy.retry_host_predicate.add(name="envoy.retry_host_predicates.previous_hosts")
     predicate.typed_config.CopyFrom(any_of(PreviousHostsPredicate()))
 
 
 def repeat_safely(host: Any) -> None:
-    """Put before a virtual host's last route the same one for methods that are safe to repeat."""
+    """Put before a virtual host's last route the same one for methods that are safe to repeat; for nothing marked."""
     safe = Route()
     safe.CopyFrom(host.routes[-1])
+    unmarked(safe)
     method = safe.match.headers.add(name=":method")
     method.string_match.safe_regex.regex = SAFE_METHODS
     for name in ("content-length", "transfer-encoding"):  # with a body it is not of this kind

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roost.edge.accesslog import kind_of
+from roost.edge.accesslog import is_single, kind_of
 
 KEPT = 50  # lines of one kind that are read of one lot
 
@@ -20,7 +20,8 @@ class Lot:
 
     def __init__(self) -> None:
         self.size = 0
-        self._kinds: dict[tuple[bytes, ...], list[tuple[int, bytes]]] = {}
+        self._kinds: dict[bytes, list[tuple[int, bytes]]] = {}
+        self._singles: set[bytes] = set()  # kinds whose lines are read by themselves
         self._single: list[tuple[int, bytes, int]] = []
 
     def add(self, data: bytes) -> None:
@@ -31,12 +32,15 @@ class Lot:
                 continue
             number += 1
             kind = kind_of(line)
-            if kind is None:
-                self._single.append((number, line, 1))
-            elif (alike := kinds.get(kind)) is None:
-                kinds[kind] = [(number, line)]
-            else:
+            if kind is not None and (alike := kinds.get(kind)) is not None:
                 alike.append((number, line))
+            elif kind is None or kind in self._singles:
+                self._single.append((number, line, 1))
+            elif is_single(kind):
+                self._singles.add(kind)
+                self._single.append((number, line, 1))
+            else:
+                kinds[kind] = [(number, line)]
         self.size = number
 
     def chosen(self) -> Iterator[tuple[bytes, int]]:

@@ -16,18 +16,29 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from roost.edge.admission import watch_body
+from roost.edge.bodies import may_be_silent
+from roost.edge.bounds import MACHINE_BUFFER, SILENT
 from roost.edge.challenges import PATH
 from roost.edge.contract import Route
 from roost.edge.http_options import apply_to_host, lead_to_door, speak
 from roost.edge.limits import limit_app
-from roost.edge.machine_limits import admit_to, counts_each_endpoint, limit_cluster, skip_seen
-from roost.edge.protos import Cluster, HttpProtocolOptions, VirtualHost, any_of, json_format, resource
+from roost.edge.machine_limits import admit_to, counts_each_endpoint, limit_cluster
+from roost.edge.protos import (
+    Cluster,
+    HeaderValueOption,
+    HttpProtocolOptions,
+    VirtualHost,
+    any_of,
+    json_format,
+    resource,
+)
+from roost.edge.refused_first import MARK as FOUND
 from roost.edge.refused_first import refuse_marked
 from roost.edge.replies import MARK
 from roost.edge.resilience import eject_outliers, repeat_safely, retry_unsent
 from roost.edge.statics import static_routes
 from roost.edge.steering_config import REPLAYABLE, lead_wishes, look_at_size, retry_policy, specifier
+from roost.edge.wildcards import domains, keep_to_own
 from roost.model.errors import BadInput
 
 ROUTES_NAME = "edge"  # the one route configuration
@@ -104,7 +115,7 @@ def app_cluster(route: Route, door: Path = NO_DOOR, name: str = "") -> Any:
     """
     cluster = Cluster(name=name or cluster_name(route.app), type=Cluster.STATIC, lb_policy=Cluster.LEAST_REQUEST)
     cluster.connect_timeout.FromMilliseconds(int(CONNECT_TIMEOUT * 1000))
-    cluster.per_connection_buffer_limit_bytes.value = 256 * 1024
+    cluster.per_connection_buffer_limit_bytes.value = MACHINE_BUFFER
     if counts_each_endpoint(route):
         cluster.track_cluster_stats.per_endpoint_stats = True
     cluster.load_assignment.cluster_name = cluster.name
@@ -145,12 +156,14 @@ def virtual_host(
     go by way of the activator, which answers those that it knows, where names are checked so: host names of the app's
     own, and the cloud's domain without a wildcard certificate.
     """
-    host = VirtualHost(name=virtual_host_name(route.app), domains=sorted(set(route.hosts)))
+    host = VirtualHost(name=virtual_host_name(route.app), domains=domains(route))
+    keep_to_own(host, route, lead_to_activator)
     if len(route.hosts) > 1 or ports.challenged:
         _lead_to_challenges(host.routes.add(), route)
     if route.force_https and ports.https:
         _lead_to_https(host.routes.add(), ports)
     host.routes.extend(static_routes(route.statics))
+    plain = not host.routes  # then the commonest requests come first
     entry = host.routes.add(name=cluster_name(route.app))
     entry.match.prefix = "/"
     entry.request_body_buffer_limit.value = REPLAYABLE
@@ -161,19 +174,17 @@ def virtual_host(
         action.inline_cluster_specifier_plugin,
     )
     action.timeout.SetInParent()  # 0: none
-    action.idle_timeout.FromMilliseconds(int(route.idle_timeout * 1000))  # 0: none
+    action.idle_timeout.FromMilliseconds(int((route.idle_timeout or SILENT) * 1000))
     retry = action.retry_policy
     retry_policy(retry)
     retry_unsent(retry)
-    skip_seen(retry, route)
-    entry.request_headers_to_remove.append("roost-activator")
     admit_to(entry, route, cluster, taken)
     repeat_safely(host)
-    if not route.http.h2_backend:  # of gRPC a call may be silent in both directions
-        watch_body(host.routes[-1])
+    if route.http.h2_backend:
+        may_be_silent(host)
     look_at_size(host.routes[-1])
-    lead_wishes(host, before=2)
-    refuse_marked(host)
+    lead_wishes(host)
+    refuse_marked(host, behind=1 if plain else 0)
     apply_to_host(host, route)
     limit_app(host, route.limits)
     return host
@@ -189,6 +200,19 @@ def _lead_to_https(entry: Any, ports: Ports) -> None:
         entry.redirect.port_redirect = ports.https
 
 
+def lead_to_activator(entry: Any) -> None:
+    """Make a route to the activator, which knows whose a name is, and wakes."""
+    entry.name = ACTIVATOR
+    entry.request_body_buffer_limit.value = REPLAYABLE
+    json_format.ParseDict(specifier(ACTIVATOR), entry.route.inline_cluster_specifier_plugin)
+    entry.route.timeout.SetInParent()
+    entry.route.idle_timeout.FromSeconds(SILENT)
+    retry_policy(entry.route.retry_policy)
+    told = entry.request_headers_to_add.add(append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
+    told.header.key, told.header.value = MARK, "1"
+    look_at_size(entry)
+
+
 def _lead_to_challenges(entry: Any, route: Route) -> None:
     """Make a route to the activator, which passes on to the app what is no challenge of ours."""
     entry.name = cluster_name(route.app)
@@ -196,4 +220,4 @@ def _lead_to_challenges(entry: Any, route: Route) -> None:
     entry.route.cluster = ACTIVATOR
     entry.route.timeout.SetInParent()
     entry.route.idle_timeout.FromSeconds(CHALLENGE_IDLE)
-    entry.request_headers_to_remove.append(MARK)
+    entry.request_headers_to_remove.extend((MARK, FOUND))

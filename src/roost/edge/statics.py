@@ -9,13 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from roost.edge.bounds import MACHINE_BUFFER
 from roost.edge.protos import CLUSTER, VIRTUAL_HOST, parse, resource
 from roost.edge.static_paths import HEADER, METHODS, AppStatics, longest_first
 from roost.edge.steering_config import codec
 
 CLUSTER_NAME = "statics"
 ROUTE_PREFIX = "statics/"  # before an app's name
-MAX_REQUESTS = 1024
+MAX_REQUESTS = 3072
 SILENCE = 60.0  # seconds until a client that takes nothing is given up
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
 
@@ -66,7 +67,7 @@ def statics_cluster(socket: Path) -> Any:
             "name": CLUSTER_NAME,
             "type": "STATIC",
             "connect_timeout": "2s",
-            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "per_connection_buffer_limit_bytes": MACHINE_BUFFER,
             "load_assignment": {"cluster_name": CLUSTER_NAME, "endpoints": [{"lb_endpoints": [pipe]}]},
             "circuit_breakers": {"thresholds": [limits]},
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from roost.edge.bodies import HOOK, patience
+from roost.edge.bounds import MACHINE_BUFFER
 from roost.edge.native_module import hook
-from roost.edge.pages import Page, text_page
 from roost.edge.protos import CLUSTER, FilterConfig, any_of, any_pb2, parse, resource
-from roost.model.edge_errors import edge_error
+from roost.edge.refused_first import MARK
 from roost.model.replay_order import JSON_TYPE
 from roost.model.steering import SessionRule
 
@@ -27,19 +28,24 @@ ORDER = "roost-order"  # request header to the replay server: what the app asked
 ROUTE = "roost-route"  # request header to the replay server: the route's name
 REPLAYABLE = 1 << 20  # bytes of a request's body that are kept until the app answers
 MAX_REPLAYS_AT_ONCE = 8192
-# `prefer-region` is no wish: a server is one region.
-STEERING = ("force-instance-id", "prefer-instance-id", "force-region", "replay-cache-control")
 STEER = (
     "steer-"  # what a client asks for under `fly-` or `roost-` goes on under this prefix, which says nothing to apps
 )
 RETRIES = 5
 _ORDER_HEADERS = ("fly-replay", "roost-replay")
-AGAIN = "roost-again"  # response header from the hook, the reason to try again; goes no further
-ATTEMPTED = "roost-attempted"  # request header to the replay server: where Envoy has sent the request so far
+# Response header from the hook, the reason to try again; goes no further. Envoy looks it up in no time, which holds for
+# few names: for any other it makes an index of all headers first.
+AGAIN = "x-envoy-ratelimited"
+_RETRY_ON_AGAIN = "envoy-ratelimited"
+ANSWERED = "roost-answered"  # request header to the replay server: the address that answered with the order
+ID = "fly-request-id"  # response header with the edge's name for the request
 _OWN = ("roost-error", "roost-fault", "fly-error")  # response headers that are the edge's own word
-WISH = STEER + "wish"  # request header that is there when the client named a machine or a region
+_WISH = "wish"  # value of MARK when the client named a machine or a region
+ODD_STATUS = "roost_odd_status"  # Envoy's words on an answer that the hook refused, since its status is none
+STATUS_OF_LARGE = 507  # nobody sees it: `replies` answers with that of the class replay_too_large
 _TOO_LARGE = "envoy.filters.http.custom_response"
 _STATE = "roost.replay"  # where the hook keeps an order
+_FROM = "roost.answered"  # and the address from which it came
 _EXT = "type.googleapis.com/envoy.extensions."
 # RetryPolicy.refresh_cluster_on_retry (field 14, bool) is in Envoy 1.40 but not yet in xds-protos 1.85.
 REFRESH_CLUSTER_ON_RETRY = b"\x70\x01"
@@ -48,13 +54,17 @@ REFRESH_CLUSTER_ON_RETRY = b"\x70\x01"
 def replay_cluster(socket: Path) -> Any:
     """Return the replay server's cluster. As with the activator, a connection carries one request."""
     told = {
-        ORDER: f"%FILTER_STATE({_STATE}:PLAIN)%", ROUTE: "%ROUTE_NAME%", ATTEMPTED: "%UPSTREAM_HOSTS_ATTEMPTED%",
+        ORDER: f"%FILTER_STATE({_STATE}:PLAIN)%", ROUTE: "%ROUTE_NAME%", ANSWERED: f"%FILTER_STATE({_FROM}:PLAIN)%",
     }  # fmt: skip
     protocol = {
         "@type": f"{_EXT}upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"max_requests_per_connection": 1},
-        "http_filters": [_mutation({"request_mutations": [_set(key, value) for key, value in told.items()]}), codec()],
+        "http_filters": [
+            hook(HOOK, f"{patience()} 0"),  # without names: the server's answers are as they should be
+            _mutation({"request_mutations": [_set(key, value) for key, value in told.items()]}),
+            codec(),
+        ],
     }
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), MAX_REPLAYS_AT_ONCE)
     pipe = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
@@ -64,7 +74,7 @@ def replay_cluster(socket: Path) -> Any:
             "name": REPLAY,
             "type": "STATIC",
             "connect_timeout": "2s",
-            "per_connection_buffer_limit_bytes": 256 * 1024,
+            "per_connection_buffer_limit_bytes": MACHINE_BUFFER,
             "load_assignment": {"cluster_name": REPLAY, "endpoints": [{"lb_endpoints": [pipe]}]},
             "circuit_breakers": {"thresholds": [limits]},
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
@@ -73,23 +83,30 @@ def replay_cluster(socket: Path) -> Any:
     return resource(REPLAY, message)
 
 
-def hooks() -> list[dict[str, Any]]:
-    """Return the filters between Envoy and the activator; the last one is the first to see an answer."""
-    return [hook("replay", AGAIN), codec()]
+def hooks(room: int) -> list[dict[str, Any]]:
+    """Return the filters between Envoy and the activator; the last one is the first to see an answer.
+
+    `room`: bytes of requests' bodies that Envoy may have of all requests.
+    """
+    return [_hook(room, AGAIN, ID), codec()]
 
 
-def hooks_of_machines() -> list[dict[str, Any]]:
+def hooks_of_machines(room: int) -> list[dict[str, Any]]:
     """Return `hooks` for machines: the headers that are the edge's own word are dropped."""
-    return [hook("replay", " ".join((AGAIN, *_OWN))), codec()]
+    return [_hook(room, AGAIN, ID, *_OWN), codec()]
+
+
+def _hook(room: int, *names: str) -> dict[str, Any]:
+    """Return the hook, which drops the headers `names` from answers."""
+    return hook(HOOK, " ".join((patience(), str(room), *names)))
 
 
 def retry_policy(message: Any) -> None:
     """Fill in a RetryPolicy: an order to replay is tried again, on the cluster that `specifier` chooses then."""
-    message.retry_on = "retriable-headers"
+    message.retry_on = _RETRY_ON_AGAIN
     message.num_retries.value = RETRIES
     message.retry_back_off.base_interval.FromMilliseconds(4)
     message.retry_back_off.max_interval.FromMilliseconds(250)
-    message.retriable_headers.add(name=AGAIN, present_match=True)
     message.MergeFromString(REFRESH_CLUSTER_ON_RETRY)
 
 
@@ -123,29 +140,24 @@ def specifier(cluster: str, sessions: Sequence[SessionRule] = (), remembered: Se
     }
 
 
-def lead_wishes(host: Any, before: int) -> None:
-    """Put a route to the replay server before the last ones of a virtual host, for clients that name their machine."""
-    last = [host.routes.pop() for _ in range(before)]
+def lead_wishes(host: Any) -> None:
+    """Put a route to the replay server before the last one of a virtual host, for clients that name their machine."""
+    last = host.routes.pop()
     wished = host.routes.add()
-    wished.CopyFrom(last[0])
-    wished.match.headers.add(name=WISH, present_match=True)
+    wished.CopyFrom(last)
+    wished.match.headers.add(name=MARK).string_match.exact = _WISH
     wished.route.cluster = REPLAY
-    host.routes.extend(reversed(last))
+    wished.request_headers_to_remove.append(MARK)
+    host.routes.append(last)
 
 
 def too_large() -> dict[str, Any]:
-    """Return the filter that tells the client why a request with a large body was not replayed; see `looks_at_size`."""
-    error = edge_error("replay_too_large")
-    page = Page(error.status, error.fault, error.code, error.message, error.hint)
-    headers = {
-        "roost-error": error.code, "roost-fault": error.fault, "fly-error": error.fly, "cache-control": "no-store",
-    }  # fmt: skip
-    policy = {
-        "@type": f"{_EXT}http.custom_response.local_response_policy.v3.LocalResponsePolicy",
-        "status_code": page.status,
-        "body": {"inline_string": text_page(page)},
-        "response_headers_to_add": [_header(key, value) for key, value in headers.items()],
-    }
+    """Return the filter that tells the client why a request with a large body was not replayed; see `look_at_size`.
+
+    Its status says it to `replies`, which has the page.
+    """
+    kind = f"{_EXT}http.custom_response.local_response_policy.v3.LocalResponsePolicy"
+    policy = {"@type": kind, "status_code": STATUS_OF_LARGE}
     return {
         "name": _TOO_LARGE,
         "disabled": True,
@@ -216,7 +228,3 @@ def codec() -> dict[str, Any]:
 
 def _set(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> dict[str, Any]:
     return {"append": {"header": {"key": name, "value": value}, "append_action": action}}
-
-
-def _header(name: str, value: str) -> dict[str, Any]:
-    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

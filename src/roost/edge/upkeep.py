@@ -8,7 +8,10 @@ other things.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from roost.edge.app_resources import AppResources
 from roost.edge.cells import Cells
@@ -16,8 +19,10 @@ from roost.edge.draining import Draining
 from roost.edge.front import Front
 from roost.edge.port_table import PortTable
 from roost.edge.route_table import RouteTable
+from roost.plan.ticks import until_next
 
 PERIOD = 1.0  # seconds between readings of Envoy's gauges
+AHEAD = 0.05  # seconds before what is done each second: who looks at a reading finds a new one
 PART = 4  # a reading may take a part of the time like this
 
 
@@ -35,15 +40,16 @@ class Upkeep:
     ) -> None:
         self._cells, self._routes, self._resources = cells, routes, resources
         self._draining, self._ports, self._front = draining, ports, front
+        self.around_reading: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext
 
     async def run(self) -> None:
         """Look after all, again and again, until cancelled."""
-        pause = PERIOD
+        took = 0.0
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(until_next(PERIOD, time.monotonic() + AHEAD), PART * took))
             began = time.monotonic()
             await self.measure()
-            pause = max(PERIOD, PART * (time.monotonic() - began))
+            took = time.monotonic() - began
             if self._front is not None:
                 await self._front.repair()
 
@@ -52,7 +58,8 @@ class Upkeep:
         self._resources.renew_all()
         for cell in self._cells.values():
             cell.base.follow_certificates(self._routes.hosts)
-        readings = await asyncio.gather(*(cell.measure() for cell in self._cells.values()))
+        async with self.around_reading():
+            readings = await asyncio.gather(*(cell.measure() for cell in self._cells.values()))
         known = [reading for reading in readings if reading is not None]
         if len(known) == len(readings):
             self._draining.drop_idle(known)

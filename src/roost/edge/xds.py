@@ -113,6 +113,11 @@ class XdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
                     subscription.touch(name)
             stream.wake.set()
 
+    def has_any(self, kind: str, beginnings: tuple[str, ...]) -> bool:
+        """Say whether the table or an Envoy has a resource whose name begins with one of these."""
+        known = [stream.subscriptions[kind].has for stream in self._streams if kind in stream.subscriptions]
+        return any(name.startswith(beginnings) for names in (self.table[kind], *known) for name in names)
+
     def beyond(self, kind: str) -> list[str]:
         """Return the names that Envoy has and the table lacks."""
         subscription = self._streams[-1].subscriptions.get(kind) if self._streams else None

@@ -12,12 +12,15 @@ import functools
 import os
 import socket
 import ssl
+import string
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import quote
 
 import h11
 
+from roost.host import http2_check
 from roost.host.network_namespace import inside
 from roost.model.machine_config import Check
 
@@ -37,6 +40,12 @@ class HealthResult:
     output: str
     listening: bool
     status: int = 0  # of the HTTP answer, whatever it says; 0: there was none
+    refused: bool = False  # HTTP/2 is spoken, but the request was not taken
+
+    @property
+    def speaks_http(self) -> bool:
+        """Whether there was an answer, whatever it says."""
+        return self.status > 0 or self.refused
 
 
 class HealthStatus(StrEnum):
@@ -151,25 +160,41 @@ def _tls(check: Check) -> ssl.SSLContext:
 
 
 async def _ask(check: Check, where: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> HealthResult:
+    target = quote(check.path, safe=string.punctuation)
+    if check.http2:
+        try:
+            asked = replace(check, path=target)
+            return _judged(check, *await http2_check.ask(asked, where, reader, writer, most=MAX_BODY))
+        except http2_check.NoAnswer as error:
+            return HealthResult(False, f"{where} gave no valid HTTP/2 answer: {error}", True, refused=error.refused)
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=65536)
     given = {name.lower() for name, _ in check.headers}
-    headers = [("Host", where)] if "host" not in given else []
-    headers += [*check.headers, ("Connection", "close")]
+    said = [("Host", where)] if "host" not in given else []
+    said += [*check.headers, ("Connection", "close")]
     if "user-agent" not in given:
-        headers.append(("User-Agent", "roost-health-check"))
-    writer.write(connection.send(h11.Request(method=check.method, target=check.path, headers=headers)) or b"")
+        said.append(("User-Agent", "roost-health-check"))
+    headers = [(name.encode(), value.encode()) for name, value in said]
+    writer.write(connection.send(h11.Request(method=check.method, target=target, headers=headers)) or b"")
     writer.write(connection.send(h11.EndOfMessage()) or b"")
     status, body = 0, b""
     while len(body) < MAX_BODY:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(65536))
+            data = await reader.read(65536)
+            if not status and http2_check.is_greeting(data):
+                why = "it speaks HTTP/2 without TLS, so its service needs http_options.h2_backend = true"
+                return HealthResult(False, f"{where}: {why}", True)
+            connection.receive_data(data)
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.Data):
             body += event.data
         elif not isinstance(event, h11.InformationalResponse):
             break
+    return _judged(check, status, body)
+
+
+def _judged(check: Check, status: int, body: bytes) -> HealthResult:
     shown = body[:200].decode(errors="replace").strip()
     text = f"{check.method} {check.path} answered {status}" + (f": {shown}" if shown else "")
     return HealthResult(200 <= status < 300, text, True, status)

@@ -32,6 +32,7 @@ class ClientLimits:
 
     connections: int = 0  # open at once, by TCP and by UDP each
     arrivals: int = 0  # new ones by TCP a second, and so many in the same instant
+    trusted: tuple[str, ...] = ()  # networks of IPv4 that have none of these limits: they bring those of many
 
 
 NO_LIMITS = ClientLimits()
@@ -60,9 +61,10 @@ def render_chain(limits: ClientLimits) -> str:
 
 def render_input(limits: ClientLimits) -> str:
     """Return the rule that leads new connections to the chain."""
-    if limits == NO_LIMITS:
+    if not limits.connections and not limits.arrivals:
         return ""
-    return f'    iifname != "lo" ct state new meta l4proto . th dport @{_SET} jump from_client\n'
+    others = f"ip saddr != {{ {', '.join(limits.trusted)} }} " if limits.trusted else ""
+    return f'    iifname != "lo" {others}ct state new meta l4proto . th dport @{_SET} jump from_client\n'
 
 
 def serve(directory: Path, table: str, ports: Collection[Port]) -> None:

@@ -102,6 +102,11 @@ class Certificate:
         return self.hostname.removeprefix(WILDCARD)
 
 
+def covering(hostname: str) -> str:
+    """Return the wildcard that covers a host name, "" for one that is a wildcard itself."""
+    return "" if hostname.startswith(WILDCARD) else f"{WILDCARD}{hostname.partition('.')[2]}"
+
+
 def check_hostname(hostname: str) -> str:
     """Return a host name in lower case if it can have a certificate, else raise BadInput. `*.` may be in front."""
     name = hostname.lower().removesuffix(".")

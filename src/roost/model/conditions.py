@@ -86,16 +86,3 @@ def _network(value: str) -> str:
         return str(ipaddress.ip_network(value.strip(), strict=False))
     except ValueError:
         raise BadInput(f"ip = {value[:60]!r} is no address or network", hint="for example ip = 192.0.2.0/24") from None
-
-
-def comes_from(address: str, networks: Sequence[str]) -> bool:
-    """Tell whether an address is in all of the networks; an unknown address is in none."""
-    if not networks:
-        return True
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    found = mapped or found
-    return all(found.version == network.version and found in network for network in map(ipaddress.ip_network, networks))

@@ -63,7 +63,8 @@ _TABLE = (
     ),
     EdgeError(
         "app_invalid_answer", 502, "app", "PU02", "The app's answer is not valid HTTP.",
-        "Its port may speak another protocol, or its headers are larger than 60 KiB. " + _SAID,
+        "Its port may speak another protocol (h2_backend: it must be HTTP/2), or its headers are too large (60 KiB, "
+        "100 headers), not by the letter, or contradict each other. `roost logs --http` tells more.",
     ),
     EdgeError(
         "app_silent", 504, "app", "PU02",
@@ -75,7 +76,10 @@ _TABLE = (
         "Give it more: roost scale memory, or [[vm]] memory in roost.toml.",
     ),
     EdgeError("app_cannot_start", 502, "app", "PM08", "The app can't be started as it is configured.", _SAID),
-    EdgeError("app_check_failing", 503, "app", "PR01", "The app fails its health check.", "Fix the check or the app."),
+    EdgeError(
+        "app_check_failing", 503, "app", "PR01", "The app fails its health check.",
+        "Fix the check or the app: `roost checks list` shows what it finds.",
+    ),
     EdgeError("release_failed", 503, "app", "PR01", "The app's latest release failed.", _SAID),
     EdgeError("no_release", 503, "app", "PR01", "The app has no release yet.", "Deploy one: roost deploy"),
     EdgeError(
@@ -94,15 +98,24 @@ _TABLE = (
         "It must be readable by everybody or root's, and no link may lead out of guest_path.",
     ),
     EdgeError(
+        "statics_busy", 429, "app", "PR05", "Too many of this app's files are being sent at once.", "Try again.", 2,
+    ),
+    EdgeError(
         "replay_too_large", 502, "app", "PA01",
-        "The app asked for a replay of a request whose body is too large for that.",
-        "Up to 1 MB can be replayed: answer larger requests where they arrive, or upload elsewhere.",
+        "The app asked for a replay of a request of which too much had come, or to which it had said `100 Continue`.",
+        "Up to 1 MB of a body can be replayed, before the app has asked for it: answer larger requests where they "
+        "arrive, or upload elsewhere.",
     ),
     EdgeError(
         "too_many_replays", 508, "app", "PA02", "The app replayed this request more than 10 times.",
         "Two apps or machines may send it to each other: fly-replay-src tells where a request comes from.",
     ),
     EdgeError("replay_invalid", 502, "app", "PA03", "The app asked for a replay that can't be done.", _SAID),
+    EdgeError(
+        "replay_of_websocket", 501, "app", "PA03",
+        "The app answered the request for a WebSocket with an order to replay it, and a status below 400.",
+        "Let it answer such requests with 409, or any status of 400 or more: only then the edge takes the order.",
+    ),
     EdgeError("replay_app_not_found", 404, "app", "PA04", "There is no app to replay to.", "`roost apps list`"),
     EdgeError(
         "replay_unauthorized", 403, "app", "PA05", "The app may not replay requests to an app of another org.",
@@ -155,7 +168,16 @@ _TABLE = (
     EdgeError("client_gone", 499, "client", "", "The client went away before the answer was complete.", ""),
     EdgeError(
         "bad_request", 400, "client", "PU04", "The request is not valid HTTP.",
-        "Send one Host header, no underscores in header names, and either a length or chunks.",
+        "Send a method that HTTP knows, in capitals, one Host header, no underscores in header names, and either a "
+        "length or chunks.",
+    ),
+    EdgeError(
+        "query_without_type", 400, "client", "PU04", "The request has the method QUERY and no Content-Type.",
+        "Send a Content-Type with it: the query is its body.",
+    ),
+    EdgeError(
+        "https_without_tls", 421, "client", "PU04", "The request is for an https:// address and came without TLS.",
+        "Ask the port for https by TLS; on this one, send the path alone or an http:// address.",
     ),
     EdgeError(
         "headers_too_large", 431, "client", "", "The request's headers are too large.",
@@ -180,6 +202,7 @@ _TABLE = (
 )  # fmt: skip
 
 EDGE_ERRORS: Mapping[str, EdgeError] = {error.code: error for error in _TABLE}
+MAX_ANSWER_HEADERS = 60 << 10  # bytes
 _BLAME = {
     "app": "The app, not the cloud, caused this.",
     "cloud": "The cloud, not the app, caused this.",
@@ -190,6 +213,20 @@ _BLAME = {
 def blame(fault: str) -> str:
     """Return the sentence that says whose fault it is, "" if nobody's."""
     return _BLAME.get(fault, "")
+
+
+def invalid_answer(code: str, sent: int) -> str:
+    """Say what is known of an answer that was no HTTP after `sent` bytes, "" if that is not what went wrong."""
+    if code == "app_broke_off":
+        return f"after {sent} bytes of the answer its body was not HTTP: a chunk's length or end is wrong"
+    if code != "app_invalid_answer":
+        return ""
+    if sent > MAX_ANSWER_HEADERS:
+        return f"the app had sent {sent} bytes: its headers are larger than 60 KiB, or are not HTTP"
+    return (
+        f"the app had sent {sent} bytes: not too large, but its first line or a header is not HTTP, "
+        "or headers contradict each other"
+    )
 
 
 def edge_error(code: str) -> EdgeError:

@@ -38,7 +38,6 @@ from roost.model.serving_config import Metrics as Metrics
 from roost.model.serving_config import Static as Static
 from roost.model.serving_config import check_statics, read_metrics, read_static, serving_to_json
 
-SIGNALS = ("SIGINT", "SIGTERM", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL", "SIGSTOP", "SIGHUP")
 MAX_STANDBYS = 16  # machines that one stands in for
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from roost.model.errors import Conflict
+
 
 class OperationState(StrEnum):
     """Where an operation is in its life."""
@@ -42,3 +44,11 @@ class Progress:
     step: str
     text: str
     at: float
+
+
+def one_at_a_time(kind: str, app: str, operation_id: str) -> Conflict:
+    """Return the error for an app's operation that has to wait for another one."""
+    return Conflict(
+        f"a {kind} of {app} is already under way ({operation_id})",
+        hint=f"roost operations show {operation_id} --follow, or end it: roost operations cancel {operation_id}",
+    )

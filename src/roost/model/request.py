@@ -42,6 +42,7 @@ class Request:
     tries: int  # connections tried
     error: str  # class by model.edge_errors; "" when it went well
     alike: int = 1  # requests that it stands for: itself, and those that went the same way just before
+    detail: str = ""  # what more is known of the error, in words
 
     @property
     def fault(self) -> str:
@@ -60,7 +61,7 @@ _FIELDS = {field.name: {"float": float, "int": int}.get(str(field.type), str) fo
 def request_of_line(line: str) -> Request | None:
     """Read what `to_line` wrote; None for anything else."""
     try:
-        told = {"alike": 1, **orjson.loads(line)}
+        told = {"alike": 1, "detail": "", **orjson.loads(line)}
         return Request(**{name: kind(told[name]) for name, kind in _FIELDS.items()})
     except (ValueError, TypeError, KeyError, RecursionError):
         return None

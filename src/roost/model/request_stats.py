@@ -36,6 +36,7 @@ class _Slot:
     buckets: dict[int, int] = field(default_factory=dict)
     statuses: dict[int, int] = field(default_factory=dict)  # by the first digit
     errors: dict[str, int] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)  # of the latest error of a class
 
     def add(self, request: Request) -> None:
         count = request.alike
@@ -44,6 +45,8 @@ class _Slot:
         self.statuses[digit] = self.statuses.get(digit, 0) + count
         if request.error:
             self.errors[request.error] = self.errors.get(request.error, 0) + count
+            if request.detail:
+                self.details[request.error] = request.detail
         durations = (request.queue, request.wake, request.connect, request.app, request.total)
         for part, value in enumerate(durations):
             key = part * _PART + bucket_of(value)
@@ -54,6 +57,7 @@ class _Slot:
         _merge(self.buckets, other.buckets)
         _merge(self.statuses, other.statuses)
         _merge(self.errors, other.errors)
+        self.details |= other.details
 
 
 def _merge(into: dict[K, int], more: Mapping[K, int]) -> None:
@@ -70,6 +74,7 @@ class Window:
     rate: float  # requests per second
     statuses: Mapping[str, int]  # "2xx" -> count; "none" for clients that went away before an answer
     errors: Mapping[str, int]  # by class
+    details: Mapping[str, str]  # what more is known of the latest of a class
     latency: Mapping[str, Mapping[int, float]]
 
 
@@ -95,10 +100,12 @@ class AppStats:
     def windows(self, now: float) -> tuple[Window, ...]:
         """Return the three windows that end at `now`."""
         self._age(now)
-        total, found = _Slot(now), []
+        total, found, latest = _Slot(now), [], dict[str, str]()
         for seconds, level in zip(WINDOWS, self._levels, strict=True):
             for slot in level:
                 total.merge(slot)
+            latest = {code: detail for slot in level for code, detail in slot.details.items()} | latest
+            total.details = dict(latest)
             total.start = min(total.start, level[0].start) if level else total.start
             found.append(_window(seconds, total, max(seconds, now - total.start)))
         return tuple(found)
@@ -133,6 +140,7 @@ def _window(seconds: int, total: _Slot, covered: float) -> Window:
         round(total.requests / covered, 3),
         {_class(digit): count for digit, count in sorted(total.statuses.items())},
         dict(sorted(total.errors.items())),
+        dict(total.details),
         {part: _percentiles(total.buckets, number) for number, part in enumerate(PARTS)},
     )
 

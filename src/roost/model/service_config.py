@@ -46,6 +46,7 @@ class Check:
     protocol: str = "http"  # http | https
     tls_skip_verify: bool = False
     tls_server_name: str = ""
+    http2: bool = False  # asked by HTTP/2 without TLS: the service's port speaks nothing else
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from roost.model.autoscale import JOINING, MADE, MADE_KEY, AutoscalePolicy, Sign
 from roost.model.machine import Machine, MachineState
 
 SLACK = 0.1
+STAY = 'machines that autoscaling did not make stay (remove is "made")'
 SPELL_ENDS = 300.0  # seconds without, after which the same hindrance is news
 _UP = (MachineState.STARTED, MachineState.STARTING)
 _ASLEEP = (MachineState.SUSPENDED, MachineState.STOPPED, MachineState.CREATED)
@@ -186,7 +187,8 @@ def decide(policy: AutoscalePolicy, group: Group, history: History, now: float) 
         return _fewer(policy, group, latest, max(asked_down, policy.min), floor, held=not falling)
     if latest.blind:
         return Verdict(total, latest.why, held="what can't be seen takes no machine away", action="blind")
-    return Verdict(total, latest.why)
+    kept = latest.up < total == policy.min
+    return Verdict(total, latest.why, held=f"min is {policy.min}" if kept else "")
 
 
 def _more(policy: AutoscalePolicy, group: Group, latest: Sample, asked: int) -> Verdict:
@@ -210,7 +212,7 @@ def _fewer(policy: AutoscalePolicy, group: Group, latest: Sample, asked: int, fl
     mine = [m for m in removable if policy.remove == "any" or m.config.metadata.get(MADE_KEY) == MADE]
     mine = [m for m in mine if not m.config.mounts]
     if not mine:
-        return Verdict(total, latest.why)
+        return Verdict(total, latest.why, held=STAY)
     if held or asked >= total:
         return Verdict(total, latest.why, held=f"not for {policy.down_after:g} s yet (down_after)")
     gone = mine[: _step(total - max(asked, floor), policy.down_step)]

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 MAX_CELLS = 16  # common ones
 MAX_OWN_CELLS = 16
-ONLY = "0"  # the cell of an edge that has one
 
 
 def common_cells(count: int) -> tuple[str, ...]:
@@ -23,6 +22,15 @@ def common_cells(count: int) -> tuple[str, ...]:
 def own_cell(org: str) -> str:
     """Return the name of an org's own cell: short, because it is part of a socket's path."""
     return f"o{hashlib.blake2b(org.encode(), digest_size=4).hexdigest()}"
+
+
+def http3_port(https: int, place: int) -> int:
+    """Return the UDP port for HTTP/3 of the cell with this place among all; that of the first is the number of https's.
+
+    They are next to each other: from 443 on, 22 cells have none that browsers block (WHATWG Fetch, "bad port": 465).
+    Browsers that came to a port below 1024 go to no port above it.
+    """
+    return https + place
 
 
 def shard(org: str, common: Sequence[str], own: Sequence[str] = ()) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 
 from roost.model.app import App
 from roost.model.certificate import WILDCARD, Attempt, Certificate, Issued, Seen, Status, Uploaded
@@ -97,7 +98,7 @@ def verdict(certificate: Certificate, wanted: Requirements, now: float, *, possi
         ownership=ownership,
         custom=custom_status,
         fly=fly_status if certificate.acme_requested else None,
-        troubles=tuple(_troubles(certificate, wanted, possible, configured=configured, expired=expired)),
+        troubles=tuple(_troubles(certificate, wanted, possible, now, configured=configured, expired=expired)),
         rate_limited_until=_limited_until(certificate, now),
     )
 
@@ -115,8 +116,9 @@ def _limited_until(certificate: Certificate, now: float) -> float:
     return until if until > now else 0.0
 
 
-def _issuing_troubles(certificate: Certificate, possible: tuple[str, ...]) -> list[Trouble]:
-    name, attempt = certificate.hostname, certificate.attempt
+def _issuing_troubles(certificate: Certificate, possible: tuple[str, ...], now: float) -> list[Trouble]:
+    name, attempt = quote(certificate.hostname), certificate.attempt
+    renewing = certificate.issued is not None and certificate.issued.expires_at > now
     if not possible:
         return [
             Trouble(
@@ -128,23 +130,37 @@ def _issuing_troubles(certificate: Certificate, possible: tuple[str, ...]) -> li
     if attempt is not None and attempt.error == "rateLimited":
         return [Trouble("rate_limited", f"the authority limits us: {attempt.message}", "it is tried again after that")]
     if attempt is not None and attempt.error:
-        cure = f"mend that, then: roost certs check {name}"
+        cure = f"mend that, then: roost certs check {name}; it is tried again by itself {_in(attempt.next_at - now)}"
         if attempt.error == "noChallenge":
             cure = "set [acme] dns_hook in HOME/config.toml, the command that sets DNS records"
-        return [Trouble(f"acme_{attempt.error}", f"no certificate was issued: {attempt.message}", cure)]
+        elif attempt.error in _OPERATORS:
+            cure = f"that is the cloud's operator's to mend; it is tried again by itself {_in(attempt.next_at - now)}"
+        if attempt.next_at <= now and attempt.error != "noChallenge":
+            cure = "it is being tried again now"
+        what = "the renewal failed" if renewing else "no certificate was issued"
+        return [Trouble(f"acme_{attempt.error}", f"{what}: {attempt.message}", cure)]
     return []
 
 
+_OPERATORS = frozenset({"unreachable", "timeout", "protocol", "dnsHook", "key", "cloud", "internal"})
+
+
+def _in(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"in {minutes} min" if minutes < 120 else f"in {round(minutes / 60)} h"
+
+
 def _troubles(
-    certificate: Certificate, wanted: Requirements, possible: tuple[str, ...], *, configured: bool, expired: bool
-) -> list[Trouble]:
+    certificate: Certificate, wanted: Requirements, possible: tuple[str, ...], now: float,
+    *, configured: bool, expired: bool,
+) -> list[Trouble]:  # fmt: skip
     found = []
     if expired:
         found.append(
             Trouble("certificate_expired", "the certificate that was imported has expired", "import its successor")
         )
     if certificate.acme_requested:
-        found += _issuing_troubles(certificate, possible)
+        found += _issuing_troubles(certificate, possible, now)
     if not configured:
         found += _dns_troubles(certificate, wanted)
     return found
@@ -154,7 +170,7 @@ def _dns_troubles(certificate: Certificate, wanted: Requirements) -> list[Troubl
     seen, name = certificate.seen, certificate.hostname
     record = f"add: {name} CNAME {wanted.cname}"
     if seen is None:
-        return [Trouble("not_checked", "DNS was not asked yet", f"roost certs check {name}")]
+        return [Trouble("not_checked", "DNS was not asked yet", f"roost certs check {quote(name)}")]
     if seen.failed:
         return [Trouble("dns_lookup_failed", f"DNS can't be asked: {seen.failed}", "try again later")]
     if not (wanted.a or wanted.aaaa):

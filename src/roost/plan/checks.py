@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roost.model.machine_config import Check, MachineConfig
 
 
 def checks_of(config: MachineConfig) -> dict[str, Check]:
     """Return all of a machine's checks by name: its own and its services'."""
-    return dict(config.checks) | _of_services(config)
+    found = dict(config.checks) | _of_services(config)
+    return {
+        name: replace(check, http2=True) if check.protocol == "http" and speaks_http2(config, check.port) else check
+        for name, check in found.items()
+    }
+
+
+def speaks_http2(config: MachineConfig, port: int) -> bool:
+    """Say whether a port of a machine speaks HTTP/2 without TLS (`h2_backend`)."""
+    services = (service for service in config.services if service.internal_port == port)
+    return any(public.http.h2_backend for service in services for public in service.ports)
 
 
 def steering_checks(config: MachineConfig) -> set[str]:

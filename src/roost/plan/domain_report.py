@@ -50,6 +50,14 @@ class Report:
     next_at: float = 0.0  # when the next is tried, of those that failed or have to wait
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whether clients have to trust the cloud's own authority; `why` not, or not for long."""
+
+    needed: bool
+    why: str = ""
+
+
 def report(
     domain: str, way: Way, why: str, names: Sequence[DomainName], now: float, *,
     chosen: Choice, per_week: int, address: str, ports: tuple[int, int], replaced: DomainName | None = None,
@@ -82,6 +90,16 @@ def report(
         chosen.used, per_week if way is Way.NAMES else 0,
         next_at if next_at > now else 0.0,
     )  # fmt: skip
+
+
+def trust(told: Report, now: float) -> Trust:
+    """Return whether clients have to trust the cloud's own authority, for names that have no other certificate."""
+    if told.way is Way.NONE:
+        return Trust(needed=True)
+    if told.names and all(each.issued is not None and each.issued.expires_at > now for each in told.names):
+        return Trust(False, f"nobody has to trust it: {told.domain} has public certificates, which browsers trust")
+    until = f"only until {told.domain} has its public certificates"
+    return Trust(True, f"needed {until}: `roost admin domain` says how far they are")
 
 
 def own_verdict(certificate: Certificate, told: Report, now: float) -> Verdict:

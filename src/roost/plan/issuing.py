@@ -16,6 +16,7 @@ RENEW_AFTER = 2 / 3  # of a certificate's life
 JITTER = 0.05  # of its life: names that were added together are not renewed together
 FIRST_PAUSE = 120.0  # seconds after a failure; doubles
 LONGEST_PAUSE = 12 * 3600.0
+_OF_ONE_WAY = frozenset({"connection", "tls", "unauthorized", "incorrectResponse", "challengeNotOffered"})
 RATE_LIMIT_PAUSE = 3600.0  # when the authority does not say how long
 
 
@@ -49,10 +50,20 @@ def asks_at(certificate: Certificate) -> float | None:
 
 
 def after_failure(
-    name: str, attempt: Attempt, now: float, *, error: str, message: str, retry_after: float | None = None
-) -> Attempt:
-    """Return the attempt after an order has failed; `retry_after` in seconds when the authority limits us."""
+    name: str, attempt: Attempt, now: float, *,
+    error: str, message: str, retry_after: float | None = None, ways: int = 1,
+) -> Attempt:  # fmt: skip
+    """Return the attempt after an order has failed; `retry_after` in seconds when the authority limits us.
+
+    While some of the `ways` to prove the name have not been tried, the next one is at once, if the authority looked and
+    found no proof, as behind a proxy.
+    """
     failures = attempt.failures + 1
+    if error in _OF_ONE_WAY and failures < ways:
+        return replace(
+            attempt, order="", challenge="", failures=failures, next_at=now, error=error, message=message[:500],
+            rate_limited_until=0.0, failed_at=now,
+        )  # fmt: skip
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 20)) * (1 + 0.2 * spread(f"{name}{failures}"))
     limited = now + max(retry_after, 1.0) if retry_after is not None else 0.0
     return replace(
@@ -61,8 +72,13 @@ def after_failure(
     )  # fmt: skip
 
 
+def ways_for(certificate: Certificate, possible: tuple[str, ...]) -> list[str]:
+    """Return the ways of the possible ones in which a name can be proven."""
+    return [way for way in possible if way == DNS or not certificate.hostname.startswith(WILDCARD)]
+
+
 def challenge_for(certificate: Certificate, possible: tuple[str, ...]) -> str:
     """Return how to prove a name this time, "" when there is no way: another way after each failure."""
-    ways = [way for way in possible if way == DNS or not certificate.hostname.startswith(WILDCARD)]
+    ways = ways_for(certificate, possible)
     failures = certificate.attempt.failures if certificate.attempt is not None else 0
     return ways[failures % len(ways)] if ways else ""

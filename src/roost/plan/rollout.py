@@ -34,9 +34,15 @@ class Remake:
     group: str
 
 
-def wanted_counts(machines: Sequence[Machine], configs: Mapping[str, MachineConfig]) -> dict[str, int]:
-    """Return how many machines each group will have: as many as it has now, and at least one."""
-    return {group: max(1, sum(1 for m in machines if m.process_group == group)) for group in configs}
+def wanted_counts(
+    machines: Sequence[Machine], configs: Mapping[str, MachineConfig], empty: Collection[str] = ()
+) -> dict[str, int]:
+    """Return how many machines each group will have: as many as it has now, and one where it has none.
+
+    Those `empty` have none because that was asked for, by hand or by the load, and stay so.
+    """
+    there = {group: sum(m.process_group == group for m in machines) for group in configs}
+    return {group: count or (0 if group in empty else 1) for group, count in there.items()}
 
 
 def rollout_step(

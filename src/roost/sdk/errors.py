@@ -75,6 +75,8 @@ def error_from_answer(status: int, body: bytes, headers: Mapping[str, str], *, r
         data = None
     if not isinstance(data, dict):
         data = {}
+    if (stranger := _stranger(headers)) is not None:
+        return stranger
     code = data.get("status")
     code = code if isinstance(code, str) and code else None
     cls = _BY_CODE.get(code or "") or _BY_STATUS.get(status, RoostError)
@@ -83,10 +85,22 @@ def error_from_answer(status: int, body: bytes, headers: Mapping[str, str], *, r
         plain = body.decode("utf-8", "replace").strip()[:_SHOWN]
         text = f"{request} was answered with {status}" + (f": {plain}" if plain and not data else "")
     hint = data.get("hint")
-    error = cls(text, hint=hint if isinstance(hint, str) and hint else _hint(status, headers))
+    if not (isinstance(hint, str) and hint):
+        hint = _hint(status, headers) or ("" if data else "is this address a Roost API's?")
+    error = cls(text, hint=hint)
     error.code = code or error.code
     error.status = status
     return error
+
+
+def _stranger(headers: Mapping[str, str]) -> Unreachable | None:
+    """Return the error for an answer that is no API's: of the cloud's edge, where apps are."""
+    if headers.get("roost-error", "") in ("no_such_app", "control_plane_restarting"):
+        return Unreachable(
+            "this is the address of the cloud's apps, and not of its API",
+            hint="the API's is what `roost status` shows on the server (port 4280 by default)",
+        )
+    return None
 
 
 def _hint(status: int, headers: Mapping[str, str]) -> str:

@@ -146,6 +146,12 @@ class Scaling(Group[M]):
     """`client.scaling`."""
 
     @call
+    async def counts(self, app: str) -> dict[str, int]:
+        """Return how many machines each process group has, 0 too."""
+        found = await self._http.call("GET", join("apps", app, "scale"))
+        return cast("dict[str, int]", found["counts"])
+
+    @call
     async def count(self, app: str, counts: Mapping[str, int]) -> Operation:
         """Begin to bring process groups to so many machines; raises Conflict while the app deploys."""
         path = join("apps", app, "scale")

@@ -71,10 +71,10 @@ class Platform(Group[M]):
         return cast("Sequence[dict[str, Any]]", answer["regions"])
 
     @call
-    async def certificate_authority(self) -> str:
-        """Return the certificate, as PEM, of the authority that signs the cloud's own domain."""
+    async def certificate_authority(self) -> Mapping[str, Any]:
+        """Return the certificate of the authority of the cloud's own domain: `pem`, `needed` and `why` (not)."""
         answer = await self._http.call("GET", join("platform", "certificate_authority"))
-        return cast("str", answer["pem"])
+        return cast("Mapping[str, Any]", answer)
 
     @call
     async def placements(self, org: str, *, region: str = "", count: int = 1) -> Sequence[dict[str, Any]]:

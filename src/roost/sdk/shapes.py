@@ -237,6 +237,7 @@ class RequestLine(TypedDict, total=False):
     error: str
     fault: str
     alike: int
+    detail: str
     cursor: int
 
 

@@ -242,9 +242,7 @@ class Transport:
             why = "the connection was refused" if _was_refused(error) else str(error) or type(error).__name__
             raise Unreachable(
                 f"the API at {self.base_url} can't be reached: {why}",
-                hint="is the cloud up? `roost status` tells, `roost up` starts it"
-                if self.local
-                else "is the address right?",
+                hint=_next_step(str(error), self.local),
             ) from error
 
     @staticmethod
@@ -286,3 +284,10 @@ def _was_refused(error: BaseException | None) -> bool:
         error = error.__cause__ or error.__context__
         seen += 1
     return False
+
+
+def _next_step(why: str, local: bool) -> str:
+    """Return what to do about an API that can't be reached. Pure."""
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return "this computer does not trust its certificate: SSL_CERT_FILE=FILE names the authority that signed it"
+    return "is the cloud up? `roost status` tells, `roost up` starts it" if local else "is the address right?"

@@ -21,6 +21,7 @@ from roost.store.schema import (
     autoscale_policies,
     certificates,
     destroyed,
+    empty_groups,
     events,
     ip_assignments,
     leases,
@@ -127,6 +128,7 @@ class Apps:
                 public_ports,
                 autoscale_policies,
                 autoscale_decisions,
+                empty_groups,
             ):
                 connection.execute(delete(table).where(table.c.app == name))
             remove_of_app(connection, name)

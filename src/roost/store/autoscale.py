@@ -29,6 +29,11 @@ class Autoscale:
 
     def policies(self, app: str | None = None) -> list[GroupPolicy]:
         """Return the policies of an app, or of all."""
+        if app is not None:
+            return self._policies(app)
+        return list(self._db.unchanged("autoscale policies", self._policies))
+
+    def _policies(self, app: str | None = None) -> list[GroupPolicy]:
         query = select(autoscale_policies).order_by(_P.app, _P.group)
         if app is not None:
             query = query.where(_P.app == app)

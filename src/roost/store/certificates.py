@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from roost.model.certificate import WILDCARD, Attempt, Certificate, Issued, KeyKind, Uploaded
+from roost.model.certificate import Attempt, Certificate, Issued, KeyKind, Uploaded, covering
 from roost.model.errors import NameTaken, NotFound
 from roost.store.database import Database
 from roost.store.issuing_columns import attempt_values, issued_values
@@ -112,7 +112,7 @@ class Certificates:
 
     def serving(self, host: str) -> list[Certificate]:
         """Return what there is for a host name: its own first, then the wildcard that covers it."""
-        names = [host, f"{WILDCARD}{host.partition('.')[2]}"]
+        names = [host, covering(host)]
         query = select(*_COLUMNS).where(certificates.c.hostname.in_(names))
         with self._db.read() as connection:
             found = [_certificate(row) for row in connection.execute(query)]
@@ -123,6 +123,13 @@ class Certificates:
         query = select(certificates.c.hostname).where(certificates.c.app == app).order_by(certificates.c.hostname)
         with self._db.read() as connection:
             return tuple(connection.execute(query).scalars())
+
+    def below(self, wildcard: str, *, but: str) -> tuple[str, ...]:
+        """Return the host names, at any depth below a wildcard, of all apps but one."""
+        others = certificates.c.hostname.endswith(wildcard.removeprefix("*"), autoescape=True)
+        query = select(certificates.c.hostname).where(others, certificates.c.app != but)
+        with self._db.read() as connection:
+            return tuple(connection.execute(query.order_by(certificates.c.hostname)).scalars())
 
     def remove(self, app: str, hostname: str) -> None:
         """Remove one."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect, text
 
 from roost.model.errors import DatabaseFull
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+T = TypeVar("T")
 
 
 class Database:
@@ -28,6 +29,8 @@ class Database:
         """Open `url` (SQLAlchemy form) and run the migrations it lacks."""
         self._engine = create_engine(url)
         self._turn = threading.RLock()
+        self._writes = 0  # that have ended, by whatever way
+        self._answers: dict[Hashable, tuple[int, object]] = {}
         event.listen(self._engine, "handle_error", _explain)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _prepare_sqlite)
@@ -43,8 +46,23 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection inside a transaction, committed at the end, rolled back on an exception."""
-        with self._turn, self._engine.begin() as connection:
-            yield connection
+        with self._turn:
+            try:
+                with self._engine.begin() as connection:
+                    yield connection
+            finally:
+                self._writes += 1
+
+    def unchanged(self, question: Hashable, read: Callable[[], T]) -> T:
+        """Return what `read` returns, or did since the latest write: for what is asked each second, and seldom changes.
+
+        All who ask get the same value, which nobody may change; questions are few. A write that has returned counts.
+        """
+        writes = self._writes
+        known = self._answers.get(question)
+        if known is None or known[0] != writes:
+            known = self._answers[question] = (writes, read())
+        return cast("T", known[1])
 
     def close(self) -> None:
         """Close all connections."""

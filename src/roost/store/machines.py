@@ -91,6 +91,9 @@ class Machines:
 
     def in_states(self, *states: MachineState) -> list[Machine]:
         """Return the machines in any of these states."""
+        return list(self._db.unchanged(("machines", *states), lambda: self._in_states(states)))
+
+    def _in_states(self, states: Sequence[MachineState]) -> Sequence[Machine]:
         query = select(*_ROW).where(machines.c.state.in_([state.value for state in states]))
         with self._db.read() as connection:
             return [_machine(row) for row in connection.execute(query)]

@@ -12,6 +12,7 @@ from roost.store.data_keys import DataKeys
 from roost.store.database import Database
 from roost.store.destroyed import Destroyed
 from roost.store.domain_certificates import DomainCertificates
+from roost.store.empty_groups import EmptyGroups
 from roost.store.identity import Orgs, Tokens
 from roost.store.leases import Leases
 from roost.store.machines import Events, Machines, machine_of
@@ -52,6 +53,7 @@ class Store:
         self.ip_assignments = IpAssignments(self.database)
         self.public_ports = PublicPorts(self.database)
         self.autoscale = Autoscale(self.database)
+        self.empty_groups = EmptyGroups(self.database)
         self.operations = Operations(self.database)
         self.tokens = Tokens(self.database)
         self.orgs = Orgs(self.database)

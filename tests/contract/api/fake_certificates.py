@@ -9,6 +9,7 @@ from roost.control.certificate_files import read_upload
 from roost.model.certificate import Certificate, Seen, check_hostname
 from roost.model.errors import NameTaken, NotFound
 from roost.plan.certificates import Requirements, Verdict, requirements, verdict
+from roost.plan.domain_report import Trust
 
 if TYPE_CHECKING:
     from tests.contract.api.fake_world import World
@@ -30,6 +31,9 @@ class Certificates:
 
     def authority(self) -> str:
         return "-----BEGIN CERTIFICATE-----\n"
+
+    def trust(self) -> Trust:
+        return Trust(False, "nobody has to trust it")
 
     def get(self, app: str, hostname: str) -> Certificate:
         self.world.app(app)

@@ -13,6 +13,10 @@ class Scaling:
     def __init__(self, world: Any) -> None:
         self.world = world
 
+    def counts(self, app: str) -> Mapping[str, int]:
+        self.world.app(app)
+        return {"app": 1, "worker": 0}
+
     def start(self, app: str, counts: Mapping[str, int]) -> Operation:
         self.world.app(app)
         if unknown := set(counts) - {"app", "worker"}:

@@ -68,6 +68,7 @@ WHO: dict[tuple[str, str], str] = {
     ("POST", A + "/deploy_token"): ADMIN,
     ("POST", A + "/deploys"): DEPLOYER,
     ("POST", A + "/rollback"): DEPLOYER,
+    ("GET", A + "/scale"): READER,
     ("POST", A + "/scale"): DEPLOYER,
     ("GET", A + "/autoscale"): READER,
     ("PUT", A + "/autoscale/{group}"): DEPLOYER,

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from tests.ports import free_port
 
 from roost.build.contract import RegistrySettings
 from roost.build.oci_export import export_layout
@@ -152,9 +153,7 @@ class Registry:
 
     def __init__(self, directory: Path, *, password: str = "") -> None:
         self.directory = directory
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         config = {
             "version": 0.1, "log": {"level": "error"}, "http": {"addr": self.address},
             "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 from collections.abc import AsyncIterator
 
 import dns.asyncquery
@@ -15,6 +13,7 @@ import dns.rdatatype
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.ports import free_port
 
 from roost.host.dns_server import DnsServer, Records, bound
 
@@ -26,16 +25,6 @@ async def look_up(asker: str, name: str) -> Records | None:
     if name == "broken.internal.":
         raise RuntimeError("a defect")
     return ZONE.get(name) if asker == "127.0.0.1" else None
-
-
-def free_port() -> int:
-    """A port that is free for UDP and TCP."""
-    while True:
-        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-            stream.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                datagrams.bind(stream.getsockname())
-                return int(stream.getsockname()[1])
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 from typer.testing import CliRunner
 
 from roost.cli.main import app as roost
@@ -96,11 +97,6 @@ def script() -> Iterator[Script]:
     server.shutdown()
     server.server_close()
     thread.join(10)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_following_goes_on_where_it_broke_off(script: Script) -> None:

@@ -71,6 +71,14 @@ def test_secret_key_commands(run: Run, tmp_path: Path) -> None:
     assert "a" not in run("secrets", "keys", "list", "-a", "shop").stdout.split()
 
 
+def test_the_authoritys_certificate_comes_with_a_word_on_who_needs_it(run: Run) -> None:
+    told = run("certs", "ca")
+    assert told.stdout == "-----BEGIN CERTIFICATE-----\n"  # and nothing else, since it goes into a file
+    assert told.stderr == "note: nobody has to trust it\n"
+    found = json.loads(run("certs", "ca", "--json").stdout)
+    assert (found["needed"], found["why"]) == (False, "nobody has to trust it") and found["pem"].startswith("-----")
+
+
 def test_certificate_commands(run: Run, tmp_path: Path) -> None:
     assert run("apps", "create", "shop").exit_code == 0
     added = run("certs", "add", "www.shop.example", "-a", "shop")

@@ -34,7 +34,8 @@ def test_scale_count(run: Run, machine: str, control: Any) -> None:
 def test_scale_sizes(run: Run, machine: str) -> None:
     assert "1 shared cpus, 256 MB" in run("scale", "show", "-a", "shop").stdout
     assert run("scale", "vm", "performance-2x", "-a", "shop").exit_code == 0
-    [row] = json.loads(run("scale", "show", "-a", "shop", "--json").stdout)
+    row, none = json.loads(run("scale", "show", "-a", "shop", "--json").stdout)
+    assert (none["group"], none["count"]) == ("worker", 0)
     assert row == {"group": "app", "count": 1, "started": 1, "sizes": ["2 performance cpus, 4096 MB"]}
     assert run("scale", "memory", "8192", "-a", "shop", "--group", "app").exit_code == 0
     assert "8192 MB" in run("scale", "show", "-a", "shop").stdout

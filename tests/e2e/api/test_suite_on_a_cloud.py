@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,14 +12,9 @@ import httpx2
 import pytest
 from tests.contract.api.machine_suite import MachineSuite
 from tests.contract.api.suite import ApiSuite
+from tests.ports import free_port
 
 ROOST = Path(__file__).parents[3] / "roost"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def roost(home: Path, *words: str) -> None:

@@ -7,38 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from random import randrange
 from typing import Any
 
 import httpx2
 import pytest
+from tests.ports import free_port as free_port
 
 ROOT = Path(__file__).parents[3]
 ROOST = ROOT / "roost"
-
-
-def unused_port() -> int:
-    """A port of the range that apps may have."""
-    while True:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("0.0.0.0", port := randrange(20_000, 30_000)))
-                return port
-            except OSError:
-                continue
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -117,7 +117,7 @@ def test_up_by_requests_and_down_when_a_stream_has_ended(cloud: RunningCloud, ap
     assert (up["machines"], up["wanted"], up["state"]) == (1, 3, "done") and up["seen"]["requests"] == 5
     assert "5 requests at once, 2 per machine: 3 machines" in up["why"] and "made " in up["done"]
     told = cloud.roost("autoscale", "explain", "-a", app).stdout
-    assert "1 -> 3" in told and "removed" in told and told.startswith("web: 1 machines")
+    assert "1 -> 3" in told and "removed" in told and told.startswith("web: 1 machine, 1 of them runs;")
     assert json.loads(cloud.roost("autoscale", "explain", "-a", app, "--json").stdout)["groups"][0]["group"] == "web"
 
 
@@ -145,3 +145,29 @@ def test_up_and_down_by_a_metric(cloud: RunningCloud, app: str, tmp_path: Path) 
     assert told["seen"]["metrics"] == {"queue_depth (sum)": 0.0} and "removed " in told["done"]
     cloud.roost("autoscale", "off", "worker", "-a", app)
     assert "switched off" in cloud.roost("autoscale", "explain", "-a", app).stdout
+
+
+@pytest.mark.timeout(180)
+def test_a_new_policy_takes_nothing_away_by_what_was_read_before(cloud: RunningCloud, app: str) -> None:
+    def scale(**policy: Any) -> None:
+        answer = cloud.api("PUT", f"/apps/{app}/autoscale/web", json={"down_after": "0s", **policy})
+        assert answer.status_code == 200, answer.text
+
+    def both() -> list[dict[str, Any]]:
+        found = of_group(cloud, app, "web")
+        joined = not any(m["cordoned"] or m["config"]["metadata"].get("roost_autoscaled") == "joining" for m in found)
+        return found if len(found) == 2 and joined else []
+
+    for _ in range(8):  # at one moment or another between two readings of the edge
+        scale(min=2, max=2, concurrency=1000)
+        there = wait_until(both, "there are two", 30)
+        cloud.roost("autoscale", "off", "web", "-a", app)
+        (made,) = (m["id"] for m in there if m["config"]["metadata"].get("roost_autoscaled"))
+        assert cloud.api("POST", f"/apps/{app}/machines/{made}/suspend").status_code == 200
+        with ExitStack() as held:
+            for _ in range(3):
+                held.enter_context(stream(cloud, app))
+            scale(min=1, max=2, concurrency=2)
+            now = wait_until(both, "the load has both up", 30)
+            cloud.roost("autoscale", "off", "web", "-a", app)  # before the load ends, for that would take one away
+        assert {m["id"] for m in now} == {m["id"] for m in there}, decisions(cloud, app)

@@ -270,6 +270,7 @@ def test_an_app_that_nobody_can_reach(
         assert word in answer
 
 
+@pytest.mark.usefixtures("package_index")
 @pytest.mark.parametrize(
     ("files", "words"),
     [

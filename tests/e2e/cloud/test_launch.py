@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.cloud.conftest import ROOT, RunningCloud, wait_until
 
 EXAMPLES = ROOT / "examples"
+pytestmark = pytest.mark.usefixtures("package_index")
 ALL = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.e2e.cloud.conftest import RunningCloud, unused_port, wait_until
+from tests.e2e.cloud.conftest import RunningCloud, free_port, wait_until
 
 SERVER = """
 import socketserver
@@ -52,7 +52,7 @@ def apps(cloud: RunningCloud) -> Iterator[tuple[str, str]]:
 
 def test_an_app_with_a_port_of_its_own(cloud: RunningCloud, apps: tuple[str, str]) -> None:
     app, other = apps
-    port = unused_port()
+    port = free_port()
 
     def create(name: str, asked: int) -> Any:
         return cloud.api("POST", f"/apps/{name}/machines", json={"config": _config(asked)})
@@ -64,7 +64,7 @@ def test_an_app_with_a_port_of_its_own(cloud: RunningCloud, apps: tuple[str, str
     with socket.create_connection(("127.0.0.1", port), 20) as held, held.makefile("rwb") as lines:
         assert lines.readline() == b"welcome\n"
         with socket.socket() as taken:
-            taken.bind(("0.0.0.0", 0 if (free := unused_port()) == port else free))
+            taken.bind(("0.0.0.0", free_port()))
             taken.listen()
             refused = [create(other, asked) for asked in (port, 22, cloud.api_port, taken.getsockname()[1])]
         assert [answer.status_code for answer in refused] == [409, 400, 400, 409]
@@ -86,7 +86,7 @@ def test_an_app_with_a_port_of_its_own(cloud: RunningCloud, apps: tuple[str, str
 
 def test_an_app_with_a_udp_port(cloud: RunningCloud, apps: tuple[str, str]) -> None:
     app, _ = apps
-    port = unused_port()
+    port = free_port()
     config = _config(port)
     config["init"]["exec"][2] = DATAGRAMS
     config["services"][0] |= {"protocol": "udp", "autostop": "off"}

@@ -49,8 +49,13 @@ def test_numbers_of_machines(cloud: RunningCloud, app: str) -> None:
     refused = said(cloud, "scale", "count", "nothing=2", "-a", app)
     assert refused.code == 2 and "process group" in refused and "web, worker" in refused
     cloud.roost("scale", "count", "web=1", "worker=0", "-a", app)
-    assert {name: row["count"] for name, row in groups(cloud, app).items()} == {"web": 1}
+    assert {name: row["count"] for name, row in groups(cloud, app).items()} == {"web": 1, "worker": 0}
     assert cloud.get(app).text == "one"
+    deploy = cloud.api("POST", f"/apps/{app}/deploys", json={}).json()
+    said_of = cloud.roost("operations", "show", deploy["id"], "--follow", "--logs")
+    told = said_of.stdout + said_of.stderr
+    assert "worker has no machines, as before" in told, told
+    assert {name: row["count"] for name, row in groups(cloud, app).items()} == {"web": 1, "worker": 0}, "0 is kept too"
     cloud.roost("scale", "count", "worker=1", "-a", app)
     assert groups(cloud, app)["worker"]["started"] == 1, "a group without machines comes back"
 

@@ -153,8 +153,10 @@ def test_flycast_is_for_the_network_alone(cloud: RunningCloud, apps: Apps) -> No
     status, text = fetch(cloud, apps.front, apps.first, url)
     assert (status, json.loads(text)["machine"]) == (200, apps.behind["id"])
     assert json.loads(text)["host"] == f"{apps.back}.flycast"
+    assert "roost-flycast" not in text
     status, text = fetch(cloud, apps.front, apps.first, f"http://{apps.back}.flycast/replay/app={apps.front}")
     assert (status, json.loads(text)["path"]) == (200, f"/replay/app={apps.front}")
+    assert "roost-flycast" not in text  # by which the edge found the app; nor is it in what comes by way of a wake
 
     for host in ("", f"{apps.stranger}.localhost", f"{apps.other}.flycast"):  # the address decides, not the Host
         status, text = fetch(cloud, apps.front, apps.first, f"http://[{address}]/", host)

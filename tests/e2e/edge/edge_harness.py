@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from tests.e2e.tls.made import self_made
+from tests.ports import free_port as free_port
 
 from roost.edge.cell import Cell
 from roost.edge.contract import CertificateSource, Endpoint, Material, Refusal, Route, WakeResult
@@ -29,12 +29,6 @@ from roost.model.request import Request
 from roost.model.steering import Wish
 
 NO_SUCH_APP = Refusal(404, "none", "no_such_app", "There is no <app> here.", "Check the name.")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_cloud(home: Path) -> Cloud:
@@ -226,7 +220,7 @@ class TestWaker:
         return self.apps[host][0] if host in self.apps else ""
 
     def machine_at(self, app: str, address: str) -> tuple[str, str]:
-        known = [endpoint for name, endpoint in self.apps.values() if name == app]
+        known = [endpoint for name, endpoint in self.apps.values() if name == app and address == endpoint.address]
         return (known[0].machine_id, "local") if known else ("", "local")
 
     async def reach(self, source: str, app: str, wish: Wish) -> WakeResult:
@@ -302,6 +296,8 @@ async def bench(
     prepare: Callable[[Cloud], None] = lambda _cloud: None,
     postgres_port: int = 0,
     udp_as_client: bool = False,
+    proxies: tuple[str, ...] = (),
+    balancers: tuple[str, ...] = (),
 ) -> AsyncIterator[Bench]:
     cloud = make_cloud(home)
     if certificates is not None:
@@ -312,7 +308,7 @@ async def bench(
         async with serving(App()) as app:
             options = EdgeOptions(
                 cells=cells, by_address=by_address, http3=http3, udp_as_client=udp_as_client,
-                postgres_port=postgres_port,
+                postgres_port=postgres_port, proxies=proxies, balancers=balancers,
             )  # fmt: skip
             edge = EnvoyEdge(cloud, waker, spawn, options, certificates=certificates)
             waker.apps["hello.localhost"] = ("hello", Endpoint("00000000000001", "127.0.0.1", app.port))

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
+
 PASSWORD = "of a test"
 
 
@@ -32,9 +34,7 @@ def postgres() -> Iterator[int]:
     secret.write_text(PASSWORD)
     for path in (home, secret):
         os.chown(path, account.pw_uid, account.pw_gid)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     as_it = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
     made = [binaries() / "initdb", "-D", data, "-U", "roost", "--pwfile", secret, "-A", "scram-sha-256", "--no-sync"]
     subprocess.run([*as_it, *map(str, made), "--no-instructions"], check=True, capture_output=True, cwd="/")

@@ -61,10 +61,11 @@ async def test_no_more_at_once_and_first_come_first_served(at: Bench) -> None:
         line.append(begin(at, f"/{number}"))
         await waiting(at, number + 1)
     assert await at.edge.has_requests("hello")
+    await asyncio.sleep(0.02)
     at.app.release.set()
     assert [answer.status for answer in await asyncio.gather(held, *line)] == [200] * 7
     assert (seen.most, seen.paths) == (1, ["/hold", *(f"/{number}" for number in range(6))])
-    assert (await at.logged("/0")).queue > (await at.logged("/5")).queue > 5, "the wait is queue time"
+    assert (await at.logged("/0")).queue > (await at.logged("/5")).queue > 20, "the wait is queue time"
     await waiting(at, 0)
     await at.edge.put(at.route(hard_limit=3))
     many = [begin(at, "/upload", method="POST", body=b"x" * 200_000) for _ in range(19)]  # type: ignore[arg-type]
@@ -157,44 +158,3 @@ async def test_a_woken_machine_gets_no_more_than_its_limit_from_roostd_and_envoy
     await until(lambda: at.app.active == 2, what="Envoy lets in as many as may be again")
     at.app.release.set()
     await asyncio.gather(*both)
-
-
-async def test_a_body_that_stands_still_is_ended_and_nothing_else_is(
-    at: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admission, "BODY_PATIENCE", 0.5)
-    await at.edge.put(at.route())
-
-    async def send(path: str, pieces: int, *, method: str = "POST", more: str = "Content-Length: 100") -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", at.cloud.http_port)
-        try:
-            head = f"{method} {path} HTTP/1.1\r\nHost: hello.localhost\r\nConnection: close\r\n{more}"
-            writer.write(f"{head}\r\n\r\n".encode())
-            for _ in range(pieces):
-                writer.write(b"x")
-                await asyncio.sleep(0.2)
-            async with asyncio.timeout(10):
-                return await reader.read()
-        finally:
-            writer.close()
-
-    stalled, of_a_get, chunks, trickled, slow_answer = await asyncio.gather(
-        send("/upload", 1),
-        send("/upload", 0, method="GET"),
-        send("/hold", 0, more="Transfer-Encoding: chunked"),
-        send("/upload", 6, more="Content-Length: 6"),
-        _held(at, 1.2),
-    )
-    for answer in (stalled, of_a_get, chunks):
-        assert answer.startswith(b"HTTP/1.1 408"), answer[:300]
-        assert b"roost-error: body_stalled" in answer
-    assert trickled.startswith(b"HTTP/1.1 200"), "it goes on, if slowly"
-    assert slow_answer == 200, "the app may take its time"
-    assert "body_stalled" in {request.error for _, request in at.ended}
-
-
-async def _held(at: Bench, seconds: float) -> int:
-    held = begin(at, "/hold", method="POST", body=b"all of it")  # type: ignore[arg-type]
-    await asyncio.sleep(seconds)
-    at.app.release.set()
-    return (await held).status

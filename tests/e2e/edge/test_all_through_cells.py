@@ -213,7 +213,8 @@ async def test_replays_statics_the_log_and_error_pages(at: Whole) -> None:
                 assert answer.json()["fly-replay-src"].startswith(f"instance=0000000000{source};")
     answer = await at.get("/s/a.txt", host="asp.localhost")
     assert (answer.status, answer.body) == (200, b"a file")
-    assert (await at.get("/s/none.txt", host="asp.localhost")).headers["roost-error"] == "statics_not_found"
+    await shown_alike(at, "/s/none.txt", 404, "statics_not_found")
+    await shown_alike(at, "/s/a%2Fb", 400, "statics_bad_path")
     for name in APPS:
         answer = await at.get(f"/log-{name}", host=f"{name}.localhost")
         logged = await at.logged(f"/log-{name}", app=name)
@@ -230,6 +231,7 @@ async def test_replays_statics_the_log_and_error_pages(at: Whole) -> None:
     assert (await at.get("/s/a.txt", host="asp.localhost")).body == b"a file"
     await at.edge.remove("asp")
     assert (await at.get("/s/a.txt", host="asp.localhost")).body == b"a file", "asleep"
+    await shown_alike(at, "/s/none-asleep.txt", 404, "statics_not_found")
     for asleep in (True, False):
         at.statics.append(replace(at.statics[-1], force_https=True))
         if not asleep:
@@ -239,6 +241,14 @@ async def test_replays_statics_the_log_and_error_pages(at: Whole) -> None:
         assert moved.headers["location"] == f"https://asp.localhost:{at.cloud.https_port}/s/a.txt"
         assert (await at.https("asp", "/s/a.txt")).body == b"a file"
     at.waker.wake = wake  # type: ignore[method-assign]
+
+
+async def shown_alike(at: Whole, path: str, status: int, code: str) -> None:
+    """Ask for one of asp's files; who asks and who reads asp's log learn the same."""
+    answer = await at.get(path, host="asp.localhost")
+    assert (answer.status, answer.headers["roost-error"]) == (status, code)
+    logged = await at.logged(path, app="asp")
+    assert (logged.status, logged.error) == (status, code)
 
 
 def _refusing(refusal: Refusal):  # type: ignore[no-untyped-def]

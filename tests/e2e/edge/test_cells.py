@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from tests.e2e.edge.cells_harness import CELLS, cell_status, org_in, pid_of, route
 from tests.e2e.edge.edge_harness import Bench, TestWaker, bench, envoys_of, fetch, free_port, spawn, until
@@ -64,7 +65,9 @@ async def test_a_later_request_on_a_connection_may_be_for_another_orgs_host(at: 
         writer.close()
 
 
-async def test_a_killed_cell_is_missed_by_no_new_connection_and_comes_back(at: Bench) -> None:
+async def test_a_killed_cell_is_missed_by_no_new_connection_and_comes_back(
+    at: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     await at.edge.put(route(at, "a", org_in("1", "2")))
     await at.edge.put(route(at, "b", org_in("0", "2")))
     first, others = pid_of(at, "1"), [pid_of(at, "0"), pid_of(at, "2")]
@@ -78,6 +81,12 @@ async def test_a_killed_cell_is_missed_by_no_new_connection_and_comes_back(at: B
     await until(lambda: bool(cell_status(at, "1")["connected"]), what="and configured")
     assert [pid_of(at, "0"), pid_of(at, "2")] == others
     assert (await at.get(host="a.localhost")).status == 200
+    assert "ended" in str(cell_status(at, "1")["ended"])
+    assert "the edge's cell 1" in caplog.text
+    for number in range(5):
+        await at.edge.put(route(at, f"a{number}", org_in("1", "2")))
+    logs = "".join(path.read_text() for path in at.cloud.logs.glob("envoy*.log"))
+    assert "eprecated" not in logs, "a change of routes writes nothing there"
 
 
 async def test_a_frozen_cell_is_gone_round_and_replaced(at: Bench) -> None:
@@ -96,6 +105,7 @@ async def test_a_frozen_cell_is_gone_round_and_replaced(at: Bench) -> None:
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             assert time.monotonic() - began < 3.0
     await until(lambda: pid_of(at, "1") not in (0, first), timeout=3.0)
+    assert "was killed: stopped" in str(cell_status(at, "1")["ended"])
     await until(lambda: len(envoys_of(at.cloud)) == CELLS)
     assert at.waker.calls == 0
 

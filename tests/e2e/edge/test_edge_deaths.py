@@ -144,6 +144,22 @@ async def test_a_frozen_envoy_is_replaced_by_the_next_roostd(at: Bench) -> None:
     assert len(envoys_of(at.cloud)) == 1
 
 
+async def test_an_envoy_that_is_too_busy_to_answer_for_a_while_is_adopted(at: Bench) -> None:
+    pid = at.edge.status().pid
+    await at.edge.stop(envoy_too=False)
+    silent = at.cell.files.admin.rename(at.cell.files.admin.with_suffix(".silent"))  # as one that has only begun
+
+    async def answer_again() -> None:
+        await asyncio.sleep(3.5)
+        silent.rename(at.cell.files.admin)
+
+    answering = asyncio.create_task(answer_again())
+    at.edge = EnvoyEdge(at.cloud, at.waker, spawn)
+    await at.edge.start()
+    assert answering.done() and at.edge.status().pid == pid
+    assert envoys_of(at.cloud) == [pid]
+
+
 async def test_a_refused_resource_is_told_and_keeps_nothing_else_back(at: Bench) -> None:
     xds: XdsServer = at.cell.xds
     bad = Cluster(name="bad", type=Cluster.EDS)  # an EDS cluster without a source of endpoints

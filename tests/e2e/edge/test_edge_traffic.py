@@ -33,6 +33,41 @@ async def test_counts_are_exact(at: Bench, awake: bool) -> None:
     assert at.edge.traffic("nobody").active == 0
 
 
+async def test_an_envoy_that_has_no_app_is_not_asked_for_gauges_and_one_with_an_app_is(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, asked = next(iter(at.edge._cells.values())), 0
+    ask = cell.admin.gauges
+
+    async def counted(pattern: str) -> str:
+        nonlocal asked
+        asked += 1
+        return await ask(pattern)
+
+    async def questions() -> int:
+        """Return how many questions two readings take."""
+        before = asked
+        assert await cell.measure() is not None
+        assert await cell.measure() is not None
+        return asked - before
+
+    async def is_spared() -> bool:
+        return await questions() == 0
+
+    monkeypatch.setattr(cell.admin, "gauges", counted)
+    await until(is_spared, what="it said once that it counts nothing")
+    await at.edge.put(at.route())
+    held = asyncio.create_task(at.get("/hold"))
+    await until(lambda: at.app.active == 1)
+    assert await questions() >= 2
+    assert at.edge.traffic("hello").active == 1
+    assert await at.edge.remove("hello")
+    assert await questions() >= 2, "its cluster stays while it has a request"
+    assert at.edge.traffic("hello").active == 1
+    at.app.release.set()
+    await held
+
+
 async def test_an_end_is_known_soon(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "PERIOD", 60.0)
     await at.edge.put(at.route())

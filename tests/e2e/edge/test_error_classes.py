@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -18,12 +19,16 @@ HOST = b"Host: bad.localhost\r\n"
 
 
 async def raw(port: int, request: bytes) -> bytes:
-    """Send bytes, return all that is answered until the edge closes."""
+    """Send bytes, return all that is answered until the edge closes, which resets what it has not read."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = b""
     try:
         writer.write(request)
         async with asyncio.timeout(15):
-            return await reader.read(-1)
+            with contextlib.suppress(ConnectionResetError):
+                while piece := await reader.read(1 << 16):
+                    answer += piece
+        return answer
     finally:
         writer.close()
 
@@ -121,6 +126,29 @@ async def test_an_app_too_busy_to_accept_is_told_from_one_that_does_not_listen(
     assert b"fly-error: PC05" in answer
 
 
+INVALID = [
+    (b"220 mail.example ESMTP\r\n", "had sent 24 bytes: not too large, but its first line or a header is not HTTP"),
+    (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", "bytes: its headers are larger than 60 KiB, or"),
+    (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n",
+        "its body was not HTTP: a chunk's length",
+    ),
+]
+
+
+async def test_what_was_invalid_of_an_apps_answer_is_told(at: Bench) -> None:
+    for number, (says, expected) in enumerate(INVALID):
+        async with answering(at, says):
+            head = b"GET /%d HTTP/1.1\r\n" % number + HOST + b"Connection: close\r\n\r\n"
+            page = await raw(at.cloud.http_port, head)
+        if b"app_invalid_answer" in page:
+            tries = int(page.partition(b" bytes (tried ")[2].partition(b" times")[0])
+            assert b"It had sent %d bytes (tried %d times)." % (len(says) * tries, tries) in page
+        logged = await at.logged(f"/{number}", "bad")
+        assert expected in logged.detail, logged
+        assert logged.fault == "app"
+
+
 CLIENTS = [
     (b"GARBAGE\r\n\r\n", (400, "bad_request", "client")),
     (b"GET / HTTP/1.1\r\n\r\n", (400, "bad_request", "client")),
@@ -135,6 +163,9 @@ CLIENTS = [
         b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"x%d: a\r\n" % i for i in range(150)) + b"\r\n",
         (431, "headers_too_large", "client"),
     ),
+    (b"QUERY / HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n", (400, "query_without_type", "client")),
+    (b"GET https://bad.localhost/ HTTP/1.1\r\n" + HOST + b"\r\n", (421, "https_without_tls", "client")),
+    (b"get / HTTP/1.1\r\n" + HOST + b"\r\n", (400, "bad_request", "client")),
     (b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", (404, "no_route", "client")),
     (
         b"GET / HTTP/1.1\r\n" + HOST + b"Connection: upgrade\r\nUpgrade: foo\r\n\r\n",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.e2e.edge.edge_harness import Bench, bench, envoys_of, fetch
+from tests.e2e.edge.edge_harness import Answer, Bench, bench, envoys_of, fetch, until
 from tests.e2e.edge.raw_h2 import (
     CONTINUATION,
     DATA,
@@ -37,7 +37,9 @@ from tests.e2e.edge.raw_h2 import (
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from roost.edge import bounds, front_plan
+from roost.edge import bootstrap, bounds, cell_plan, front_plan
+from roost.edge.bootstrap import Caps
+from roost.edge.contract import Endpoint, Route
 
 SLOWEST = 2.0  # seconds, of another client's requests meanwhile; with two busy processors and the attacker beside it
 GROWTH = 64 << 20  # bytes by which Envoy may grow
@@ -146,11 +148,10 @@ async def test_a_complete_answer_that_is_not_read_is_given_up(at: Bench) -> None
     await victim.judge()
 
 
-async def test_what_is_sent_and_never_taken_is_given_up_by_the_kernel(at: Bench) -> None:
-    """An endless answer and a client whose window stays shut, on a stream that may be silent for ever."""
-    gone = asyncio.Event()
+async def pouring(gone: asyncio.Event) -> asyncio.Server:
+    """An app whose answer never ends; sets `gone` when one of those who asked is gone."""
 
-    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pour(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         with contextlib.suppress(OSError):
             while True:
@@ -158,7 +159,13 @@ async def test_what_is_sent_and_never_taken_is_given_up_by_the_kernel(at: Bench)
                 await writer.drain()
         gone.set()
 
-    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    return await asyncio.start_server(pour, "127.0.0.1", 0, backlog=1024)
+
+
+async def test_what_is_sent_and_never_taken_is_given_up_by_the_kernel(at: Bench) -> None:
+    """An endless answer and a client whose window stays shut, on a stream that may be silent for ever."""
+    gone = asyncio.Event()
+    server = await pouring(gone)
     try:
         route = at.route()
         endpoint = replace(route.endpoints[0], port=server.sockets[0].getsockname()[1])
@@ -166,6 +173,105 @@ async def test_what_is_sent_and_never_taken_is_given_up_by_the_kernel(at: Bench)
         with socket.create_connection(("127.0.0.1", at.cloud.http_port)) as link:
             link.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
             await asyncio.wait_for(gone.wait(), 8.0)
+    finally:
+        server.close()
+
+
+async def test_clients_that_take_nothing_have_the_edge_hold_little(at: Bench) -> None:
+    server = await pouring(asyncio.Event())
+    links = [socket.socket() for _ in range(150)]
+    try:
+        route = at.route()
+        endpoint = replace(route.endpoints[0], port=server.sockets[0].getsockname()[1])
+        await at.edge.put(replace(route, endpoints=(endpoint,)))
+        before = resident(at)
+        for link in links:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            link.connect(("127.0.0.1", at.cloud.http_port))
+            link.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        held = 0
+        while (now := resident(at)) > held:  # until it reads no more
+            held = now
+            await asyncio.sleep(0.2)
+        assert held - before < 240_000 * len(links)
+    finally:
+        for link in links:
+            link.close()
+        server.close()
+
+
+async def test_bodies_that_an_app_does_not_take_leave_room_for_other_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell_plan, "Caps", lambda **more: Caps(**{**more, "heap_bytes": 40 << 20}))
+    silent = asyncio.Event()
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            await silent.wait()
+        writer.close()
+
+    async def ask(size: int) -> Answer:
+        return await at.get("/", "busy.localhost", method="POST", body=b"x" * size)  # type: ignore[arg-type]
+
+    server = await asyncio.start_server(keep, "127.0.0.1", 0, limit=4 << 20)
+    try:
+        async with bench(tmp_path) as at:
+            await at.edge.put(at.route())
+            there = Endpoint("m", "127.0.0.1", server.sockets[0].getsockname()[1])
+            await at.edge.put(Route("busy", ("busy.localhost",), (there,)))
+            held = [asyncio.create_task(ask(900_000)) for _ in range(60)]
+            small = [asyncio.create_task(ask(10_000)) for _ in range(5)]
+            for done in asyncio.as_completed(held):
+                answer = await done
+                assert (answer.status, answer.headers["roost-error"]) == (503, "edge_overloaded")
+                break
+            assert (await at.get()).status == 200
+            assert (await at.get("/upload", method="POST", body=b"x" * 50_000)).status == 200  # type: ignore[arg-type]
+            await until(lambda: sum(task.done() for task in held) > 30, what="those beyond the room are refused")
+            assert 10 < sum(not task.done() for task in held) < 30
+            assert not any(task.done() for task in small)
+            for task in (*held, *small):
+                task.cancel()
+            await asyncio.gather(*held, *small, return_exceptions=True)
+
+            async def has_room() -> bool:
+                return (await at.get("/upload", method="POST", body=b"x" * 900_000)).status == 200  # type: ignore[arg-type]
+
+            await until(has_room, what="who went away gives the room back")
+    finally:
+        silent.set()
+        server.close()
+
+
+async def test_who_takes_nothing_gives_back_what_is_held_when_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams whose window stays shut, which nothing else ends."""
+    monkeypatch.setattr(cell_plan, "Caps", lambda **more: Caps(**{**more, "heap_bytes": 64 << 20}))
+    monkeypatch.setattr(bootstrap, "SILENT_WHEN_SHORT", 0.3)
+
+    server = await pouring(asyncio.Event())
+    try:
+        async with bench(tmp_path) as at, contextlib.AsyncExitStack() as stack:
+            await at.edge.put(at.route())
+            there = Endpoint("m", "127.0.0.1", server.sockets[0].getsockname()[1])
+            await at.edge.put(Route("pour", ("pour.localhost",), (there,)))
+            links = [
+                await stack.enter_async_context(connected(at.cloud.http_port, settings=SMALL_WINDOW)) for _ in range(4)
+            ]
+            for stream in range(1, 200, 2):
+                for link in links:
+                    link.ask(stream, get("pour.localhost"))
+            await until(lambda: sum(len(link.resets) for link in links) > 50, 10, "most of them are ended")
+
+            async def is_well() -> bool:
+                return (await at.get()).status == 200
+
+            await until(is_well, 5, "others are served again")
     finally:
         server.close()
 

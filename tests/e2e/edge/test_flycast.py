@@ -17,7 +17,8 @@ from roost.model.cloud import FLYCAST_PORT
 async def _ask(address: str, host: str) -> tuple[int, dict[str, str]]:
     reader, writer = await asyncio.open_connection(address, FLYCAST_PORT)
     try:
-        writer.write(f"GET /x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        forged = "Roost-Flycast-Address: 127.0.0.9\r\nRoost-Flycast-Host: forged.localhost\r\n"
+        writer.write(f"GET /x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{forged}\r\n".encode())
         async with asyncio.timeout(20):
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         status = int(head.split(b" ")[1])
@@ -46,6 +47,7 @@ async def test_the_address_that_was_called_decides(tmp_path: Path) -> None:
                 for host in ("hello.flycast", "other.localhost", "[fdaa::1]:80"):
                     status, told = await _ask(address, host)
                     assert (status, told["host"], told["request"]) == (200, host, "GET /x HTTP/1.1")
+                    assert not [name for name in told if name.startswith("roost-")]  # the edge's own words
             assert waker.calls == 7
         finally:
             await edge.stop(envoy_too=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import re
+import signal
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,15 +16,17 @@ from typing import Any
 
 from aioquic.asyncio.client import connect
 from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.connection import H3_ALPN, H3Connection, Setting
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from tests.e2e.edge.cells_harness import CELLS, org_in, pid_of
 from tests.e2e.edge.edge_harness import Bench, bench, until
 from tests.e2e.tls.made import self_made
 
 from roost.edge.contract import Material, Route
 from roost.edge.edge import EnvoyEdge
 from roost.edge.options import EdgeOptions
+from roost.edge.process import wait_for_end
 from roost.edge.protos import LISTENER, SECRET
 from roost.edge.quic import NAME, hosts_of
 
@@ -84,6 +89,21 @@ async def quic(port: int, name: str, authority: str) -> AsyncIterator[Client]:
         yield client  # type: ignore[misc]
 
 
+async def told_of(it: Bench, host: str, authority: str) -> int:
+    """Return the port for HTTP/3 that an answer by TCP tells of."""
+    context = ssl.create_default_context(cadata=authority)
+    reader, writer = await asyncio.open_connection("127.0.0.1", it.cloud.https_port, ssl=context, server_hostname=host)
+    try:
+        writer.write(f"GET /by-tcp HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.close()
+    found = re.search(rb'\r\nalt-svc: h3=":(\d+)"; ma=86400\r\n', head)
+    assert found is not None, head
+    return int(found[1])
+
+
 async def greeted(port: int, name: str, authority: str) -> None:
     """Return when a connection by this name is made: Envoy acknowledges a chain before it has its certificate."""
     async with asyncio.timeout(20):
@@ -108,18 +128,11 @@ async def test_http3(tmp_path: Path) -> None:
             _, body = await client.ask(host, "/upload", b"u" * 300_000)
             assert json.loads(body)["size"] == "300000"
             assert (await client.ask("nobody.apps.test", "/"))[0][":status"] == "404"
+            assert client._http.received_settings is not None
+            assert client._http.received_settings[Setting.ENABLE_CONNECT_PROTOCOL] == 1, "WebSockets (RFC 9220)"
         assert (await it.logged("/x")).protocol == "HTTP/3"
         for host, made in (("hello.apps.test", "*.apps.test"), ("shop.example", "shop.example")):
-            context = ssl.create_default_context(cadata=source.made[made][0])
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", it.cloud.https_port, ssl=context, server_hostname=host
-            )
-            writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-            async with asyncio.timeout(10):
-                head = await reader.readuntil(b"\r\n\r\n")
-            told_of = f'alt-svc: h3=":{it.cloud.https_port}"; ma=86400\r\n'.encode()
-            assert told_of in head
-            writer.close()
+            assert await told_of(it, host, source.made[made][0]) == it.cloud.https_port
         await _own_names(it, source)
 
 
@@ -155,3 +168,29 @@ async def _own_names(it: Bench, source: Certificates) -> None:
             await it.edge._upkeep.measure()
             assert hosts_of(it.cell.xds.table[LISTENER][NAME]) == set()
             assert (await kept.ask("hello.apps.test", "/last"))[0][":status"] == "200"
+
+
+async def test_each_cell_has_a_port_of_its_own(tmp_path: Path) -> None:
+    """A client goes to its host's cell, by the answer that came by TCP; when that cell dies, to the org's second."""
+    source, cells = Certificates(), {"ape": ("0", "1"), "ant": ("1", "2")}
+    authority = source.made["*.apps.test"][0]
+    async with bench(tmp_path, certificates=source, http3=True, domain="apps.test", cells=CELLS) as it:
+        for app, (first, second) in cells.items():
+            host = f"{app}.apps.test"
+            it.waker.apps[host] = (app, it.endpoint)
+            await it.edge.put(Route(app, (host,), (it.endpoint,), org=org_in(first, second)))
+        for app, shard in cells.items():
+            host, port = f"{app}.apps.test", it.cloud.https_port
+            assert await told_of(it, host, authority) == port + int(shard[0])
+            for cell in shard:
+                async with quic(port + int(cell), host, authority) as client:
+                    headers, body = await client.ask(host, f"/{app}{cell}")
+                    assert (headers[":status"], json.loads(body)["host"]) == ("200", host)
+                    assert json.loads(body)["fly-client-ip"] == "127.0.0.1"
+                assert (await it.logged(f"/{app}{cell}", app)).protocol == "HTTP/3"
+        assert it.waker.calls == 0, "both cells of an org know its apps"
+        os.kill(killed := pid_of(it, "1"), signal.SIGKILL)
+        await asyncio.wait_for(wait_for_end(killed), 5.0)
+        told = await told_of(it, "ant.apps.test", authority)
+        async with quic(told, "ant.apps.test", authority) as client:
+            assert (await client.ask("ant.apps.test", "/after"))[0][":status"] == "200"

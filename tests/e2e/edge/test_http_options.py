@@ -59,7 +59,7 @@ async def health() -> AsyncIterator[Endpoint]:
         await server.stop(0.1)
 
 
-def _rpc(endpoints: tuple[Endpoint, ...]) -> Route:
+def rpc(endpoints: tuple[Endpoint, ...]) -> Route:
     return Route("rpc", ("rpc.localhost",), endpoints, http=HttpOptions(h2_backend=True))
 
 
@@ -74,11 +74,11 @@ async def test_grpc(tmp_path: Path) -> None:
 
         async def wake(_host: str) -> WakeResult:
             await asyncio.sleep(0.05)
-            await it.edge.put(_rpc((machine,)))
+            await it.edge.put(rpc((machine,)))
             return WakeResult(endpoint=machine, app="rpc")
 
         it.waker.wake = wake  # type: ignore[method-assign]
-        await it.edge.put(_rpc(()))
+        await it.edge.put(rpc(()))
         options = (("grpc.default_authority", "rpc.localhost"), ("grpc.enable_http_proxy", 0))
         async with grpc.aio.insecure_channel(f"127.0.0.1:{it.cloud.http_port}", options) as channel:
             woken = await asyncio.gather(*(_check(channel) for _ in range(10)))
@@ -95,7 +95,7 @@ async def test_grpc(tmp_path: Path) -> None:
                 await talk.write(word)
                 assert await talk.read() == b"you said " + word
             await talk.done_writing()
-            await it.edge.put(_rpc(()))
+            await it.edge.put(rpc(()))
             await _check(channel)
             await it.edge.remove("rpc")
 
@@ -124,7 +124,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     else:
-        extra = b'Set-Cookie: a=1\r\nX-Powered-By: PHP\r\nContent-Type: text/plain\r\nETag: "1"\r\n'
+        kind = path.removeprefix("/as/").encode() if path.startswith("/as/") else b"text/plain"
+        extra = b'Set-Cookie: a=1\r\nX-Powered-By: PHP\r\nContent-Type: %s\r\nETag: "1"\r\n' % kind
         writer.write(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n" % (extra, len(TEXT)) + TEXT)
     await writer.drain()
     writer.close()
@@ -163,6 +164,10 @@ async def test_answers_as_an_app_wants_them(tmp_path: Path) -> None:
             elif spoken == "zstd":
                 assert zstandard.ZstdDecompressor().decompressobj().decompress(body) == TEXT
             assert len(body) < len(TEXT) / 4
+
+        for kind, worth in (("text/javascript", True), ("application/problem+json;a=1", True), ("image/png", False)):
+            head, _, _ = await _ask(it, "Accept-Encoding: gzip\r\n", f"/as/{kind}")
+            assert (b"content-encoding: gzip" in head.lower()) == worth, kind
 
         # events come one by one, uncompressed, as they are sent
         head, reader, _ = await _ask(it, "Accept-Encoding: gzip\r\n", "/events")

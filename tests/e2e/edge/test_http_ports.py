@@ -48,7 +48,8 @@ async def test_http_on_a_port_of_its_own(tmp_path: Path) -> None:
         answer = await fetch(plain, "hello.localhost", "/awake", headers="Fly-Client-IP: 1.2.3.4\r\n")
         assert answer.json()["fly-client-ip"] == "127.0.0.1"
         assert answer.headers["server"] == "roost"
-        assert (await it.logged("/awake")).status == 200
+        logged = await it.logged("/awake")
+        assert (logged.status, logged.machine) == (200, it.endpoint.machine_id)
 
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", secure, ssl=source.context(), server_hostname="hello.localhost"

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.e2e.edge.cells_harness import CELLS, org_in
 from tests.e2e.edge.edge_harness import AnyName, Bench, bench, free_port, spawn
 from tests.e2e.tls.made import self_made
 
@@ -174,7 +175,9 @@ async def by_name(
     return await asyncio.open_connection("127.0.0.1", it.cloud.https_port, ssl=context, server_hostname=host)
 
 
-async def test_tls_is_passed_on_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cells", "org"), [(1, ""), (CELLS, org_in("0", "1")), (CELLS, org_in("1", "2"))])
+async def test_tls_is_passed_on_by_name(tmp_path: Path, cells: int, org: str) -> None:
+    """With several cells, two orgs without a common first one: who asks is not led by chance."""
     edges, apps = OneName("hello.localhost"), OneName("own.localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     pem = tmp_path / "own.pem"
@@ -187,9 +190,9 @@ async def test_tls_is_passed_on_by_name(tmp_path: Path) -> None:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
     app = Endpoint("m", "127.0.0.1", server.sockets[0].getsockname()[1])
-    async with bench(tmp_path, certificates=edges) as it:
+    async with bench(tmp_path, certificates=edges, cells=cells) as it:
         await it.edge.put(it.route())
-        asleep = PublicPort("own", 443, "sni", hosts=("own.localhost",))
+        asleep = PublicPort("own", 443, "sni", hosts=("own.localhost",), org=org)
 
         async def secure(source: OneName) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
             context = source.context()
@@ -209,6 +212,8 @@ async def test_tls_is_passed_on_by_name(tmp_path: Path) -> None:
         assert it.waker.port_wakes == [("own", "sni", 443)]
         await it.edge.put_ports("own", [asleep])
         assert await said(reader, writer, b"on\n", 12) == b"own TLS: on\n"
+        await it.edge.replace_all([it.route()], {"own": [asleep]})
+        assert await said(*await secure(apps), b"hi\n", 12) == b"own TLS: hi\n"
         await it.edge.put_ports("own", [])
         request = b"GET / HTTP/1.1\r\nHost: hello.localhost\r\n\r\n"
         assert (await said(*other, request, 15)) == b"HTTP/1.1 200 OK", "connections of others go on"

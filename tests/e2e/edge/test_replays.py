@@ -111,6 +111,8 @@ async def test_an_answer_with_fly_replay_goes_to_the_instance_with_its_state(fle
     assert not {"roost-order", "roost-route", "fly-replay-failed"} & set(answer.json())
     assert "fly-replay" not in answer.headers
     assert "roost-answered-by" not in {**answer.headers, **(await fleet.get("")).headers}
+    alone = await fleet.get(does("fly-replay: elsewhere=true"), "heron.localhost")
+    assert alone.headers["roost-error"] == "no_candidate", "it goes nowhere but to another machine"
 
 
 async def test_the_json_form_changes_the_request(fleet: Fleet) -> None:
@@ -132,15 +134,22 @@ async def test_a_body_is_replayed_in_full_and_one_that_is_too_large_is_refused(f
     answer = await fleet.get(ask + "X-Late: 1\r\n", method="POST", body=b"x" * 3_000_000)
     assert (answer.status, answer.headers["fly-error"]) == (502, "PA01")
     assert (answer.headers["roost-error"], answer.headers["roost-fault"]) == ("replay_too_large", "app")
+    assert answer.body.startswith(b"502 Bad Gateway: The app asked for a replay")
+    page = await fleet.get(ask + "X-Late: 1\r\nAccept: text/html\r\n", method="POST", body=b"x" * 3_000_000)
+    assert page.headers["content-type"].startswith("text/html") and b"<h1>The app asked" in page.body
 
 
 async def test_a_large_body_is_replayed_if_the_app_answers_before_it_has_come(fleet: Fleet) -> None:
     """What has not come yet is not kept, but streamed. How much has come is up to the network."""
     statuses = set()
-    for _ in range(20):
-        answer = await fleet.get(does("fly-replay: app=heron"), method="POST", body=b"x" * 3_000_000)
+    for number in range(20):
+        method, path = "GET" if number % 2 else "POST", f"/grows/{number}"
+        answer = await fleet.get(does("fly-replay: app=heron"), method=method, path=path, body=b"x" * 3_000_000)
         statuses.add((answer.status, answer.headers.get("fly-error"), answer.headers.get("roost-error")))
-    assert statuses <= {(200, None, None), (502, "PA01", "replay_too_large")}
+        if answer.status == 502:
+            assert (await fleet.bench.logged(path)).error == "replay_too_large"
+    passed_on = (409, None, None)  # of a method without a body
+    assert statuses <= {(200, None, None), (502, "PA01", "replay_too_large"), passed_on}
 
 
 @pytest.mark.parametrize(
@@ -231,8 +240,9 @@ async def test_headers_of_an_order_come_together_and_are_bounded(fleet: Fleet) -
     answer = await fleet.get(does(f"fly-replay: app=hello;state={'x' * 17_000}"))
     assert (answer.status, answer.headers["roost-error"]) == (502, "replay_invalid")
     assert (await fleet.get(does("fly-replay: app=heron"), method="HEAD")).status == 200
-    answer = await fleet.get(does("Roost-Again: 1", "Roost-Error: no_machine", "fly-replaz: 1"))
-    assert (answer.status, answer.headers.get("roost-error"), answer.headers.get("roost-again")) == (409, None, None)
+    answer = await fleet.get(does("X-Envoy-Ratelimited: 1", "Roost-Error: no_machine", "fly-replaz: 1"))
+    of_the_edge = [answer.headers.get(name) for name in ("roost-error", "x-envoy-ratelimited")]
+    assert (answer.status, of_the_edge) == (409, [None, None])
 
 
 async def test_a_loop_ends_after_ten_replays(fleet: Fleet) -> None:
@@ -260,6 +270,23 @@ async def test_a_websocket_is_replayed_before_it_is_accepted(fleet: Fleet) -> No
         assert await asyncio.wait_for(ws.recv(), 5) == OTHER[:5]
 
 
+async def test_a_websocket_is_not_replayed_by_an_answer_below_400_and_that_is_said(fleet: Fleet) -> None:
+    """Envoy hands such an answer on without a look, of apps that are awake and of those that the request wakes."""
+    ask = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eHh4\r\n"
+
+    def saying(head: str) -> str:
+        text = f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n"
+        return f"{ask}X-Do: {base64.b64encode(text.encode()).decode()}\r\n"
+
+    for number, host in enumerate(("hello.localhost", "heron.localhost") * 2):
+        head = f"307 T\r\n{JSON}" if number // 2 else "200 OK\r\nfly-replay: app=hello"
+        answer = await fleet.get(saying(head), host, path=f"/ws/{number}")
+        assert (answer.status, answer.headers["roost-error"]) == (501, "replay_of_websocket"), (number, answer)
+        assert (await fleet.bench.logged(f"/ws/{number}", host.partition(".")[0])).error == "replay_of_websocket"
+    answer = await fleet.get(saying("302 Found\r\nLocation: /a"))
+    assert (answer.status, answer.headers["location"]) == (302, "/a") and "roost-error" not in answer.headers
+
+
 async def test_clients_name_their_machine(fleet: Fleet) -> None:
     assert (await fleet.get(f"Fly-Force-Instance-Id: {SECOND}\r\n")).json()["app"] == SECOND
     assert (await fleet.get(f"Roost-Force-Instance-Id: {SECOND}\r\n")).json()["app"] == SECOND
@@ -268,7 +295,7 @@ async def test_clients_name_their_machine(fleet: Fleet) -> None:
     assert (await fleet.get("Fly-Force-Region: local\r\nFly-Prefer-Region: nrt\r\n")).status == 200
     told = (await fleet.get("Fly-Prefer-Instance-Id: ffffff\r\n")).json()
     assert (told["app"], told["fly-preferred-instance-unavailable"]) == (FIRST, "ffffff")
-    assert not [name for name in told if name.startswith("steer-")]
+    assert not [name for name in told if name.startswith(("steer-", "x-envoy-"))]
 
 
 async def test_a_client_can_not_ask_for_a_replay_nor_reach_another_apps_machine(fleet: Fleet) -> None:
@@ -305,3 +332,11 @@ async def test_a_remembered_replay_does_not_ask_the_app_again(fleet: Fleet) -> N
     skipped = await fleet.get("Fly-Replay-Cache-Control: skip\r\n", path="/u/2")
     assert (skipped.json()["app"], skipped.headers["fly-replay-cache-status"]) == (FIRST, "bypass")
     assert (await fleet.get("", path="/v")).json()["app"] == FIRST
+
+
+async def test_while_roostd_is_away_a_steered_request_is_the_clouds_fault_in_the_log_too(fleet: Fleet) -> None:
+    await fleet.bench.cell.replays.stop()
+    for number, headers in enumerate(("Fly-Force-Region: local\r\n", does("fly-replay: app=heron"))):
+        answer = await fleet.get(headers, path=f"/away/{number}")
+        one = await fleet.bench.logged(f"/away/{number}")
+        assert answer.headers["roost-error"] == one.error == "control_plane_restarting"

@@ -102,6 +102,11 @@ async def test_errors_are_logged_as_they_were_told(at: Bench) -> None:
         answered = await raw(at.cloud.http_port, b"GET /cut HTTP/1.1\r\nHost: bad.localhost\r\n\r\n")
         assert told(answered) == (200, "", "")
         assert (await at.logged("/cut", app="bad")).error == "app_broke_off"
+    switched = b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n\x88\x00"
+    async with answering(at, switched):
+        ask = b"GET /ws HTTP/1.1\r\nHost: bad.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        await raw(at.cloud.http_port, ask)
+        assert (await at.logged("/ws", app="bad")).error == "", "a WebSocket ends when its app closes it"
     async with answering(at, b"HTTP/1.1 503 Mine\r\nContent-Length: 0\r\n\r\n"):
         await raw(at.cloud.http_port, b"GET /own HTTP/1.1\r\nHost: bad.localhost\r\nConnection: close\r\n\r\n")
         assert (await at.logged("/own", app="bad")).error == "app_answered_5xx"

@@ -77,6 +77,13 @@ async def test_a_get_that_was_reset_is_asked_of_another_machine(at: Bench) -> No
     assert good.arrived["GET"] == 12
 
 
+async def test_a_try_never_meets_a_machine_that_was_tried(at: Bench) -> None:
+    bad, good = [Machine(reset), Machine(reset)], Machine(FINE)
+    async with app_of(at, *bad, good):
+        assert await ask(at, "GET", 20) == {200: 20}
+    assert good.arrived["GET"] == 20
+
+
 async def test_a_get_that_kills_whoever_gets_it_meets_three_machines_at_most(at: Bench) -> None:
     killed = [Machine(reset) for _ in range(5)]
     async with app_of(at, *killed):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.e2e.edge.cells_harness import CELLS, cell_status, next_roostd, org_in, route
-from tests.e2e.edge.edge_harness import Bench, bench, until
+from tests.e2e.edge.edge_harness import Bench, bench, envoys_of, until
 
 from roost.cli.cloud import cloud_status, render_cloud
 from roost.edge import cell_base, rollout
@@ -73,8 +73,8 @@ async def test_a_new_base_configuration_comes_to_all_cells_whatever_apps_do(
 
     make = _changed(newer)
     monkeypatch.setattr(cell_base, "route_configuration", make)
-    await next_roostd(at)
     done, new, called_since = asyncio.Event(), make(), Counter[str]()
+    await next_roostd(at)
 
     async def call(app: str, path: str) -> None:
         while not done.is_set():
@@ -86,15 +86,33 @@ async def test_a_new_base_configuration_comes_to_all_cells_whatever_apps_do(
     called = (("fails", "/fail"), ("dies", "/die"), ("well", "/"), ("well2", "/"))
     callers = [asyncio.create_task(call(app, path)) for app, path in called]
     try:
-        await until(lambda: at.edge.status().detail.get("rollout") == "done", timeout=10.0)
+        # a cell waits for its answers up to 10 s, and there are three
+        await until(lambda: at.edge.status().detail.get("rollout") in ("done", "rolled back"), timeout=40.0)
     finally:
         done.set()
         await asyncio.gather(*callers)
+    assert at.edge.status().detail.get("rollout") == "done", at.edge.status().detail
     assert any(told["dies"].doubtful > 5 and told["fails"].total > 20 for told in seen if "dies" in told)
     assert (await at.get(host="a.localhost")).headers["x-newer"] == "yes"
     assert "rolled_back" not in at.edge.status().detail
     await next_roostd(at)
     assert all(cell.base.is_up_to_date() for cell in at.edge._cells.values()), "there is nothing to change"
+
+
+async def test_a_part_of_the_edge_that_failed_does_not_keep_the_rest_from_being_stopped(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = asyncio.Event()
+
+    async def fail(_roll_out: RollOut) -> None:
+        failed.set()
+        raise ArithmeticError
+
+    monkeypatch.setattr(RollOut, "run", fail)
+    await next_roostd(at)
+    await failed.wait()
+    await at.edge.stop(envoy_too=True)
+    assert envoys_of(at.cloud) == []
 
 
 async def test_a_base_configuration_that_a_cell_refuses_is_taken_back(

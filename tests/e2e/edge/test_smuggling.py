@@ -162,6 +162,7 @@ async def test_what_a_client_says_of_itself_reaches_no_app(fleet: Fleet) -> None
     lies = [
         ("fly-client-ip", "6.6.6.6"), ("Roost-Client-IP", "6.6.6.6"), ("FLY-region", "6.6.6.6"), ("fly-x", "6.6.6.6"),
         ("roost-activator", "6.6.6.6"), ("roost-flycast-address", "6.6.6.6"), ("x-envoy-original-path", "6.6.6.6"),
+        ("x-envoy-attempt-count", "refuse-6.6.6.6"),
         ("x-envoy-external-address", "6.6.6.6"), ("x-forwarded-proto", "6.6.6.6"), ("x-forwarded-ssl", "6.6.6.6"),
         ("x-forwarded-host", "6.6.6.6"), ("forwarded", "for=6.6.6.6"), ("proxy", "6.6.6.6"),
         ("x-original-url", "/6.6.6.6"), ("x-request-id", "6.6.6.6"), ("x-forwarded-for", "9.9.9.9"),

@@ -122,3 +122,5 @@ def test_new_connections_above_the_rate_come_later(cloud_world: World, outside: 
         times = inside(outside.netns, burst)
         assert times[19] < 0.5, "as many at once as it may have in a second"
         assert 0.9 < times[-1] < 4.0, "the others follow"
+        Network(cloud, clients=ClientLimits(arrivals=20, trusted=(f"{outside.ipv4}/32", "192.0.2.0/24"))).ensure()
+        assert inside(outside.netns, burst)[-1] < 0.5, "a proxy that the operator trusts brings those of many"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.cloud.conftest import RunningCloud, free_port, unused_port
+from tests.e2e.cloud.conftest import RunningCloud, free_port
 from tests.e2e.tls import authority
 
 DOMAIN = "apps.example.com"
@@ -106,7 +106,7 @@ def cloud() -> Iterator[TlsCloud]:
         home, http, https = Path(directory) / "home", free_port(), free_port()
         home.mkdir()
         with authority.running(Path(directory), http, https) as acme, pytest.MonkeyPatch.context() as environment:
-            postgres = unused_port()
+            postgres = free_port()
             (home / "config.toml").write_text(settings_of(acme.settings(), postgres))
             running = TlsCloud(home, http, free_port(), https, postgres, acme=acme)
             try:

@@ -95,6 +95,8 @@ def test_each_name_by_http_where_there_is_no_dns(cloud: TlsCloud, app: str) -> N
         refused = cloud.api("DELETE", f"/apps/{app}/certificates/{app}.{DOMAIN}{what}")
         assert refused.status_code == 400 and "in the cloud's own domain" in refused.text, refused.text
     assert "2 of 2 names, by Pebble" in cloud.roost("status").stdout
+    trust = cloud.roost("certs", "ca")
+    assert trust.stdout == cloud.authority and "nobody has to trust it" in trust.stderr
     assert f"{ASLEEP}.{DOMAIN}" in cloud.roost("admin", "domain").stdout
 
 

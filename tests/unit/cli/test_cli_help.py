@@ -37,6 +37,13 @@ def test_every_command_has_a_help_text_and_an_example(path: tuple[str, ...], com
     assert command.help
 
 
+def test_no_summary_is_cut_on_a_terminal_of_80_columns() -> None:
+    groups = {path[:length] for path, _ in ALL for length in range(len(path))}
+    for path in sorted(groups):
+        shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "80"}).stdout
+        assert not [line for line in shown.splitlines()[1:] if line.endswith("...")], path
+
+
 def test_every_listing_has_json() -> None:
     for path, command in ALL:
         if path[-1] in ("list", "releases", "status", "logs"):

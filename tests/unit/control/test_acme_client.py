@@ -20,6 +20,7 @@ from roost.control.name_proofs import NameProofs
 from roost.control.sealing import Vault
 from roost.edge.challenges import PATH, Challenges
 from roost.model.acme import AcmeSettings
+from roost.model.certificate import Certificate
 from roost.model.cloud import Cloud
 from roost.store.store import Store
 
@@ -86,7 +87,10 @@ def test_a_limit_says_for_how_long_and_the_accounts_key_is_kept_for_the_next_try
 def test_a_server_that_is_not_there_is_no_limit(tmp_path: Path) -> None:
     with pytest.raises(AcmeTrouble) as caught:
         AcmeClient(core(tmp_path), AcmeSettings(directory="http://127.0.0.1:1/", agrees=True))
-    assert (caught.value.error, caught.value.retry_after) == ("connection", None)
+    assert (caught.value.error, caught.value.retry_after) == ("unreachable", None)
+
+
+ASKED = Certificate("shop", "shop.example.com", True, None, None, 0.0, 0.0, 0.0)
 
 
 def proof(kind: str) -> Proof:
@@ -102,32 +106,36 @@ def hook(tmp_path: Path, body: str) -> AcmeSettings:
 
 def test_the_command_for_dns_gets_the_record_on_its_input_for_the_delegated_name(tmp_path: Path) -> None:
     settings = hook(tmp_path, f'echo "$@" > {tmp_path}/argv; cat > {tmp_path}/record')
-    proofs = NameProofs(Challenges(), settings, lambda name: "shop.7.acme.apps.org" if name else "")
-    proofs.show(proof("dns-01"))
+    proofs = NameProofs(Challenges(), settings, lambda _, __: "shop.7.acme.apps.org")
+    proofs.show(proof("dns-01"), ASKED)
     assert (tmp_path / "argv").read_text() == "--zone a b present\n"
     record = json.loads((tmp_path / "record").read_text())
     assert record == {"name": "shop.7.acme.apps.org", "type": "TXT", "value": "value", "ttl": 60}
     proofs.hide(proof("dns-01"))
     assert (tmp_path / "argv").read_text() == "--zone a b cleanup\n"
+    (tmp_path / "argv").unlink()
+    proofs.hide(proof("dns-01"))
+    assert not (tmp_path / "argv").exists(), "what was not shown is not taken away"
 
 
 def test_a_command_for_dns_that_fails_is_a_reason(tmp_path: Path) -> None:
-    proofs = NameProofs(Challenges(), hook(tmp_path, "exit 3"), lambda _: "")
-    with pytest.raises(AcmeTrouble, match="dns_hook failed to present"):
-        proofs.show(proof("dns-01"))
+    proofs = NameProofs(Challenges(), hook(tmp_path, "echo token=abc >&2; exit 3"), lambda _, name: name)
+    with pytest.raises(AcmeTrouble, match="dns_hook failed to present") as caught:
+        proofs.show(proof("dns-01"), ASKED)
+    assert "token=abc" in caught.value.detail and "token=abc" not in caught.value.message, "not for apps' owners"
 
 
 def test_what_the_cloud_can_do_depends_on_its_ports_and_its_command(tmp_path: Path) -> None:
-    with_hook = NameProofs(Challenges(), hook(tmp_path, "true"), lambda _: "")
+    with_hook = NameProofs(Challenges(), hook(tmp_path, "true"), lambda _, name: name)
     assert with_hook.possible(https=True) == ("tls-alpn-01", "http-01", "dns-01")
-    without = NameProofs(Challenges(), AcmeSettings(), lambda _: "")
+    without = NameProofs(Challenges(), AcmeSettings(), lambda _, name: name)
     assert without.possible(https=False) == ("http-01",)
 
 
 def test_http_is_shown_at_the_edge_and_taken_away() -> None:
     edge = Challenges()
-    proofs = NameProofs(edge, AcmeSettings(), lambda _: "")
-    proofs.show(proof("http-01"))
+    proofs = NameProofs(edge, AcmeSettings(), lambda _, name: name)
+    proofs.show(proof("http-01"), ASKED)
     assert edge.answer("shop.example.com", f"{PATH}token") == "value"
     proofs.hide(proof("http-01"))
     assert edge.answer("shop.example.com", f"{PATH}token") is None

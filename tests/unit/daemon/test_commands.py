@@ -5,16 +5,17 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from roost.daemon import __main__ as commands
-from roost.daemon import checks, cloud_file, down, faults, pid_file, processes, up
+from roost.daemon import checks, cloud_file, commands, down, faults, pid_file, processes, up
 from roost.daemon.processes import Seen
 from roost.daemon.settings import child_environment, read_settings
 from roost.model.acme import with_email
@@ -263,3 +264,45 @@ def test_envoys_own_pid_file_is_read(tmp_path: Path) -> None:
     saved = {"pid": os.getpid(), "start": pid_file.start_time(os.getpid())}
     (tmp_path / "envoy.pid").write_text(json.dumps(saved))
     assert pid_file.read(tmp_path / "envoy.pid") == os.getpid()
+
+
+def test_a_broken_config_is_named_and_hides_nothing(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "config.toml").write_text('[edge]\ncells = "x"\n')
+    assert commands.main(["status", "--home", str(home)]) == 2
+    shown = capsys.readouterr()
+    assert "does not run" in shown.out
+    assert "edge.cells" in shown.err
+    monkeypatch.setattr(checks, "findings", lambda _settings: [])
+    assert commands.main(["doctor", "--home", str(home)]) == 1
+    assert f"mend {home / 'config.toml'}" in capsys.readouterr().out
+    assert commands.main(["down", "--home", str(home)]) == 2
+    assert f"see {home / 'config.toml'}" in capsys.readouterr().err
+    (home / "config.toml").write_text("[edge]\ncells = 3\n")
+    assert commands.main(["doctor", "--home", str(home)]) == 0
+
+
+def test_a_full_disk_is_an_error_of_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device", "/run/roost/x/cloud.json")
+
+    monkeypatch.setattr(processes, "look", full)
+    assert commands.main(["status", "--home", str(home)]) == 1
+    assert "error: No space left on device: /run/roost/x/cloud.json\nhint: " in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(**more: object) -> Seen:
+        return Seen(**{"roostd": 7, "supervisor": 8, "envoy": 9, "api": True, **more})  # type: ignore[arg-type]
+
+    assert checks.judge_roostd(seen()).status == "ok"
+    assert "pid 7 does not answer" in checks.judge_roostd(seen(api=False)).detail
+    assert "nothing starts it again" in checks.judge_roostd(seen(roostd=None, supervisor=None)).detail
+    usage = {"free": 1 << 30}
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(total=1 << 32, used=0, **usage))
+    assert checks.judge_run_directory(tmp_path).status == "ok"
+    usage["free"] = 1 << 20
+    assert checks.judge_run_directory(tmp_path).status == "fail"

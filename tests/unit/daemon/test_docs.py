@@ -43,3 +43,11 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}, which does not exist"
+
+
+def test_every_benchmark_is_documented() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    parts = {"all", "cells_parts", "zero_lost_load"}  # what others start
+    for path in (ROOT / "bench").glob("*.py"):
+        if path.stem not in parts and "__main__" in path.read_text():
+            assert f"| `{path.stem}` |" in text, f"docs/benchmarks.md does not say what {path.name} measures"

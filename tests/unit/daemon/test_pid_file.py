@@ -65,6 +65,28 @@ def test_end_asks_first(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> Non
     assert not pid_file.end(tmp_path / "pid", timeout=5)
 
 
+def test_end_leaves_the_record_of_the_next_one(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    """One that waited for the end of the other writes its own before that end is noticed."""
+    record, following = tmp_path / "pid", tmp_path / "following"
+    code = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (os.rename(*sys.argv[1:]), os._exit(0)))\n"
+        "print('x', flush=True)\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, following, record], stdout=subprocess.PIPE) as first:
+        try:
+            assert first.stdout is not None
+            first.stdout.readline()
+            pid_file.write(record, first.pid)
+            pid_file.write(following, sleeper.pid)
+            assert pid_file.end(record, timeout=20)
+        finally:
+            first.kill()
+    assert pid_file.read(record) == sleeper.pid
+    assert list(tmp_path.iterdir()) == [record]
+
+
 def test_end_wakes_what_is_stopped(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     pid_file.write(tmp_path / "pid", sleeper.pid)
     sleeper.send_signal(signal.SIGSTOP)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from roost.daemon.static_files import StaticFiles
 from roost.edge.static_paths import HEADER, AppStatics, read_header
 from roost.model.serving_config import Static
 
-IMAGE = "sha256:" + "a" * 64
+IMAGE, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
 class Roots:
@@ -166,3 +167,47 @@ def test_files_are_served_without_a_further_import(tmp_path: Path) -> None:
         [sys.executable, "-c", WITHOUT_IMPORTS, tmp_path / "file"], capture_output=True, text=True, timeout=30
     )
     assert (done.stdout.splitlines(), done.returncode) == (["http.response.start 0", "http.response.body 5"], 0)
+
+
+async def test_clients_that_read_slowly_leave_room_for_other_apps(root: Path) -> None:
+    roots = {IMAGE: Roots(root), OTHER: Roots(root)}
+
+    class Both:
+        def get(self, digest: str) -> int | None:
+            return roots[digest].fd
+
+        def forget(self, digest: str) -> None:
+            pass
+
+    serving, reads = StaticFiles(Both(), most=3), asyncio.Event()
+    statuses: list[int] = []
+
+    async def ask_slowly(image: str) -> None:
+        told = AppStatics("shop", image, ()).header(Static("/app/public", "/static", ""))
+        scope = {
+            "type": "http", "asgi": {"spec_version": "2.4"}, "method": "GET", "raw_path": b"/static/a.txt", "path": "/",
+            "query_string": b"",
+            "headers": [(HEADER.encode(), told.encode())],
+        }  # fmt: skip
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            else:
+                await reads.wait()
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
+        await serving(scope, receive, send)
+
+    asked = [asyncio.create_task(ask_slowly(image)) for image in [IMAGE] * 5 + [OTHER]]
+    while len(statuses) < 6:
+        await asyncio.sleep(0)
+    assert sorted(statuses) == [200, 200, 200, 200, 429, 429]
+    reads.set()
+    await asyncio.gather(*asked)
+    await ask_slowly(IMAGE)
+    assert statuses[-1] == 200
+    for one in roots.values():
+        os.close(one.fd)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from roost.daemon import pid_file, processes
-from roost.daemon.supervise import Supervisor, bound_log, restart_delay
+from roost.daemon import logs, pid_file, processes, pulse
+from roost.daemon import supervise as supervisor
+from roost.daemon.supervise import Supervisor, restart_delay
 from roost.host.process import spawn
 from roost.model.cloud import Cloud
 
@@ -170,11 +171,45 @@ def test_the_log_is_bounded_while_its_writer_goes_on(tmp_path: Path) -> None:
     log = tmp_path / "roostd.log"
     with log.open("ab", buffering=0) as writer:
         writer.write(b"a" * 100)
-        bound_log(log, limit=100)
+        logs.bound(log, limit=100)
         assert log.stat().st_size == 100
         writer.write(b"b")
-        bound_log(log, limit=100)
+        logs.bound(log, limit=100)
         assert log.stat().st_size == 0
         writer.write(b"c")
     assert log.read_bytes() == b"c"
     assert (tmp_path / "roostd.log.1").read_bytes() == b"a" * 100 + b"b"
+
+
+PULSED = """
+import os, sys, time
+from pathlib import Path
+from roost.daemon import pid_file
+
+pid_file.write(Path(sys.argv[1]), os.getpid())
+pulse = Path(sys.argv[2])
+pulse.touch()
+while not pulse.with_suffix(".hang").exists():
+    os.utime(pulse)
+    time.sleep(0.02)
+time.sleep(60)
+"""
+
+
+def test_a_roostd_that_stands_still_is_started_again_and_one_that_was_stopped_goes_on(
+    cloud: Cloud, supervise: Callable[[list[str]], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "PATIENCE", 0.5)
+    monkeypatch.setattr(supervisor, "_LOOK", 0.05)
+    beat, hang = pulse.pulse_file(cloud), pulse.pulse_file(cloud).with_suffix(".hang")
+    supervise([sys.executable, "-c", PULSED, str(processes.roostd_pid_file(cloud)), str(beat)])
+    first = until(lambda: pid_file.read(processes.roostd_pid_file(cloud)))
+    until(lambda: beat.stat().st_mtime_ns if beat.exists() else None)
+    os.kill(first, signal.SIGSTOP)
+    at = beat.stat().st_mtime_ns
+    until(lambda: beat.stat().st_mtime_ns, but=at)
+    assert pid_file.read(processes.roostd_pid_file(cloud)) == first
+    hang.touch()
+    until(lambda: pid_file.read(processes.roostd_pid_file(cloud)), but=first)
+    hang.unlink()
+    assert _last_exit(cloud) == -signal.SIGKILL

@@ -16,6 +16,7 @@ from roost.edge.accesslog import (
     DURATION,
     FLAG_NAMES,
     FLAGS,
+    INVALID,
     PATH,
     ROUTE,
     STATUS,
@@ -31,7 +32,7 @@ def line(path: str, status: int = 200, duration: int = 1, route: str = "app/a", 
     values: list[object] = [None] * VALUES
     values[ROUTE], values[CLUSTER], values[STATUS], values[PATH] = route, cluster, status, path
     values[DURATION], values[DETAILS], values[FLAGS] = duration, "via_upstream", 0
-    return orjson.dumps(values) + b"\n"
+    return orjson.dumps(values[:DURATION])[:-1] + b",\t" + orjson.dumps(values[DURATION:])[1:] + b"\n"
 
 
 def read(*pieces: bytes) -> list[tuple[str, int]]:
@@ -44,6 +45,14 @@ def read(*pieces: bytes) -> list[tuple[str, int]]:
 def test_torn_and_foreign_lines_are_none_and_the_others_read() -> None:
     data = line("/a") + line("/b")[:-40] + line("/c") + b"{}\n[]\n1\n\xff,,,,,,,\n" + line("/d")
     assert read(data) == [("/a", 1), ("", 1), ("", 1), ("", 1), ("", 1), ("", 1), ("/d", 1)]
+
+
+def test_lines_of_an_envoy_that_has_an_older_module_still_are_read() -> None:
+    values = orjson.loads(line("/a"))
+    for there in (VALUES, VALUES - 1):
+        entry = entry_of(orjson.dumps(values[:there]))
+        assert entry is not None and (len(entry), entry[PATH], entry[INVALID]) == (VALUES, "/a", None)
+    assert entry_of(orjson.dumps(values[: VALUES - 2])) is None
 
 
 def test_what_envoy_could_not_write_is_told_by_a_line() -> None:

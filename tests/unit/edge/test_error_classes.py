@@ -79,6 +79,9 @@ def test_the_table_is_whole() -> None:
         (["UC"], 200, "", False, False, "app_broke_off"),
         (["UPE"], 200, "", False, False, "app_broke_off"),
         (["SI"], 200, "", False, False, "app_silent"),
+        (["UC"], 101, "upstream_reset_after_response_started{connection_termination}", False, False, ""),
+        (["DC"], 101, "", False, False, ""),
+        (["SI"], 101, "", False, False, "app_silent"),
         (["DC"], 0, "", True, False, "client_gone"),
         ([], 500, "via_upstream", False, False, "app_answered_5xx"),
         ([], 404, "via_upstream", False, False, ""),
@@ -92,3 +95,27 @@ def test_the_table_is_whole() -> None:
 )
 def test_classes(flags: list[str], status: int, detail: str, own: bool, to_activator: bool, code: str) -> None:
     assert code_of(flags, status, detail, own=own, to_activator=to_activator) == code
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "code"),
+    [
+        ([], 200, ""),
+        ([], 404, "statics_not_found"),
+        ([], 403, "statics_forbidden"),
+        ([], 400, "statics_bad_path"),
+        ([], 429, "statics_busy"),
+        ([], 503, "statics_unavailable"),
+        ([], 416, ""),
+        (["UC"], 200, "statics_unavailable"),
+        (["SI"], 200, "client_too_slow"),
+        (["DC"], 200, "client_gone"),
+    ],
+)
+def test_classes_of_what_is_served_without_the_app(flags: list[str], status: int, code: str) -> None:
+    assert code_of(flags, status, "via_upstream", own=False, to_statics=True) == code
+
+
+def test_each_error_of_statics_has_a_status_of_its_own() -> None:
+    statuses = [error.status for code, error in EDGE_ERRORS.items() if code.startswith("statics_")]
+    assert len(set(statuses)) == len(statuses)

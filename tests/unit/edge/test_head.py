@@ -12,10 +12,15 @@ from roost.edge.head import BadHead, parse_head, plain_host
 
 
 def test_a_head_is_read_and_sent_on_without_the_mark() -> None:
-    raw = b"POST /a?b=c HTTP/1.1\r\nHost: App.LocalHost:8080\r\nRoost-Activator: 1\r\nACCEPT: text/html\r\nX: y\r\n\r\n"
-    head = parse_head(raw, drop=b"roost-activator")
+    raw = (
+        b"POST /a?b=c HTTP/1.1\r\nHost: App.LocalHost:8080\r\nRoost-Activator: 1\r\nACCEPT: text/html\r\nX: y\r\n%s\r\n"
+    )
+    private = b"roost-flycast-address: [fdaa::3]\r\n"
+    raw, kept = raw % private, raw.replace(b"Roost-Activator: 1\r\n", b"") % b""
+    head = parse_head(raw, drop=("roost-activator", "roost-flycast-address"))
     assert (head.method, head.host, head.accept) == ("POST", "app.localhost", "text/html")
-    assert head.raw == raw.replace(b"Roost-Activator: 1\r\n", b"")
+    assert head.raw == kept
+    assert head.private == "fdaa::3"
 
 
 @pytest.mark.parametrize(
@@ -39,13 +44,13 @@ def test_a_head_is_read_and_sent_on_without_the_mark() -> None:
 )
 def test_what_is_no_head_is_refused(raw: bytes) -> None:
     with pytest.raises(BadHead):
-        parse_head(raw, drop=b"x")
+        parse_head(raw, drop=("x",))
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_give_a_head_or_a_refusal(raw: bytes) -> None:
     with contextlib.suppress(BadHead):
-        parse_head(raw, drop=b"x")
+        parse_head(raw, drop=("x",))
 
 
 @pytest.mark.parametrize(

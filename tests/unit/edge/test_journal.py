@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
+from roost.edge import journal as journal_module
 from roost.edge.journal import SLACK, Journal, read_journal
 from roost.edge.protos import CLUSTER, VIRTUAL_HOST, Cluster, resource
 
@@ -50,3 +54,41 @@ def test_a_file_of_anything_reads_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "last-good").write_bytes(b"\xff" * 1000)
     assert read_journal(tmp_path / "last-good") == {}
     assert read_journal(tmp_path / "missing") == {}
+
+
+def test_after_a_full_disk_the_next_change_writes_all_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, room, write = tmp_path / "last-good", 30, os.write
+
+    def write_some(descriptor: int, data: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(28, "No space left on device")
+        done = write(descriptor, memoryview(data)[:room])
+        room -= done
+        return done
+
+    journal = Journal(path)
+    journal.begin()
+    journal.note(CLUSTER, [one("a"), one("b")])
+    monkeypatch.setattr(journal_module, "PAUSE", 0.0)
+    monkeypatch.setattr(os, "write", write_some)
+    table = {CLUSTER: {"a": one("a"), "c": one("c", 100)}}
+    journal.note(CLUSTER, [one("c", 100)], ["b"])
+    assert journal.is_wasteful(), "it lacks something"
+    journal.rewrite(table)
+    assert journal.is_wasteful()
+    assert not list(tmp_path.glob("*.new"))
+    assert "a" in read_journal(path)[CLUSTER], "what was there stays"
+    room = 1 << 20
+    journal.note(CLUSTER, [one("d")])
+    journal.rewrite(table | {CLUSTER: table[CLUSTER] | {"d": one("d")}})
+    assert not journal.is_wasteful()
+    assert sorted(read_journal(path)[CLUSTER]) == ["a", "c", "d"]
+    journal.note(CLUSTER, [one("e")])
+    assert "e" in read_journal(path)[CLUSTER]
+    journal.close()
+    journal.note(CLUSTER, [one("f")])
+    assert not journal.is_wasteful(), "it is closed"
+    assert "f" not in read_journal(path)[CLUSTER]

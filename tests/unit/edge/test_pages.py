@@ -36,4 +36,7 @@ def test_every_reply_of_envoy_has_three_forms_and_says_whose_fault_it_is() -> No
         headers = {item["header"]["key"]: item["header"]["value"] for item in mapper["headers_to_add"]}
         assert headers["roost-fault"] in ("app", "cloud", "client")
         assert headers["roost-error"]
-        assert "%" not in mapper["body_format_override"]["text_format_source"]["inline_string"].replace("%%", "")
+        body = mapper["body_format_override"]["text_format_source"]["inline_string"].replace("%%", "")
+        commands = "UPSTREAM_WIRE_BYTES_RECEIVED", "UPSTREAM_REQUEST_ATTEMPT_COUNT"
+        meant = commands if headers["roost-error"] == "app_invalid_answer" else ()
+        assert sorted(body.split("%")[1::2]) == sorted(meant)

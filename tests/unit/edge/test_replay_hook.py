@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from tests.unit.edge.native import sanitized
 
 Headers = list[tuple[bytes, bytes]]
-OWN = (b"roost-again", b"roost-error", b"roost-fault", b"fly-error")
+AGAIN = b"x-envoy-ratelimited"
+OWN = (AGAIN, b"roost-error", b"roost-fault", b"fly-error", b"fly-request-id")
+PATIENCE = b"1000 5000 0 "
 JSON = (b"content-type", b"application/vnd.fly.replay+json")
 ENDS, TRAILERS, BROKEN_OFF = 0, 1, 2
 CONTINUE, STOP = 0, 1
@@ -54,7 +56,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def hooked(program: Path, answers: list[Answer]) -> list[Found]:
     given = b"".join(answer.packed() for answer in answers)
-    done = subprocess.run([program, b" ".join(OWN)], input=given, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        [program, PATIENCE + b" ".join(OWN)], input=given, capture_output=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr.decode(errors="replace")[:3000]
     stream, found = BytesIO(done.stdout), []
     for _ in answers:
@@ -92,8 +96,12 @@ def expected(answer: Answer) -> Found:
         return b":".join((b"s", kind, base64.b64encode(cache), base64.b64encode(text)))
 
     kept = [one for one in answer.headers if one[0] not in OWN]
-    again = [*kept, (b"roost-again", b"1")]
+    again = [*kept, (AGAIN, b"1")]
     steps = 1 + len(answer.body) + (answer.behind == TRAILERS)
+    status = next((value for key, value in answer.headers if key == b":status"), b"200")
+    if len(status) != 3 or status.startswith(b"0"):
+        refused = [*answer.headers, (b"refused", b"roost_odd_status")]
+        return Found([STOP, *[CONTINUE] * (steps - 1)], refused, None)
     for name in (b"fly-replay", b"roost-replay"):
         if any(key == name for key, _ in answer.headers):
             return Found([CONTINUE] * steps, again, order(b"header", all_of(name)))
@@ -117,12 +125,14 @@ def expected(answer: Answer) -> Found:
 _NAMES = st.sampled_from(
     [
         *OWN, b"fly-replay", b"roost-replay", b"fly-replay-cache", b"fly-replay-cache-ttl-secs", b"content-type",
-        b"fly-replay-cache-allow-bypass", b"fly-replax", b"roost-errors", b"f", b"r", b"c", b"", b":status", b"server",
+        b"fly-replay-cache-allow-bypass", b"fly-replax", b"x-envoy-ratelimite", b"roost-errors",
+        b"f", b"r", b"c", b"", b":statu", b"server",
     ]
 )  # fmt: skip
 _SIZES = st.sampled_from([0, 1, 2, 3, 40, 4093, 4094, 4095, 16383, 16384, 16385, 20000])
 _TEXTS = st.binary(max_size=40) | st.builds(lambda size: b"x" * size, _SIZES)
-_PLAIN = st.tuples(_NAMES, _TEXTS)
+_STATUSES = st.sampled_from([b"200", b"599", b"099", b"000", b"1000", b"20", b""])
+_PLAIN = st.tuples(_NAMES, _TEXTS) | st.tuples(st.just(b":status"), _STATUSES)
 _TYPES = st.sampled_from([JSON, (JSON[0], JSON[1] + b"; a=b"), (JSON[0], JSON[1][:-1]), (b"content-type", b"")])
 _ANSWERS = st.builds(
     Answer,
@@ -133,6 +143,7 @@ _ANSWERS = st.builds(
 LARGE = [
     Answer([(b"x-%d" % number, b"1") for number in range(500)]),
     Answer([*((b"x", b"1") for _ in range(500)), (b"fly-error", b"PR01"), (b"fly-replay", b"app=a")]),
+    Answer([*((b"x", b"1") for _ in range(500)), (b":status", b"099"), (b"fly-replay", b"app=a")]),
     Answer([(b"fly-replay", b"")] * 500),
     Answer([JSON], [[b"x"] * 500] * 40),
     Answer([JSON], [[b""] * 100, [b"x" * 16384], [b""], []], TRAILERS),
@@ -153,4 +164,5 @@ def test_any_answer_is_an_order_or_none_and_never_the_edges_word(program: Path, 
 
 @pytest.mark.parametrize("names", ["a b c d e f g h i", "x" * 257])
 def test_more_names_than_there_is_room_for_are_refused(program: Path, names: str) -> None:
-    assert subprocess.run([program, names], stdin=subprocess.DEVNULL, timeout=60, check=False).returncode == 3
+    argv = [program, PATIENCE.decode() + names]
+    assert subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=60, check=False).returncode == 3

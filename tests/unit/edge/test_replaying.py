@@ -37,8 +37,9 @@ def test_heads() -> None:
 
 def test_a_replay_carries_its_source_and_nothing_of_the_edges() -> None:
     it = trip(
-        "Roost-Order: s:x", "Roost-Route: app/hello", "Steer-Prefer-Region: x", "Fly-Replay-Src: forged", "X-A: 1"
-    )
+        "Roost-Order: s:x", "Roost-Route: app/hello", "Steer-Prefer-Region: x", "Fly-Replay-Src: forged", "X-A: 1",
+        "Roost-Flycast-Host: a", "Roost-Flycast-Address: 10.0.0.9",
+    )  # fmt: skip
     order = ReplayOrder(app="other", state="s", transform=Transform("/q", ("x-a",), (("x-b", "2"),)))
     assert it.replay(order, asker="hello", source="m1", region="r") is None
     assert (it.target_app, it.target) == ("other", Wish())
@@ -89,11 +90,11 @@ def test_what_the_hook_keeps() -> None:
             order_from_envoy(bad)
 
 
-def test_who_answered_is_the_last_machine_that_was_tried() -> None:
+def test_who_answered_is_a_machine_or_one_of_our_own_servers() -> None:
     assert answered_by("10.0.0.1:8080") == "10.0.0.1"
-    assert answered_by("10.0.0.1:8080, 10.0.0.2:8080, /run/roost/x/replay.sock") == "10.0.0.2"
-    assert answered_by("/run/roost/x/activator.sock,/run/roost/x/replay.sock") == ""
-    assert answered_by("") == ""
+    assert answered_by("[fdaa::1]:8080") == "fdaa::1"
+    for unknown in ("/run/roost/x/activator.sock", "", "-"):
+        assert answered_by(unknown) == ""
 
 
 def entry(prefix: str, until: float = 100.0) -> Entry:

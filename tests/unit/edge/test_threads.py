@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 
-from roost.edge.threads import HABIT, LOOKS, STILL, Stillness, Thread
+from roost.edge.threads import CLOSE_LOOK, HABIT, LOOK, LOOKS, STILL, Stillness, Thread, Threads
 
 STEP = STILL / LOOKS
 
@@ -65,3 +71,62 @@ def test_a_thread_of_any_name_that_is_stopped_alone_is_named_and_one_that_is_tra
     assert set(told(*traced)) == {""}
     by_turns = [[Thread(2, "haproxy", state, 1)] for state in "tS" * LOOKS * 2]
     assert set(told(*by_turns)) == {""}
+
+
+def test_one_that_has_not_woken_is_doubted_until_it_does() -> None:
+    still = Stillness(("wrk:",))
+    for number in range(HABIT + 1):
+        still.look([worker(number)], number * LOOK)
+        assert not still.doubts
+    still.look([worker(HABIT)], (HABIT + 1) * LOOK)
+    assert still.doubts
+    still.look([worker(HABIT + 1)], (HABIT + 1) * LOOK + CLOSE_LOOK)
+    assert not still.doubts
+    still.look([worker(HABIT + 2, "T")], (HABIT + 2) * LOOK)
+    assert still.doubts, "it woke, to be stopped"
+    still.look([], (HABIT + 3) * LOOK)
+    assert not still.doubts
+
+
+def test_one_that_may_sleep_is_not_doubted() -> None:
+    still = Stillness(("wrk:",))
+    for number in range(HABIT * 2):
+        still.look([Thread(1, "grpc_global_tim", "S", 1), worker(1)], number * LOOK)
+        assert not still.doubts
+
+
+def test_at_the_pace_of_its_looks_a_wedged_thread_is_named_well_within_a_second() -> None:
+    for hangs in (number / 100 for number in range(200, 221)):
+        still, now = Stillness(("wrk:",)), 0.0
+        while not (named := still.look([worker(int(min(now, hangs) * 10))], now)):
+            now += CLOSE_LOOK if still.doubts else LOOK
+            assert now < hangs + 0.9
+        assert (named, now > hangs + STILL - 0.1) == ("wrk:worker_0", True)
+
+
+def test_threads_are_read_as_they_come_and_go_and_nothing_is_left_open() -> None:
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    threads, leave = Threads(os.getpid()), threading.Event()
+    for _ in range(3):  # a thread's number may come again
+        other = threading.Thread(target=leave.wait)
+        other.start()
+        assert other.native_id in {one.tid for one in threads.look()}
+        leave.set()
+        other.join()
+        deadline = time.monotonic() + 5
+        while other.native_id in {one.tid for one in threads.look()}:
+            assert time.monotonic() < deadline
+        leave.clear()
+    own = next(one for one in threads.look() if one.tid == os.getpid())
+    time.sleep(0.001)
+    assert next(one for one in threads.look() if one.tid == os.getpid()).waits > own.waits
+    threads.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened
+
+
+def test_a_process_that_has_ended_has_no_threads() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process, contextlib.closing(Threads(process.pid)) as threads:
+        assert [one.tid for one in threads.look()] == [process.pid]
+        process.kill()
+        process.wait()
+        assert threads.look() == []

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from tests import ports
 
 from roost.host.health import check, listens_on_loopback_only, wait_port
 from roost.model.machine_config import Check
@@ -45,9 +46,7 @@ def answering(data: bytes, seen: list[bytes] | None = None) -> Handler:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    return ports.free_port()
 
 
 async def test_tcp_check_passes_on_a_connection_and_fails_without(free_port: int) -> None:
@@ -90,6 +89,15 @@ async def test_http_check_sends_method_path_and_headers() -> None:
     assert head.count(b"host:") == 1
     assert b"host: a.example\r\n" in head
     assert b"x-a: b\r\n" in head
+
+
+async def test_letters_beyond_ascii_are_sent_as_browsers_do() -> None:
+    seen: list[bytes] = []
+    async with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", seen)) as port:
+        spec = Check(port, type="http", path="/café?a=%20b", headers=(("X-Name", "Zoë"),))
+        found = await check(spec, "127.0.0.1")
+    assert (found.passing, found.output) == (True, "GET /café?a=%20b answered 200")
+    assert b"GET /caf%C3%A9?a=%20b HTTP/1.1\r\n" in seen[0] and "\r\nX-Name: Zoë\r\n".encode() in seen[0]
 
 
 async def test_a_silent_app_fails_at_the_timeout_and_counts_as_listening() -> None:

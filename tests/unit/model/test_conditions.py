@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roost.model.conditions import comes_from, read_conditions
+from roost.model.conditions import read_conditions
 from roost.model.errors import BadInput
 
 
@@ -29,21 +29,3 @@ def test_all_conditions_count_together() -> None:
 def test_what_is_not_known_is_refused(condition: str) -> None:
     with pytest.raises(BadInput):
         read_conditions([condition])
-
-
-@pytest.mark.parametrize(
-    ("address", "networks", "inside"),
-    [
-        ("192.0.2.7", (), True),
-        ("192.0.2.7", ("192.0.2.0/24",), True),
-        ("192.0.3.7", ("192.0.2.0/24",), False),
-        ("192.0.2.7", ("192.0.2.0/24", "192.0.2.8/32"), False),
-        ("::ffff:192.0.2.7", ("192.0.2.0/24",), True),
-        ("2001:db8::1", ("192.0.2.0/24",), False),
-        ("2001:db8::1", ("2001:db8::/32",), True),
-        ("", ("0.0.0.0/0",), False),
-        ("machine 0011", ("0.0.0.0/0",), False),
-    ],
-)
-def test_source_addresses(address: str, networks: tuple[str, ...], inside: bool) -> None:
-    assert comes_from(address, networks) is inside

@@ -50,6 +50,14 @@ def test_more_requests_make_machines_up_to_the_maximum() -> None:
     assert (full.wanted, full.acts, full.action, full.held) == (5, False, "limit", "max is 5")
 
 
+def test_that_the_minimum_keeps_machines_is_told() -> None:
+    policy = replace(POLICY, min=1)
+    found = ask(policy, group_of(machines(1), "app"), 0)
+    assert (found.wanted, found.acts, found.held, found.action) == (1, False, "min is 1", "")
+    assert ask(policy, group_of(machines(1), "app"), 10).held == ""
+    assert ask(policy, group_of(machines(2), "app"), 0).held != "min is 1", "one may go"
+
+
 def test_those_that_sleep_are_woken_before_others_are_made() -> None:
     group = group_of([*machines(1), *machines(2, state=MachineState.SUSPENDED)], "app")
     found = ask(POLICY, group, 40)
@@ -82,6 +90,8 @@ def test_fewer_only_after_a_while_and_with_room_to_spare() -> None:
 
 def test_only_its_own_machines_go_unless_asked() -> None:
     assert not ask(POLICY, group_of(machines(3), "app"), *[0] * 61).acts
+    kept = ask(POLICY, group_of(machines(3), "app"), *[0] * 61)
+    assert not kept.acts and "stay" in kept.held, "it is said why there are more than the load asks for"
     found = ask(replace(POLICY, remove="any"), group_of(machines(3), "app"), *[0] * 61)
     assert (len(found.remove), found.wanted) == (2, 1)
     with_volumes = [replace(m, config=replace(m.config, mounts=(Mount("/data", name="d"),))) for m in machines(3)]

@@ -123,9 +123,13 @@ def test_an_issued_certificate_is_active_wherever_the_name_leads() -> None:
 
 def test_what_the_authority_said_is_said_with_a_cure() -> None:
     wanted = requirements(APP, ASKED, "roost.test")
-    refused = replace(ASKED, attempt=Attempt(error="dns", message="no such name", failures=1))
+    refused = replace(ASKED, attempt=Attempt(error="dns", message="no such name", failures=1, next_at=NOW + 130))
     found = verdict(refused, wanted, NOW, possible=("http-01",)).troubles[0]
-    assert found.code == "acme_dns" and "no such name" in found.message and "roost certs check" in found.remediation
+    assert found.code == "acme_dns" and "no such name" in found.message
+    assert "roost certs check" in found.remediation and "in 2 min" in found.remediation
+    assert "being tried again now" in verdict(refused, wanted, NOW + 131, possible=("http-01",)).troubles[0].remediation
+    away = replace(ASKED, attempt=Attempt(error="unreachable", message="it is away", failures=1, next_at=NOW + 130))
+    assert "operator" in verdict(away, wanted, NOW, possible=("http-01",)).troubles[0].remediation
     no_way = replace(ASKED, attempt=Attempt(error="noChallenge", message="a wildcard", failures=1))
     assert "dns_hook" in verdict(no_way, wanted, NOW, possible=("http-01",)).troubles[0].remediation
 

@@ -20,7 +20,7 @@ from roost.plan.cloud_domain import (
     way_of,
     why_not_public,
 )
-from roost.plan.domain_report import HERE, Report, Standing, own_verdict, report
+from roost.plan.domain_report import HERE, Report, Standing, Trust, own_verdict, report, trust
 from roost.plan.issuing import after_failure
 
 NOW = 1_000_000_000.0
@@ -225,6 +225,19 @@ def test_the_report_of_a_domain_without_says_why_and_how() -> None:
         chosen=Choice(), per_week=40, address="", ports=(80, 443),
     )  # fmt: skip
     assert local.troubles == (), "nothing is wrong"
+
+
+def test_who_has_to_trust_the_clouds_own_authority() -> None:
+    none = report(
+        DOMAIN, Way.NONE, "no terms", [], NOW, chosen=Choice(), per_week=40, address="", ports=(80, 443)
+    )  # fmt: skip
+    assert trust(none, NOW) == Trust(True, "")
+    public = trust(told(name("a", ISSUED)), NOW)
+    assert not public.needed and f"nobody has to trust it: {DOMAIN} has public certificates" in public.why
+    assert not trust(told(replace(failed("a", 1, NOW), issued=ISSUED)), NOW).needed  # its renewal fails, it is valid
+    for waits in (told(), told(name("a", ISSUED), name("b")), told(name("a", replace(ISSUED, expires_at=NOW)))):
+        part = trust(waits, NOW)
+        assert part.needed and "only until" in part.why and "roost admin domain" in part.why
 
 
 def test_an_address_that_is_private_is_no_record() -> None:

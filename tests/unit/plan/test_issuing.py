@@ -58,6 +58,14 @@ def test_pauses_grow_to_a_bound(failures: int) -> None:
     assert all(later > earlier for earlier, later in pairwise(pauses[:6]))
 
 
+def test_the_next_way_is_tried_at_once_where_the_first_found_no_proof() -> None:
+    attempt = after_failure("a.org", Attempt(order="x"), 1000.0, error="tls", message="no", ways=2)
+    assert (attempt.next_at, attempt.failures, attempt.order) == (1000.0, 1, "")
+    assert after_failure("a.org", attempt, 1000.0, error="unauthorized", message="no", ways=2).next_at > 1200.0
+    for error in ("dns", "unreachable", "rateLimited", "internal"):
+        assert after_failure("a.org", Attempt(), 1000.0, error=error, message="no", ways=3).next_at > 1100.0
+
+
 def test_the_authoritys_limit_holds_whatever_a_user_asks() -> None:
     limited = after_failure("a.org", Attempt(), 1000.0, error="rateLimited", message="slow", retry_after=7200.0)
     assert limited.rate_limited_until == 8200.0

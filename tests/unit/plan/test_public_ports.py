@@ -9,7 +9,8 @@ import pytest
 from roost.model.errors import BadInput
 from roost.model.machine_config import Port, Service
 from roost.model.port_options import HttpOptions, TlsOptions
-from roost.plan.public_ports import BY_NAME, HTTPS, POSTGRES, PortRules, check_ports, is_shared, places_of, read_ranges
+from roost.model.public_ports import BY_NAME, HTTPS, POSTGRES, is_shared
+from roost.plan.public_ports import PortRules, check_ports, places_of, read_ranges
 
 RULES = PortRules(8080, 8443, ((1024, 9999), (25, 25)), (8090,))
 
@@ -57,7 +58,7 @@ def test_ports_that_an_app_cannot_have(service: Service, words: str) -> None:
     ],
 )
 def test_where_an_app_answers(services: tuple[Service, ...], places: list[str]) -> None:
-    rules = replace(RULES, postgres=5433, by_name=True)
+    rules = replace(RULES, postgres=5433)
     assert places_of(services, url="http://shop.x", host="shop.x", rules=rules) == places
 
 
@@ -95,12 +96,12 @@ def test_names_with_a_way_of_their_own_on_the_https_port() -> None:
 
 def test_tls_that_an_app_speaks_itself_goes_by_name() -> None:
     service = _service(Port(80, ("http",)), Port(443))
-    with pytest.raises(BadInput, match="needs an edge with a port for https, and one cell"):
-        check_ports([service], RULES)
-    assert check_ports([service], replace(RULES, by_name=True)) == (BY_NAME,)
-    assert check_ports([_service(Port(443, ("proxy_proto",)))], replace(RULES, by_name=True)) == (BY_NAME,)
+    with pytest.raises(BadInput, match="needs a cloud with a port for https"):
+        check_ports([service], replace(RULES, https=0))
+    assert check_ports([service], RULES) == (BY_NAME,)
+    assert check_ports([_service(Port(443, ("proxy_proto",)))], RULES) == (BY_NAME,)
     with pytest.raises(BadInput, match="shared by all apps"):
-        check_ports([_service(Port(443, ("tls",)))], replace(RULES, by_name=True))
+        check_ports([_service(Port(443, ("tls",)))], RULES)
 
 
 def test_apps_of_postgres_share_a_port_by_name() -> None:

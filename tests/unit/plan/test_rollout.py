@@ -51,6 +51,17 @@ def test_a_rollout_ends_and_never_leaves_a_group_smaller(names: list[str], cut: 
     assert {g: sum(m.process_group == g for m in back[-1]) for g in configs} == wanted
 
 
+def test_a_group_without_machines_gets_one_unless_it_is_to_have_none() -> None:
+    there = [machine(process_group="app", release=1), machine(id="f" * 14, process_group="app", release=1)]
+    configs = {"app": WEB, "worker": WEB, "new": WEB}
+    assert wanted_counts(there, configs) == {"app": 2, "worker": 1, "new": 1}
+    wanted = wanted_counts(there, configs, {"worker", "app"})
+    assert wanted == {"app": 2, "worker": 0, "new": 1}, "one that has machines all the same keeps them"
+    for backwards in (False, True):
+        end = walk(there, wanted, 0 if backwards else 2)[-1]
+        assert {m.process_group for m in end} == {"app", "new"}
+
+
 def test_a_machine_made_by_hand_is_left_alone() -> None:
     by_hand = machine(release=0, process_group="tool")
     assert walk([by_hand], {"app": 1}, 2)[-1][0] == by_hand

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.unit.factory import exited, machine
 
 from roost.model.app import Event, ReleaseState
 from roost.model.app_config import AppConfig
+from roost.model.autoscale import GroupPolicy
 from roost.model.errors import DatabaseFull, InsufficientCapacity, NameTaken, NotFound
 from roost.model.machine import MachineState
 from roost.model.operation import Operation, OperationState
@@ -45,6 +47,59 @@ def test_opening_again_keeps_everything(tmp_path: Path) -> None:
     second = Store(url)
     assert second.apps.get("shop").number == 1
     second.close()
+
+
+def test_what_is_asked_again_and_again_is_as_new_as_the_latest_write(store: Store) -> None:
+    started, asleep = (machine(id=f"{n:014x}", name=f"m{n}", slot=n, state=MachineState.STARTED) for n in (1, 2))
+    assert store.machines.in_states(MachineState.STARTED) == []
+    store.machines.add(started, event())
+    store.machines.add(asleep, event(1, asleep.id))
+    found = store.machines.in_states(MachineState.STARTED)
+    assert sorted(one.id for one in found) == [started.id, asleep.id]
+    found.clear()  # each who asks has a list of their own
+    store.machines.save(replace(asleep, state=MachineState.SUSPENDED), event(2, asleep.id))
+    assert [one.id for one in store.machines.in_states(MachineState.STARTED)] == [started.id]
+    assert [one.id for one in store.machines.in_states(MachineState.SUSPENDED)] == [asleep.id]
+    assert store.autoscale.policies() == []
+    store.autoscale.put(GroupPolicy("shop", "app", None, "api"))
+    assert [one.app for one in store.autoscale.policies()] == ["shop"]
+
+
+def test_an_answer_is_kept_until_something_is_written_and_one_that_fails_is_not(store: Store) -> None:
+    asked: list[int] = []
+
+    def read() -> int:
+        asked.append(len(asked))
+        if len(asked) == 2:
+            raise ValueError("the second question fails")
+        return len(asked)
+
+    assert [store.database.unchanged("q", read) for _ in range(3)] == [1, 1, 1]
+    with pytest.raises(ZeroDivisionError), store.database.write():
+        raise ZeroDivisionError
+    with pytest.raises(ValueError, match="second"):
+        store.database.unchanged("q", read)
+    assert [store.database.unchanged("q", read) for _ in range(2)] == [3, 3]
+
+
+def test_who_asks_while_others_write_never_gets_what_was_before_a_write_that_has_returned(store: Store) -> None:
+    stop, stale = threading.Event(), []
+
+    def ask() -> None:
+        while not stop.is_set():
+            written = done
+            if len(store.autoscale.policies()) < written:
+                stale.append(written)
+
+    done = 0
+    asker = threading.Thread(target=ask)
+    asker.start()
+    for number in range(100):
+        store.autoscale.put(GroupPolicy(f"app-{number}", "app", None, "api"))
+        done = number + 1
+    stop.set()
+    asker.join()
+    assert stale == []
 
 
 def test_a_full_disk_is_said_and_passes(tmp_path: Path) -> None:
@@ -170,3 +225,15 @@ def test_a_machine_is_found_by_its_slot(store: Store) -> None:
     store.machines.add(made, event())
     assert store.machines.on_slot(7) == made
     assert store.machines.on_slot(8) is None
+
+
+def test_groups_scaled_to_nothing_are_known_until_they_are_scaled_again(store: Store) -> None:
+    store.apps.create(name="shop", app_id="1", org="personal", network="n", now=1.0)
+    store.empty_groups.scaled("shop", {"web": 0, "worker": 2})
+    store.empty_groups.scaled("shop", {"worker": 0})
+    store.empty_groups.scaled("shop", {"worker": 0})
+    assert store.empty_groups.of("shop") == {"web", "worker"} and not store.empty_groups.of("other")
+    store.empty_groups.scaled("shop", {"web": 1})
+    assert store.empty_groups.of("shop") == {"worker"}
+    store.apps.remove("shop", now=2.0)
+    assert not store.empty_groups.of("shop"), "a later app of its name knows nothing of it"

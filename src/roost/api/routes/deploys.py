@@ -39,6 +39,12 @@ def start_deploy(app: AppName, body: NewDeploy, control: TheControl) -> dict[str
     return operation_to_json(control.deploys.start(app, deploy_request(body)))
 
 
+@router.get("/scale")
+def show_scale(app: AppName, control: TheControl) -> dict[str, Any]:
+    """Return how many machines each process group has, those without any too."""
+    return {"app": app, "counts": dict(control.scaling.counts(app))}
+
+
 @router.post("/scale", status_code=202)
 def scale(app: AppName, body: NewScale, control: TheControl) -> dict[str, Any]:
     """Begin to bring process groups to so many machines."""

@@ -29,8 +29,12 @@ Slug = Annotated[str, Path(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 @router.get("/platform/certificate_authority", response_model=dict[str, Any])
 def get_certificate_authority(control: TheControl) -> dict[str, Any]:
-    """Return the certificate of the cloud's own authority, for clients to trust while a domain has no other."""
-    return {"pem": control.certificates.authority()}
+    """Return the certificate of the cloud's own authority, for clients to trust while its domain has no other.
+
+    `needed` is false when all its names have public certificates; `why` says that, or how long it is needed.
+    """
+    trust = control.certificates.trust()
+    return {"pem": control.certificates.authority(), "needed": trust.needed, "why": trust.why}
 
 
 def _asked_page(

@@ -10,7 +10,6 @@
 #include "envoy.h"
 
 enum { ROWS = 8192, WAYS = 8, LOCKS = 64, INET6 = 10 };
-enum { LONGEST = 64 }; /* of an address in letters, with room */
 
 typedef struct { u64 address, full_at; } bucket; /* all zeros: free, as no address is 0 */
 static bucket table[ROWS][WAYS];
@@ -40,11 +39,11 @@ static u64 read_ipv4(text from) {
 static u64 read_ipv6(text from) {
   static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
   unsigned char raw[16];
-  char letters[LONGEST];
+  char letters[ADDRESS];
   u64 found = 0;
   word i;
   from = until(&from, '%'); /* what is behind it is an interface */
-  if (from.length >= LONGEST) return 0;
+  if (from.length >= ADDRESS) return 0;
   memcpy(letters, from.data, from.length);
   letters[from.length] = 0;
   if (inet_pton(INET6, letters, raw) != 1) return 0;

@@ -157,9 +157,9 @@ static void forget(route *of) {
   pthread_mutex_unlock(&guard);
 }
 
-static int request(filter *base, const route *configured, _Bool ends) {
+static int request(filter *base, _Bool ends) {
   waiter *one = (waiter *)base;
-  app *of = (app *)configured;
+  app *of = (app *)route_of(base);
   word alone;
   (void)ends;
   if (!of || one->state != outside) return CONTINUE;

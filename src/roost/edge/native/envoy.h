@@ -1,6 +1,6 @@
 /* What the parts of the edge's module share: Envoy's "dynamic module" interface (ABI v0.2), libc, and our filters.
 
-   The module is compiled when the edge starts (modules.py), on servers without C headers, so the names of libc are
+   The module is compiled when the edge starts (native_build.py), on servers without C headers, so the names of libc are
    declared here. Everything that comes from a request is a `text`: bytes with a length, no end mark, any value, and
    valid only until the callback that gave it returns or the headers change. */
 
@@ -8,6 +8,7 @@ typedef unsigned long word; /* as wide as size_t and a pointer */
 typedef unsigned long long u64;
 typedef struct { const char *data; word length; } text;
 typedef struct { text name, value; } header;
+typedef struct { unsigned short two; } __attribute__((packed)) pair; /* two bytes at once, wherever they are */
 #define TEXT(literal) ((text){literal, sizeof(literal) - 1})
 
 /* libc. Locks that are all zeros are unlocked; no platform of Linux needs more room for them. */
@@ -46,8 +47,10 @@ word envoy_dynamic_module_callback_http_get_headers_size(void *filter, int of);
 _Bool envoy_dynamic_module_callback_http_get_headers(void *filter, int of, header *all);
 word envoy_dynamic_module_callback_http_get_body_chunks_size(void *filter, int of);
 _Bool envoy_dynamic_module_callback_http_get_body_chunks(void *filter, int of, text *all);
+word envoy_dynamic_module_callback_http_get_body_size(void *filter, int of);
 _Bool envoy_dynamic_module_callback_http_get_filter_state_bytes(void *filter, text key, text *value);
 _Bool envoy_dynamic_module_callback_http_set_filter_state_bytes(void *filter, text key, text value);
+_Bool envoy_dynamic_module_callback_http_filter_get_attribute_string(void *filter, int id, text *value);
 
 /* Envoy: for what is done to a request's headers first. */
 word envoy_dynamic_module_callback_early_header_mutation_get_headers_size(void *request);
@@ -59,8 +62,8 @@ _Bool envoy_dynamic_module_callback_early_header_mutation_get_attribute_string(v
 
 enum { CONTINUE = 0, STOP = 1, STOP_ALL_AND_WATERMARK = 4 }; /* a filter's answer to headers */
 enum { STOP_AND_BUFFER = 1 };                                 /* and to a part of a body */
-enum { RESPONSE = 2, RESPONSE_BODY = 2 };                     /* which headers; which body: the part that just came */
-enum { SOURCE_ADDRESS = 24 };                                 /* ids of attributes */
+enum { REQUEST = 0, RESPONSE = 2, REQUEST_BODY = 0, RESPONSE_BODY = 2 }; /* which headers; the part of a body that came */
+enum { SOURCE_ADDRESS = 24, UPSTREAM_ADDRESS = 41 };          /* ids of attributes */
 
 /* Ours. A kind of HTTP filter; its filters begin with a `filter`, what it made of a configuration with its kind. Only
    `name`, `size` and `load` need be there. */
@@ -74,7 +77,7 @@ struct kind {
   void (*unload)(loaded *);
   route *(*configure)(text value);                                /* for a route; 0: refused */
   void (*forget)(route *);
-  int (*request)(filter *, const route *, _Bool ends);            /* headers; `route` is 0 if it has nothing for us */
+  int (*request)(filter *, _Bool ends);                           /* headers */
   void (*request_goes_on)(filter *, _Bool ends);                  /* a part of the body, or trailers */
   int (*response)(filter *, _Bool ends);
   int (*response_body)(filter *, _Bool ends);                     /* a part of it */
@@ -83,7 +86,8 @@ struct kind {
   void (*complete)(filter *);                                     /* the stream has ended, however it did */
   void (*end)(filter *);                                          /* it is freed after this */
 };
-extern const kind admission, bodies, replay_hook;
+extern const kind admission, replay_hook;
+const route *route_of(filter *); /* what the request's route has for this kind; 0: nothing */
 
 int same(text one, text other);
 int begins(text one, text with);
@@ -95,6 +99,32 @@ u64 now(void);       /* nanoseconds */
 int begin_clock(void); /* 0: there is none */
 void wake_clock(void); /* something may become overdue from now on */
 int look_at_lines(u64 at), look_at_bodies(u64 at); /* what it calls; they say whether there is more to come */
+
+/* Proxies before the edge that are believed. */
+enum { ADDRESS = 64 }; /* bytes that an address in letters has at most, with room */
+typedef struct { unsigned char address[16]; word bits; } network;
+typedef struct { network *all; word count; } proxies;
+int read_proxies(text from, proxies *into); /* 0: they are misspelled */
+int is_proxy(const proxies *of, text address);
+/* Look for the client in a header's value, from its end; 0: all in it are proxies, so who is before it is asked for. */
+int client_before(const proxies *of, text said, text *client);
+
+/* Bodies that come, of the requests that have one watched; all zeros: not watched. Nanoseconds. */
+typedef struct { u64 silent, whole; } patience; /* so long nothing may come, 0: for ever; so long until it is whole */
+typedef struct body body;
+struct body {
+  void *scheduler;
+  body *before, *after; /* in the list */
+  u64 deadline, patience, end;
+  word came, held, room; /* bytes: of it, that Envoy has of it now as far as we know, that it may have of all */
+  enum { BODY_UNWATCHED, BODY_COMES, BODY_STALLED, BODY_TOO_SLOW, BODY_ONE_TOO_MANY } state;
+};
+patience patience_from(text *); /* takes "SILENT_MS WHOLE_MS " off the beginning */
+void watch_body(body *, void *envoy, patience, word room);
+void body_goes_on(body *, word size, _Bool ends);
+void let_body(body *); /* it has an answer */
+void end_overdue_body(body *, void *envoy);
+void forget_body(body *);
 
 /* The limit by client address. */
 typedef struct { u64 every, burst; } limit; /* nanoseconds in which one request is added, 0: no limit; most at once */

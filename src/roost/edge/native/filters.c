@@ -2,7 +2,7 @@
 
 #include "envoy.h"
 
-static const kind *const kinds[] = {&admission, &bodies, &replay_hook};
+static const kind *const kinds[] = {&admission, &replay_hook};
 
 static const kind *kind_of(text name) {
   word i;
@@ -40,12 +40,15 @@ const void *envoy_dynamic_module_on_http_filter_new(const void *config, void *en
   return one;
 }
 
+const route *route_of(filter *one) {
+  const route *of = envoy_dynamic_module_callback_get_most_specific_route_config(one->envoy);
+  return of && of->kind == one->kind ? of : 0;
+}
+
 int envoy_dynamic_module_on_http_filter_request_headers(void *envoy, const void *module, _Bool ends) {
   filter *one = (filter *)module;
-  const route *of;
-  if (!one->kind->request) return CONTINUE;
-  of = envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
-  return one->kind->request(one, of && of->kind == one->kind ? of : 0, ends);
+  (void)envoy;
+  return one->kind->request ? one->kind->request(one, ends) : CONTINUE;
 }
 
 int envoy_dynamic_module_on_http_filter_request_body(void *envoy, const void *module, _Bool ends) {

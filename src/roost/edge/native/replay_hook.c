@@ -1,28 +1,37 @@
 /* The hook between Envoy and machines, or the activator: what an app's answer asks of the edge, and may not say.
 
-   An HTTP filter behind the router, which sees answers before Envoy decides whether to try again. It drops headers that
-   are the edge's own word; the configuration names them, all `fly-` or `roost-`, with blanks between. An answer with `fly-replay`,
-   `roost-replay` or a body of the type JSON_TYPE is an order: the hook keeps it in the stream's filter state as
-   "s:KIND:CACHE:ORDER" (KIND is header, json or large; the others in base64) and marks the answer with `roost-again`,
-   the reason to try again. What is in an order is read by roostd alone; here it is bytes up to a bound.
+   An HTTP filter behind the router, which sees answers before Envoy decides whether to try again. Its configuration is
+   "SILENT_MS WHOLE_MS ROOM NAME..."; a route's, "SILENT_MS WHOLE_MS", goes before it. So long a request's body may be
+   silent and take, and so many bytes of all bodies may be there, 0: any number (bodies.c). The names are those of headers
+   that are the edge's own word, `fly-`, `roost-` or `x-`, which it drops; without any it looks at no answer. An answer
+   with `fly-replay`, `roost-replay` or a body of the type JSON_TYPE is an order: the hook keeps it in the stream's filter
+   state as "s:KIND:CACHE:ORDER" (KIND is header, json or large; the others in base64) and marks the answer with AGAIN,
+   the reason to try again; beside it is kept where the answer came from. What is in an order is read by roostd alone;
+   here it is bytes up to a bound. An answer whose status has not three digits, or begins with 0, is refused: Envoy would
+   pass it on, and no client could read it.
    State: of an answer in JSON, what has come of it, up to one byte more than an order may have. */
 
 #include "envoy.h"
 
 #define JSON_TYPE "application/vnd.fly.replay+json"
 #define STATE "roost.replay"
+#define FROM "roost.answered"
+#define STATUS TEXT(":status")
+#define AGAIN TEXT("x-envoy-ratelimited")
 enum { MOST_ORDER = 16384, MOST_CACHE = 4096, FEW = 64, MOST_NAMES = 8, NAMES = 256 }; /* bytes; headers; words; bytes */
 enum { ROOM = 16 + (MOST_CACHE + 2) / 3 * 4 + (MOST_ORDER + 2) / 3 * 4 };
 
-typedef struct { const kind *kind; word count; text forbidden[MOST_NAMES]; char names[NAMES]; } rules;
-typedef struct { filter base; char *body; word length; } answer; /* `body` is there while it comes */
+typedef struct { const kind *kind; patience patience; word room, count; text forbidden[MOST_NAMES]; char names[NAMES]; } rules;
+typedef struct { const kind *kind; patience patience; } own; /* of a route */
+typedef struct { filter base; body asked; char *body; word length; } answer; /* `body` is there while it comes */
 typedef struct { char order[MOST_ORDER + 1], cache[MOST_CACHE + 1], told[ROOM]; } room;
 
 static loaded *load(void *config, text value) {
   rules *one = calloc(1, sizeof(rules));
   text rest;
   (void)config;
-  if (!one || value.length > NAMES) {
+  if (one) one->patience = patience_from(&value), one->room = number(&value), until(&value, ' ');
+  if (!one || value.length > NAMES || !begin_clock()) {
     free(one);
     return 0;
   }
@@ -37,12 +46,44 @@ static loaded *load(void *config, text value) {
 
 static void unload(loaded *one) { free(one); }
 
+static route *configure(text value) {
+  own *one = calloc(1, sizeof(own));
+  if (one) one->kind = &replay_hook, one->patience = patience_from(&value);
+  return (route *)one;
+}
+
+static void forget(route *one) { free(one); }
+
+static int request(filter *base, _Bool ends) {
+  const own *route;
+  patience how = ((const rules *)base->config)->patience;
+  text found = {0, 0};
+  if (ends) return CONTINUE;
+  route = (const own *)route_of(base);
+  if (route) how = route->patience;
+  if (envoy_dynamic_module_callback_http_get_header(base->envoy, REQUEST, TEXT("upgrade"), &found, 0, 0))
+    how.silent = 0; /* who waits for a WebSocket says nothing before it is there */
+  watch_body(&((answer *)base)->asked, base->envoy, how, ((const rules *)base->config)->room);
+  return CONTINUE;
+}
+
+static void request_goes_on(filter *base, _Bool ends) {
+  body *asked = &((answer *)base)->asked;
+  if (asked->scheduler)
+    body_goes_on(asked, envoy_dynamic_module_callback_http_get_body_size(base->envoy, REQUEST_BODY), ends);
+}
+
+static void scheduled(filter *base) { end_overdue_body(&((answer *)base)->asked, base->envoy); }
+
 static int is_forbidden(const rules *of, text name) {
   word i;
   for (i = 0; i < of->count; i++)
     if (same(of->forbidden[i], name)) return 1;
   return 0;
 }
+
+/* Say whether a client can take it for a status; Envoy has seen to it that it is a number. */
+static int is_status(text of) { return of.length == 3 && *of.data != '0'; }
 
 /* Say whether there is anything to do, or too much to look at here. Nothing is changed. */
 static int asks_for_something(void *envoy, const rules *of) {
@@ -53,8 +94,9 @@ static int asks_for_something(void *envoy, const rules *of) {
   for (i = 0; i < count; i++) {
     text name = all[i].name;
     char first = name.length ? *name.data : 0; /* Envoy has made all names lower case */
+    if (first == ':' && same(name, STATUS) && !is_status(all[i].value)) return 1;
     if (first == 'c' && same(name, TEXT("content-type")) && begins(all[i].value, TEXT(JSON_TYPE))) return 1;
-    if (first != 'f' && first != 'r') continue;
+    if (first != 'f' && first != 'r' && first != 'x') continue;
     if (same(name, TEXT("fly-replay")) || same(name, TEXT("roost-replay")) || is_forbidden(of, name)) return 1;
   }
   return 0;
@@ -100,10 +142,13 @@ static word append_base64(char *into, text from) {
   return (word)(into - begin);
 }
 
+/* Keep an order, and where it came from: Envoy forgets that with the next try. Of several the first is kept. */
 static void tell(void *envoy, text state) {
-  text before = {0, 0};
-  if (!envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy, TEXT(STATE), &before))
-    envoy_dynamic_module_callback_http_set_filter_state_bytes(envoy, TEXT(STATE), state);
+  text before = {0, 0}, from = {0, 0};
+  if (envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy, TEXT(STATE), &before)) return;
+  envoy_dynamic_module_callback_http_set_filter_state_bytes(envoy, TEXT(STATE), state);
+  if (envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy, UPSTREAM_ADDRESS, &from))
+    envoy_dynamic_module_callback_http_set_filter_state_bytes(envoy, TEXT(FROM), from);
 }
 
 /* Keep an order: `length` bytes of it are in `in->order`, MOST_ORDER + 1 if there is more. */
@@ -149,17 +194,22 @@ static int response(filter *base, _Bool ends) {
   void *envoy = base->envoy;
   text order = TEXT("fly-replay"), value = {0, 0}, none = {0, 0};
   word i;
-  if (one->body || !asks_for_something(envoy, of)) return CONTINUE;
+  let_body(&one->asked);
+  if (!of->count || one->body || !asks_for_something(envoy, of)) return CONTINUE;
+  if (read(envoy, STATUS, &value) && !is_status(value)) {
+    envoy_dynamic_module_callback_http_send_response(envoy, 502, 0, 0, TEXT(""), TEXT("roost_odd_status"));
+    return STOP;
+  }
   for (i = 0; i < of->count; i++)
     envoy_dynamic_module_callback_http_set_header(envoy, RESPONSE, of->forbidden[i], none);
   if (!read(envoy, order, &value)) order = TEXT("roost-replay");
   if (read(envoy, order, &value)) {
     keep_header(envoy, order);
-    envoy_dynamic_module_callback_http_set_header(envoy, RESPONSE, TEXT("roost-again"), TEXT("1"));
+    envoy_dynamic_module_callback_http_set_header(envoy, RESPONSE, AGAIN, TEXT("1"));
     return CONTINUE;
   }
   if (!read(envoy, TEXT("content-type"), &value) || !begins(value, TEXT(JSON_TYPE))) return CONTINUE;
-  envoy_dynamic_module_callback_http_set_header(envoy, RESPONSE, TEXT("roost-again"), TEXT("1"));
+  envoy_dynamic_module_callback_http_set_header(envoy, RESPONSE, AGAIN, TEXT("1"));
   one->body = calloc(1, sizeof(room)); /* it begins with the order */
   if (!one->body) {
     tell(envoy, TEXT("s:large::"));
@@ -191,9 +241,13 @@ static int response_trailers(filter *base) {
   return CONTINUE;
 }
 
-static void end(filter *base) { free(((answer *)base)->body); }
+static void end(filter *base) {
+  forget_body(&((answer *)base)->asked);
+  free(((answer *)base)->body);
+}
 
 const kind replay_hook = {
-  .name = {"replay", 6}, .size = sizeof(answer), .load = load, .unload = unload, .response = response,
-  .response_body = response_body, .response_trailers = response_trailers, .end = end,
+  .name = {"replay", 6}, .size = sizeof(answer), .load = load, .unload = unload, .configure = configure,
+  .forget = forget, .request = request, .request_goes_on = request_goes_on, .response = response,
+  .response_body = response_body, .response_trailers = response_trailers, .scheduled = scheduled, .end = end,
 };

@@ -1,7 +1,8 @@
 /* The request log: a line for each request and connection that has ended. An access logger; its configuration is the
    file's path.
 
-   A line is a JSON list of the values that accesslog.py names, in their order. What a client chose is cut, and spelled
+   A line is a JSON list of the values that accesslog.py names, in their order, with one tab behind those by which lines
+   are put together. What a client chose is cut, and spelled
    so that it can end neither a string nor a line; bytes above 127 are written as they came, so it need not be UTF-8.
 
    Envoy's threads write nothing: `log` adds a line to the file's buffer, and a thread of our own writes out what is
@@ -57,8 +58,9 @@ enum { REQUEST_HEADER = 0 };
 enum { REQUEST_ID = 9, PROTOCOL = 10, RESPONSE_CODE = 15, RESPONSE_DETAILS = 16, ATTEMPTS = 53, ROUTE_NAME = 61 };
 enum { LINE = 32 << 10, ROOM = 1 << 20, HURRY = 128 << 10 }; /* bytes: of a line at most, of a buffer, when to write */
 enum { NAME = 256, METHOD = 16, ID = 64, HOST = 253, PATH = 4096 }; /* bytes of a value at most */
-enum { TEXTS = 3 * NAME + 2 * METHOD + 3 * ID + HOST + PATH, NUMBERS = 13 * 21, SIGNS = 64 };
+enum { TEXTS = 3 * NAME + 2 * METHOD + 3 * ID + HOST + PATH, NUMBERS = 14 * 21, SIGNS = 64 };
 typedef char a_line_has_room[6 * TEXTS + NUMBERS + SIGNS <= LINE ? 1 : -1];
+enum { INVALID_ANSWER = 1 << 23 }; /* among Envoy's flags: the app said what is not HTTP */
 enum { GATHER = 100, LOOK = 1000 }; /* milliseconds */
 
 typedef struct file file;
@@ -78,7 +80,6 @@ static file *files;
 static unsigned long thread;
 static int pending, hurry, event; /* there are lines; much of them; what tells the thread */
 
-typedef struct { unsigned short two; } __attribute__((packed)) pair;
 typedef struct { u64 eight; } __attribute__((packed)) bytes;
 
 static const char pairs[] =
@@ -141,28 +142,25 @@ static char *put_spelled(char *to, const char *at, const char *end) {
 
 /* Six bytes for one at most, and two quotes. */
 static char *put_text(char *to, text value, word most) {
-  const char *at = value.data, *end;
-  char *begin = to + 1;
+  const char *at = value.data, *end, *last;
   u64 special = 0, eight;
   if (!at) return put_null(to);
   if (value.length > most) value.length = most;
-  end = at + value.length;
+  end = at + value.length, last = end - 8;
   *to++ = '"';
   if (value.length >= 8) { /* eight at once; the last eight may be among those before */
-    for (; at < end; at += 8, to += 8) {
-      if (end - at < 8) to -= 8 - (end - at), at = end - 8;
+    for (;;) {
       eight = ((const bytes *)at)->eight;
       special |= BELOW(eight, '"' + 1) | IS(eight, '\\'); /* blanks and `!` too, though they stay as they are */
-      ((bytes *)to)->eight = eight;
+      if (at == last) break;
+      at += 8;
+      if (at > last) at = last;
     }
     special &= EACH * 128;
   } else
-    while (at < end) {
-      unsigned char one = *at++;
-      *to++ = one;
-      special |= one < 32 || one == '"' || one == '\\';
-    }
-  if (special) to = put_spelled(begin, value.data, end);
+    for (; at < end; at++) special |= (unsigned char)*at < 32 || *at == '"' || *at == '\\';
+  if (special) to = put_spelled(to, value.data, end);
+  else memcpy(to, value.data, value.length), to += value.length;
   *to++ = '"';
   return to;
 }
@@ -193,14 +191,14 @@ static char *put_line(char *to, void *logger) {
   text found = {0, 0};
   unsigned port;
   word part;
-  u64 start;
+  u64 start, flags = envoy_dynamic_module_callback_access_logger_get_response_flags(logger);
   *to++ = '[';
   to = put_text(to, attribute(logger, ROUTE_NAME), NAME), *to++ = ',';
   to = put_count(to, logger, RESPONSE_CODE), *to++ = ',';
-  to = put_number(to, envoy_dynamic_module_callback_access_logger_get_response_flags(logger)), *to++ = ',';
+  to = put_number(to, flags), *to++ = ',';
   to = put_text(to, attribute(logger, RESPONSE_DETAILS), NAME), *to++ = ',';
   if (!envoy_dynamic_module_callback_access_logger_get_upstream_cluster(logger, &found)) found.data = 0;
-  to = put_text(to, found, NAME), *to++ = ',';
+  to = put_text(to, found, NAME), *to++ = ',', *to++ = '\t'; /* so far goes what requests have in common */
   envoy_dynamic_module_callback_access_logger_get_timing_info_v2(logger, &at);
   to = at.has_complete && at.complete >= 0 ? put_number(to, (u64)at.complete / 1000000) : put_null(to), *to++ = ',';
   start = at.has_start && at.start > 0 ? at.start : 0;
@@ -226,7 +224,8 @@ static char *put_line(char *to, void *logger) {
   to = put_text(to, attribute(logger, REQUEST_ID), ID), *to++ = ',';
   to = put_count(to, logger, ATTEMPTS), *to++ = ',';
   to = put_text(to, header_of(logger, TEXT(":authority")), HOST), *to++ = ',';
-  to = put_text(to, header_of(logger, TEXT(":path")), PATH), *to++ = ']';
+  to = put_text(to, header_of(logger, TEXT(":path")), PATH), *to++ = ',';
+  to = flags & INVALID_ANSWER ? put_number(to, of.wire_received) : put_null(to), *to++ = ']';
   *to++ = '\n';
   return to;
 }

@@ -7,7 +7,7 @@ the metadata whole.
 from __future__ import annotations
 
 from roost.store.schema.access import audit, members, orgs, replays, tokens
-from roost.store.schema.autoscale import autoscale_decisions, autoscale_policies
+from roost.store.schema.autoscale import autoscale_decisions, autoscale_policies, empty_groups
 from roost.store.schema.certificates import acme_accounts, certificates, cloud_certificates, domain_certificates
 from roost.store.schema.deploys import operations, progress, releases
 from roost.store.schema.machines import apps, destroyed, events, leases, machines, runs, updates, versions
@@ -27,6 +27,7 @@ __all__ = [
     "data_keys",
     "destroyed",
     "domain_certificates",
+    "empty_groups",
     "events",
     "ip_assignments",
     "leases",

@@ -1,4 +1,4 @@
-"""Numbers of machines that follow their load: what is wanted, and what was decided."""
+"""Numbers of machines: groups that are to have none, those that follow their load, and what was decided."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ autoscale_policies = Table(
     Column("group", String, primary_key=True),
     Column("policy", JSON),  # null: switched off by hand
     Column("origin", String, nullable=False),
+)
+
+empty_groups = Table(  # process groups that somebody brought to no machines: no deploy makes one
+    "empty_groups",
+    metadata,
+    Column("app", String, primary_key=True),
+    Column("group", String, primary_key=True),
 )
 
 autoscale_decisions = Table(  # the latest of each app

@@ -92,7 +92,7 @@ int main(int count, char **arguments) {
   text name = {"headers", 7}, value = {arguments[1], strlen(arguments[1])};
   const void *config = envoy_dynamic_module_on_early_header_mutation_config_new(0, name, value);
   uint32_t number, i;
-  if (count != 2 || !config) return 2;
+  if (count != 2 || !config) return 2; /* or it is refused */
   while (read_number(&number)) {
     request one = {0, 0, read_text()};
     for (i = 0; i < number; i++) {

@@ -82,7 +82,8 @@ void envoy_dynamic_module_callback_access_logger_get_timing_info_v2(void *logger
 
 void envoy_dynamic_module_callback_access_logger_get_bytes_info(void *logger, uint64_t *found) {
   memcpy(found, &((entry *)logger)->numbers[RECEIVED], 2 * sizeof(*found));
-  memset(found + 2, 0, 2 * sizeof(*found));
+  found[2] = found[0] + 7; /* what came from the app, with its head */
+  found[3] = 0;
 }
 
 static void take(void *to, size_t length) {

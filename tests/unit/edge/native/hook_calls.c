@@ -23,7 +23,7 @@ int envoy_dynamic_module_on_http_filter_response_body(void *, const void *, _Boo
 int envoy_dynamic_module_on_http_filter_response_trailers(void *, const void *);
 void envoy_dynamic_module_on_http_filter_destroy(const void *);
 
-typedef struct { header *all; size_t count; text *pieces; size_t pieces_count; text kept; } answer;
+typedef struct { header *all; size_t count; text *pieces; size_t pieces_count; text kept, from; } answer;
 
 static text copy(text of) {
   char *data = malloc(of.length ? of.length : 1);
@@ -85,19 +85,36 @@ _Bool envoy_dynamic_module_callback_http_get_filter_state_bytes(void *a, text ke
   return value->data != 0 && same(key, (text){"roost.replay", 12});
 }
 
+_Bool envoy_dynamic_module_callback_http_filter_get_attribute_string(void *a, int id, text *value) {
+  *value = (text){"10.0.0.1:80", 11};
+  return a && id == 41;
+}
+
 _Bool envoy_dynamic_module_callback_http_set_filter_state_bytes(void *a, text key, text value) {
+  if (same(key, (text){"roost.answered", 14})) {
+    if (((answer *)a)->from.data || !((answer *)a)->kept.data) abort();
+    ((answer *)a)->from = value;
+    return 1;
+  }
   if (((answer *)a)->kept.data || !same(key, (text){"roost.replay", 12})) abort();
   ((answer *)a)->kept = copy(value);
   return 1;
 }
 
+/* An answer in place of the app's is told as one more header. */
+void envoy_dynamic_module_callback_http_send_response(void *a, unsigned status, void *headers, size_t count, text body,
+                                                      text details) {
+  if (status != 502 || headers || count || body.length) abort();
+  append(a, copy((text){"refused", 7}), copy(details));
+}
+
 /* What the other filters of the module call, and nobody does here. */
 void envoy_dynamic_module_callback_get_most_specific_route_config(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_scheduler_new(void) { abort(); }
+void envoy_dynamic_module_callback_http_get_body_size(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_scheduler_commit(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_scheduler_delete(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_continue_decoding(void) { abort(); }
-void envoy_dynamic_module_callback_http_send_response(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_config_define_gauge(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_set_gauge(void) { abort(); }
 
@@ -125,7 +142,7 @@ static void write_text(text of) {
 }
 
 static void pass(const void *config, uint32_t headers) {
-  answer in = {0, 0, 0, 0, {0, 0}};
+  answer in = {0, 0, 0, 0, {0, 0}, {0, 0}};
   uint32_t ends, parts, behind, said[64], times = 0, i, j;
   const void *filter = envoy_dynamic_module_on_http_filter_new(config, &in);
   text *body[60];
@@ -162,6 +179,7 @@ static void pass(const void *config, uint32_t headers) {
     free((char *)in.all[i].name.data);
     free((char *)in.all[i].value.data);
   }
+  if (in.kept.data && !same(in.from, (text){"10.0.0.1:80", 11})) abort();
   write_number(in.kept.data != 0);
   write_text(in.kept.data ? in.kept : (text){"", 0});
   free((char *)in.kept.data);

@@ -11,9 +11,9 @@ HERE = Path(__file__).parent
 _OPTIONS = ("-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-fno-sanitize-recover=all")
 
 
-def program(directory: Path, caller: str, *parts: str) -> Path:
+def program(directory: Path, caller: str, *parts: str, sanitizers: str = "address,undefined") -> Path:
     """Return the program that `caller`, a file beside this one, makes with `parts` of the module."""
     made = directory / Path(caller).stem
     sources = [HERE / caller, *(path for path in SOURCES if path.name in parts)]
-    subprocess.run(["gcc", "-fsanitize=address,undefined", *_OPTIONS, "-o", made, *sources], check=True, timeout=120)
+    subprocess.run(["gcc", f"-fsanitize={sanitizers}", *_OPTIONS, "-o", made, *sources], check=True, timeout=120)
     return made

@@ -1,0 +1,28 @@
+"""How long a request's body may be silent, and how long it may take, as long as there is no answer. Pure.
+
+Envoy's own time-outs can't tell a body that does not come from an app that takes its time, or from a stream; and its
+bound for a whole request costs each one that has no body, too. So the hook before machines watches (native/bodies.c),
+whatever the method is: it knows when there is more to come than headers, and is on every request's way anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roost.edge import bounds
+from roost.edge.native_module import switch_on
+
+STALLED = "roost_body_stalled"  # Envoy's words on a request of whose body nothing came for too long
+TOO_MANY = "roost_bodies_too_many"  # and on one for which there was no room
+BODY_PATIENCE = 300.0  # seconds in which something of a request's body has to come, as long as there is no answer
+HOOK = "replay"  # the kind of filter that the hook is
+
+
+def patience(silent: float | None = None) -> str:
+    """Return in the hook's words how long it waits; `silent` is in seconds, 0: a body may be silent for ever."""
+    return f"{round((BODY_PATIENCE if silent is None else silent) * 1000)} {round(bounds.REQUEST * 1000)}"
+
+
+def may_be_silent(host: Any) -> None:
+    """Let bodies of a virtual host's requests be silent: of gRPC a call may say nothing in both directions."""
+    switch_on(host, HOOK, patience(0))
