@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -125,6 +128,28 @@ def test_console_has_a_terminal_of_the_right_size_and_returns_the_code(site: Sit
             os.read(console.fileno(), 4096)
     assert console.close() == 6
     assert console.close() == 6
+
+
+@contextlib.contextmanager
+def busy_processors() -> Iterator[None]:
+    """Two programs for each processor, which never rest."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(2 * len(os.sched_getaffinity(0))):
+            busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            stack.callback(busy.kill)
+        yield
+
+
+def test_the_first_thing_a_command_sees_is_its_terminals_size_also_on_busy_processors(site: Site, machine: MachineSpec):
+    def size() -> bytes:
+        console = site.host.console(machine.id, ("stty", "size"), rows=33, columns=101)
+        try:
+            return read_until(console, b"\n").strip()
+        finally:
+            console.close()
+
+    with busy_processors():
+        assert [size() for _ in range(60)] == [b"33 101"] * 60
 
 
 def test_closing_a_console_ends_its_process(site: Site, machine: MachineSpec):
