@@ -24,7 +24,7 @@ from typing import Any
 
 import harness
 from cells import CELLS, _backends, _edge, _org, _p99, _probe, _route
-from cells_parts import elsewhere
+from cells_parts import only_when_idle
 from harness import PYTHON, ROOT, Report, say
 
 from roost.daemon.edge_settings import CLIENTS
@@ -41,7 +41,6 @@ def client(address: str, port: int, host: str, count: int, kind: str) -> None:
     """Connect `count` times at once; say on standard output when that begins and ends."""
     import resource
 
-    elsewhere(first=False)
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (count + 100, max(count + 100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     )
@@ -105,11 +104,11 @@ def _limited(port: int, arrivals: int) -> Iterator[None]:
         nftables.remove(table)
 
 
-async def _client(port: int, kind: str, place: Sequence[str]) -> asyncio.subprocess.Process:
-    """Return a client that is ready to begin."""
+async def _client(before: Sequence[str], port: int, kind: str, place: Sequence[str]) -> asyncio.subprocess.Process:
+    """Return a client that is ready to begin; `before` is written before its command."""
     name, address = place or ("", "127.0.0.1")
     inside = ["ip", "netns", "exec", name] if name else []
-    argv = [*inside, PYTHON, str(PARTS), "client", address, str(port), "victim.localhost", str(COUNT), kind]
+    argv = [*before, *inside, PYTHON, str(PARTS), "client", address, str(port), "victim.localhost", str(COUNT), kind]
     process = await asyncio.create_subprocess_exec(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     if await process.stdout.readline() != b"ready\n":
@@ -130,14 +129,15 @@ def _cpu(edge: EnvoyEdge) -> dict[str, float]:
 
 async def _round(port: int, kind: str, at: int, place: Sequence[str] = ()) -> tuple[float, list[float]]:
     """Return the seconds that the burst took to send, and what others took in the second from its begin."""
-    client = await _client(at, kind, place) if kind else None
-    await asyncio.sleep(1.0)  # what was before is over
-    probe = asyncio.create_task(_probe(port, "other.localhost", 4.0))
-    await asyncio.sleep(1.5)
-    began, ended = time.time(), time.time()
-    if client is not None:
-        out, _ = await client.communicate(b"go\n")
-        began, ended = json.loads(out)
+    with only_when_idle() as before:
+        client = await _client(before, at, kind, place) if kind else None
+        await asyncio.sleep(1.0)  # what was before is over
+        probe = asyncio.create_task(_probe(port, "other.localhost", 4.0))
+        await asyncio.sleep(1.5)
+        began, ended = time.time(), time.time()
+        if client is not None:
+            out, _ = await client.communicate(b"go\n")
+            began, ended = json.loads(out)
     answers = await probe
     return ended - began, [took for moment, took, _ in answers if began - 0.01 <= moment <= began + AFTER]
 

@@ -6,7 +6,6 @@ changed through HAProxy's socket from then on.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from roost.edge.unit import public_ports
 from roost.model.cloud import Cloud
 
 MAX_CONNECTIONS = 25_000  # as far as there are files: HAProxy wants 2.5 for each
+THREADS = 4  # on few processors too: who connects while a thread handles thousands of others' connections gets another
 SHARD_PART = 3  # the orgs that share both cells may have one of so many parts: the front is not theirs alone
 FIRST_BYTES = "10s"  # a client has this long for its first request's headers
 
@@ -115,7 +115,7 @@ def common_lines(node: str, files: FrontFiles, scripts: Sequence[Path] = ()) -> 
         "global",
         f"  node {node}",
         f"  maxconn {most_connections()}",
-        f"  nbthread {max(1, min(4, (os.cpu_count() or 1) // 2))}",
+        f"  nbthread {THREADS}",
         "  noreuseport",
         *(f"  lua-load-per-thread {script}" for script in scripts),
         f"  stats socket {files.commands} mode 600 level admin",
