@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import random
+import signal
 import socket
 import statistics
 import subprocess
@@ -264,6 +265,8 @@ def main(name: str, measure: Callable[[Report, bool], None], description: str | 
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--quick", action="store_true", help="few rounds: to see that it works, not to quote")
     flags = parser.parse_args()
+    # What it made is removed then too, as at Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     report = Report(name)
     measure(report, flags.quick)
     print(report.text())
