@@ -109,4 +109,4 @@ async def test_a_machine_that_asks_all_the_time_is_slowed_down(api: FastAPI, mac
     async with own_socket(api, machine) as door:
         answers = [await door.get("/v1/apps/mine") for _ in range(int(inside.RATE.burst) + 40)]
     assert {answer.status_code for answer in answers} == {200, 429}
-    assert answers[-1].headers["retry-after"] == "1"
+    assert {answer.headers["retry-after"] for answer in answers if answer.status_code == 429} == {"1"}

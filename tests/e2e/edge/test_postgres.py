@@ -24,6 +24,7 @@ from tests.e2e.tls.made import self_made
 
 from roost.edge.contract import Endpoint, Material, PublicPort, WakeResult
 from roost.edge.edge import EnvoyEdge
+from roost.edge.front_plan import THREADS
 from roost.edge.options import EdgeOptions
 from roost.edge.threads import threads_of
 from roost.model.port_options import TlsOptions
@@ -303,10 +304,7 @@ async def test_postgres_through_cells(tmp_path: Path, server: Endpoint) -> None:
             await told.stop(envoy_too=False)
 
 
-async def test_a_front_that_stands_still_goes_on_or_is_replaced(
-    tmp_path: Path, server: Endpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("roost.edge.front_plan.os.cpu_count", lambda: 4)  # then the front has two threads
+async def test_a_front_that_stands_still_goes_on_or_is_replaced(tmp_path: Path, server: Endpoint) -> None:
     port = free_port()
     async with bench(tmp_path, certificates=OneForAll(tmp_path), postgres_port=port) as it:
         await it.edge.put_ports("db", [app("db", server)])
@@ -321,7 +319,7 @@ async def test_a_front_that_stands_still_goes_on_or_is_replaced(
         assert front() == first, "and kept its connections"
 
         threads = [thread.tid for thread in threads_of(first)]
-        assert len(threads) == 2
+        assert len(threads) == THREADS
         async with wedged(threads[-1]):
             began = time.monotonic()
             await until(lambda: front() not in (0, first), 3, "one thread of it hangs: it is replaced")
