@@ -49,8 +49,8 @@ LAST_WORDS = 1.0  # seconds for the answer of an app that reads no more of an up
 
 Count = Callable[[str, int], None]  # app, +1 or -1
 
-_CROWDED = Refusal(503, "cloud", "too_many_waiting", "Too many requests wait for this app to wake up.", "Try again.")
-_NO_STATICS = Refusal(503, "cloud", "statics_unavailable", "Files can't be served just now.", "Try again.")
+_CROWDED = refusal_of("too_many_waiting")
+_NO_STATICS = refusal_of("statics_unavailable")
 
 
 class StaticDoor:

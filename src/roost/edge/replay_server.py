@@ -48,7 +48,7 @@ MAX_INTERIM = 16  # heads before that of the answer
 REACH_DEADLINE = 70.0  # seconds for a wake-up and a connection; the waker gives up before
 GONE = "gone"  # the client went away
 
-_CROWDED = Refusal(503, "cloud", "too_many_replays_at_once", "Too many requests are being replayed.", "Try again.")
+_CROWDED = refusal_of("too_many_replays_at_once")
 _NOBODY = frozenset({"no_candidate", "machine_not_found", "replay_app_not_found", "replay_unauthorized"})
 _UNREADABLE = refusal_of("app_invalid_answer")
 

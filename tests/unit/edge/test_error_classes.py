@@ -55,7 +55,7 @@ def test_every_flag_of_envoys_has_a_short_name_and_a_class() -> None:
 
 
 def test_every_refusal_in_the_source_is_in_the_table() -> None:
-    words = r'\b[45]0\d,\s*"(?:app|cloud|none|client)",\s*"([a-z_]+)"'
+    words = r'(?:\b[45]0\d,\s*"(?:app|cloud|none|client)",\s*|\brefusal_of\()"([a-z_]+)"'
     found = {code for path in SOURCE.rglob("*.py") for code in re.findall(words, path.read_text())}
     assert {"no_such_app", "wake_failed", "too_many_waiting", "app_not_listening"} <= found
     assert found - set(EDGE_ERRORS) == set()
