@@ -70,7 +70,7 @@ async def _edge(cells: int) -> AsyncIterator[tuple[EnvoyEdge, int]]:
             yield edge, port
         finally:
             await edge.stop(envoy_too=True)
-            Cgroups(f"{cloud.cgroup}-edge").remove_parent()
+            Cgroups(cloud.edge_cgroup).remove_parent()
             subprocess.run(["rm", "-rf", str(cloud.run)], check=False)
 
 

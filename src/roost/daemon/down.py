@@ -122,7 +122,7 @@ def _end_processes(cloud: Cloud, say: Say) -> bool:
         say("stopping Envoy")
     ran = processes.end_edge(cloud, timeout=ENVOY_TIMEOUT) or ran
     ran = pid_file.end(processes.statics_pid_file(cloud), timeout=DNS_TIMEOUT) or ran
-    Cgroups(f"{cloud.cgroup}-edge").remove_parent()
+    Cgroups(cloud.edge_cgroup).remove_parent()
     return pid_file.end(processes.dns_pid_file(cloud), timeout=DNS_TIMEOUT) or ran
 
 

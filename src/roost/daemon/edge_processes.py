@@ -97,7 +97,7 @@ def make_edge(
 
 def limiter(cloud: Cloud) -> Limit:
     """Return what puts a process of an edge with several cells into its cgroup."""
-    cgroups = Cgroups(f"{cloud.cgroup}-edge")
+    cgroups = Cgroups(cloud.edge_cgroup)
 
     def limit(name: str, pid: int) -> None:
         group, shares = name.replace(" ", "-"), FRONT_SHARES if name == "front" else SHARES

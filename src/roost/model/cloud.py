@@ -75,6 +75,11 @@ class Cloud:
         return f"roost-{self.id}"
 
     @property
+    def edge_cgroup(self) -> str:
+        """Parent of the cgroups of an edge with several cells, likewise."""
+        return f"{self.cgroup}-edge"
+
+    @property
     def nft_table(self) -> str:
         """Name of the cloud's table in the nftables families it uses."""
         return f"roost_{self.id}"

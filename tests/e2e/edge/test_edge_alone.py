@@ -46,7 +46,7 @@ async def at(tmp_path: Path) -> AsyncIterator[Bench]:
             pid_file.end(processes.stand_in_pid_file(made.cloud), timeout=3)
             await made.edge.stop(envoy_too=True)
             unmount(made.cloud.run)
-            Cgroups(f"{made.cloud.cgroup}-edge").remove_parent()
+            Cgroups(made.cloud.edge_cgroup).remove_parent()
 
 
 async def _roost(*arguments: str) -> tuple[int, str]:
