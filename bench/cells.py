@@ -132,32 +132,48 @@ class Round:
         return [took for at, took, _ in self.others if begin <= at < end]
 
 
-async def _harm(edge: EnvoyEdge, port: int, what: str, seconds: float) -> float:
+@contextlib.asynccontextmanager
+async def _flood(port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Give a client that is ready to overload the victim's cell, and begins when told; it is killed afterwards."""
+    argv = [PYTHON, PARTS, "hold", str(port), "victim.localhost", "3000", "60"]
+    with only_when_idle() as before:
+        client = await asyncio.create_subprocess_exec(
+            *before, *argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        try:
+            assert client.stdin is not None and client.stdout is not None
+            if await client.stdout.readline() != b"ready\n":
+                raise RuntimeError("the client did not begin")
+            yield client
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                client.kill()
+            await client.wait()
+
+
+async def _harm(edge: EnvoyEdge, what: str, flood: asyncio.subprocess.Process | None, seconds: float) -> float:
     """Do something to cell 1; returns when it was over: at once, but for an overload, which lasts `seconds`."""
     if what in ("kill -9", "SIGSTOP"):
         os.kill(_pid(edge, "1"), signal.SIGKILL if what == "kill -9" else signal.SIGSTOP)
+    if flood is None:
+        return time.time()
+    assert flood.stdin is not None
+    flood.stdin.write(b"go\n")
+    await asyncio.sleep(seconds)
     over = time.time()
-    if what == "overload":
-        argv = [PYTHON, PARTS, "hold", str(port), "victim.localhost", "3000", "60"]
-        with only_when_idle() as before:
-            holder = await asyncio.create_subprocess_exec(*before, *argv, stderr=subprocess.DEVNULL)
-            try:
-                await asyncio.sleep(seconds)
-                over = time.time()
-            finally:
-                holder.kill()
-                await holder.wait()
+    flood.kill()
     return over
 
 
 async def _round(edge: EnvoyEdge, port: int, what: str, seconds: float) -> Round:
     """Ask for two orgs while something happens to the cell of one."""
     say(f"cells: {what}")
-    probes = asyncio.gather(_probe(port, "other.localhost", seconds), _probe(port, "victim.localhost", seconds))
-    await asyncio.sleep(1.0)
-    struck = time.time()
-    over = await _harm(edge, port, what, (seconds - 1) * 0.6)
-    others, own = await probes
+    async with _flood(port) if what == "overload" else contextlib.nullcontext() as flood:
+        probes = asyncio.gather(_probe(port, "other.localhost", seconds), _probe(port, "victim.localhost", seconds))
+        await asyncio.sleep(1.0)
+        struck = time.time()
+        over = await _harm(edge, what, flood, (seconds - 1) * 0.6)
+        others, own = await probes
     await asyncio.sleep(2.0)
     return Round(struck, over, others, own)
 

@@ -1,8 +1,9 @@
 """The processes around the edge in bench/cells.py: backends, a client that measures, one that only holds connections.
 
 `backend PORT WORD` answers every request with WORD. `probe PORT HOST RATE SECONDS` asks so often, each time on a new
-connection, and prints JSON: [begin, milliseconds, answered well] of each. `hold PORT HOST COUNT SECONDS` keeps so many
-connections with half a request's headers, and goes on sending them slowly. Each ends by itself, or when it is killed.
+connection, and prints JSON: [begin, milliseconds, answered well] of each. `hold PORT HOST COUNT SECONDS` says that it
+is ready, waits for a line, makes so many connections with half a request's headers, and goes on sending them slowly.
+Each ends by itself, or when it is killed.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ async def probe(port: int, host: str, rate: float, seconds: float) -> list[tuple
 
 
 async def hold(port: int, host: str, count: int, seconds: float) -> None:
+    print("ready", flush=True)
+    sys.stdin.readline()
     writers = []
     for number in range(count):
         with contextlib.suppress(OSError):
