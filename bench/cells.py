@@ -32,7 +32,7 @@ from roost.daemon.edge_processes import limiter
 from roost.edge.contract import Endpoint, Refusal, Route, WakeResult
 from roost.edge.edge import EnvoyEdge
 from roost.edge.options import EdgeOptions
-from roost.host.cgroups import Cgroups
+from roost.host import service_cgroups
 from roost.model.cloud import Cloud
 from roost.plan.cells import common_cells, shard
 
@@ -70,7 +70,7 @@ async def _edge(cells: int) -> AsyncIterator[tuple[EnvoyEdge, int]]:
             yield edge, port
         finally:
             await edge.stop(envoy_too=True)
-            Cgroups(cloud.edge_cgroup).remove_parent()
+            service_cgroups.remove(cloud.edge_cgroups)
             subprocess.run(["rm", "-rf", str(cloud.run)], check=False)
 
 

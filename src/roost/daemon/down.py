@@ -21,7 +21,7 @@ from roost.daemon.settings import Settings
 from roost.daemon.supervise import STOP_TIMEOUT
 from roost.daemon.up import Say, home_lock, require_root
 from roost.edge.last_good import kept_directory
-from roost.host import loop, mounts
+from roost.host import loop, mounts, service_cgroups
 from roost.host.agent import LocalHost
 from roost.host.cgroups import Cgroups
 from roost.host.contract import Observed, RuntimeState
@@ -122,7 +122,7 @@ def _end_processes(cloud: Cloud, say: Say) -> bool:
         say("stopping Envoy")
     ran = processes.end_edge(cloud, timeout=ENVOY_TIMEOUT) or ran
     ran = pid_file.end(processes.statics_pid_file(cloud), timeout=DNS_TIMEOUT) or ran
-    Cgroups(cloud.edge_cgroup).remove_parent()
+    service_cgroups.remove(cloud.edge_cgroups)
     return pid_file.end(processes.dns_pid_file(cloud), timeout=DNS_TIMEOUT) or ran
 
 

@@ -1,7 +1,8 @@
 """Builds the edge of a cloud, for roostd and for its stand-in alike, and puts its processes into cgroups.
 
-State: the cgroups `roost-ID-edge/CELL` and `.../front`, with a weight of processor time, memory and pids each. They are
-apart from the machines'. A host that has no such controller leaves the processes without: the edge goes first.
+State: the cgroups `roost-ID-edge-cell-0` and so on and `roost-ID-edge-front`, with a weight of processor time, memory
+and pids each. They are apart from the machines', and from each other: with a common parent, others waited twice as
+long while one cell was overloaded. A host that has no such controller leaves the processes without.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from roost.edge.process import Limit
 from roost.edge.static_paths import FindStatics
 from roost.edge.tls import has_wildcard
 from roost.host import network_clients
-from roost.host.cgroups import Cgroups
 from roost.host.process import spawn
+from roost.host.service_cgroups import ServiceLimits, confine
 from roost.model.acme import with_email
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, RoostError
@@ -27,9 +28,8 @@ from roost.plan.cloud_domain import Way, way_of_domain
 
 MEMORY = 768 << 20  # bytes of one of several cells: above its heap's cap, so that Envoy refuses before the kernel kills
 PIDS = 256
-SHARES = 1024  # of processor time when all want it: each cell's, whatever its orgs ask for
-FRONT_SHARES = 4096  # all requests pass it
-EDGE_SHARES = 8192  # of all of them together, beside the rest of the host: the edge goes first
+SHARES = 2048  # of processor time when all want it: each cell's, whatever its orgs ask for; all machines have 1024
+FRONT_SHARES = 8192  # all requests pass it
 _HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 _log = logging.getLogger("roost.edge")
 
@@ -97,14 +97,11 @@ def make_edge(
 
 def limiter(cloud: Cloud) -> Limit:
     """Return what puts a process of an edge with several cells into its cgroup."""
-    cgroups = Cgroups(cloud.edge_cgroup)
 
     def limit(name: str, pid: int) -> None:
-        group, shares = name.replace(" ", "-"), FRONT_SHARES if name == "front" else SHARES
+        allowed = ServiceLimits(FRONT_SHARES if name == "front" else SHARES, MEMORY, PIDS)
         try:
-            cgroups.make(group, {"memory": {"limit": MEMORY}, "pids": {"limit": PIDS}, "cpu": {"shares": shares}})
-            cgroups.enter(group, pid)
-            cgroups.weigh(EDGE_SHARES)
+            confine(f"{cloud.edge_cgroups}-{name.replace(' ', '-')}", pid, allowed)
         except (RoostError, OSError) as error:
             _log.warning("the edge's %s has no limits: %s", name, error)
 

@@ -16,7 +16,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from roost.host import main_process, mounts
-from roost.host.cgroups import Cgroups, ensure_hierarchies
+from roost.host.cgroup_tree import ensure_hierarchies
+from roost.host.cgroups import Cgroups
 from roost.host.containers import Containers
 from roost.host.contract import (
     Console,

@@ -18,13 +18,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-from roost.host import mounts
+from roost.host.cgroup_tree import (
+    ROOT,
+    delegate,
+    descendants,
+    hierarchies,
+    limit_files,
+    pauses,
+    read,
+    remove_tree,
+    write,
+)
 from roost.model.errors import FailedPrecondition, HostFailure, TimedOut
 
-ROOT = Path("/sys/fs/cgroup")
 _FREEZE_TIMEOUT = 5.0
 _KILL_TIMEOUT = 10.0
-_PAUSES = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01)  # seconds between looks; the last one repeats
 
 
 class Cgroups:
@@ -32,7 +40,7 @@ class Cgroups:
 
     def __init__(self, parent: str, root: Path = ROOT) -> None:
         self._parent = parent
-        self._hierarchies = _hierarchies(root)
+        self._hierarchies = hierarchies(root)
         self.unified = "freezer" not in self._hierarchies and "" in self._hierarchies
 
     @property
@@ -48,32 +56,20 @@ class Cgroups:
 
     def make(self, machine_id: str, resources: dict[str, Any]) -> None:
         """Make a group for what several containers use together; `resources` as in an OCI configuration."""
-        limits = _limits(resources, unified=self.unified)
+        limits = limit_files(resources, unified=self.unified)
         for controller in ("freezer", *limits):
             group = self._group(controller, machine_id)
             group.mkdir(parents=True, exist_ok=True)
         if self.unified:
-            _delegate(self._hierarchies[""], self.name(machine_id), tuple(limits))
+            delegate(self._hierarchies[""], self.name(machine_id), tuple(limits))
         for controller, files in limits.items():
             for name, value in files.items():
                 place = self._group(controller, machine_id) / name
                 try:
                     if place.exists():
-                        _write(place, value)
+                        write(place, value)
                 except OSError as error:
                     raise HostFailure(f"can't limit machine {machine_id}: {name}: {error.strerror}") from None
-
-    def enter(self, machine_id: str, pid: int) -> None:
-        """Put a process into a group that `make` made, below which it may hold no other; raises OSError."""
-        for controller in ("memory", "pids", "cpu"):
-            group = self._group(controller, machine_id) / "in"
-            group.mkdir(exist_ok=True)
-            _write(group / "cgroup.procs", str(pid))
-
-    def weigh(self, shares: int) -> None:
-        """Set the weight of processor time of all the groups together, beside the rest of the host; raises OSError."""
-        name, value = ("cpu.weight", 1 + (shares - 2) * 9999 // 262142) if self.unified else ("cpu.shares", shares)
-        _write(self._group("cpu", "") / name, str(value))
 
     def machines(self) -> list[str]:
         """Return the machines that have a group."""
@@ -92,39 +88,39 @@ class Cgroups:
         """Say whether a machine stands still; False when it has no group."""
         group = self._group("freezer", machine_id)
         if self.unified:
-            return "frozen 1" in _read(group / "cgroup.events")
-        return _read(group / "freezer.state").strip() == "FROZEN"
+            return "frozen 1" in read(group / "cgroup.events")
+        return read(group / "freezer.state").strip() == "FROZEN"
 
     def oom_kills(self, machine_id: str) -> int:
         """Return how many of a machine's processes were killed because it reached its memory limit."""
         group = self._group("memory", machine_id)
-        return _field(_read(group / ("memory.events" if self.unified else "memory.oom_control")), "oom_kill")
+        return _field(read(group / ("memory.events" if self.unified else "memory.oom_control")), "oom_kill")
 
     def processes(self, machine_id: str) -> list[int]:
         """Return the process ids in a machine's group."""
         found: list[int] = []
         group = self._group("freezer", machine_id)
-        for directory in [group, *_descendants(group)]:
-            found += [int(word) for word in _read(directory / "cgroup.procs").split()]
+        for directory in [group, *descendants(group)]:
+            found += [int(word) for word in read(directory / "cgroup.procs").split()]
         return found
 
     def usage(self, machine_id: str) -> tuple[int, float, int]:
         """Return (memory in bytes, CPU time in seconds, number of processes)."""
         memory = self._group("memory", machine_id)
         if self.unified:
-            used = _number(_read(memory / "memory.current"))
-            cached = _field(_read(memory / "memory.stat"), "inactive_file")
-            seconds = _field(_read(memory / "cpu.stat"), "usage_usec") / 1e6
+            used = _number(read(memory / "memory.current"))
+            cached = _field(read(memory / "memory.stat"), "inactive_file")
+            seconds = _field(read(memory / "cpu.stat"), "usage_usec") / 1e6
         else:
-            used = _number(_read(memory / "memory.usage_in_bytes"))
-            cached = _field(_read(memory / "memory.stat"), "total_inactive_file")
-            seconds = _number(_read(self._group("cpuacct", machine_id) / "cpuacct.usage")) / 1e9
-        pids = _number(_read(self._group("pids", machine_id) / "pids.current"))
+            used = _number(read(memory / "memory.usage_in_bytes"))
+            cached = _field(read(memory / "memory.stat"), "total_inactive_file")
+            seconds = _number(read(self._group("cpuacct", machine_id) / "cpuacct.usage")) / 1e9
+        pids = _number(read(self._group("pids", machine_id) / "pids.current"))
         return max(0, used - cached), seconds, pids
 
     def memory_limit(self, machine_id: str) -> int:
         """Return how many bytes a machine may use; 0 when there is no limit."""
-        return _number(_read(self._group("memory", machine_id) / self._limit_files[0]))
+        return _number(read(self._group("memory", machine_id) / self._limit_files[0]))
 
     def set_memory_limit(self, machine_id: str, limit: int) -> None:
         """Let a machine use so many bytes, swap included; raises FailedPrecondition when it uses more already."""
@@ -133,12 +129,12 @@ class Cgroups:
             raise _uses_more(machine_id, limit)
         names = [name for name in self._limit_files if (group / name).exists()]
         before = self.memory_limit(machine_id)
-        swap = max(0, _number(_read(group / names[-1])) - before)  # version 1 counts it together with memory
+        swap = max(0, _number(read(group / names[-1])) - before)  # version 1 counts it together with memory
         if limit > before:
             names.reverse()  # version 1: the limit with swap is never the smaller one
         for name in names:
             try:
-                _write(group / name, str(limit + (swap if name.startswith("memory.memsw") else 0)))
+                write(group / name, str(limit + (swap if name.startswith("memory.memsw") else 0)))
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     raise HostFailure(f"can't set the memory of machine {machine_id}: {error.strerror}") from None
@@ -159,7 +155,7 @@ class Cgroups:
         before = self.usage(machine_id)[0] + self._cached(machine_id)
         name, value = ("memory.reclaim", str(amount)) if self.unified else ("memory.force_empty", "0")
         try:
-            _write(group / name, value)
+            write(group / name, value)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EBUSY):  # some of it could not be had
                 raise HostFailure(f"can't reclaim memory of machine {machine_id}: {error.strerror}") from None
@@ -168,7 +164,7 @@ class Cgroups:
     def _cached(self, machine_id: str) -> int:
         """Return the bytes of files that are cached and not in use: `usage` does not count them."""
         key = "inactive_file" if self.unified else "total_inactive_file"
-        return _field(_read(self._group("memory", machine_id) / "memory.stat"), key)
+        return _field(read(self._group("memory", machine_id) / "memory.stat"), key)
 
     def kill_all(self, machine_id: str) -> None:
         """Kill every process of a machine, frozen or not; raises TimedOut when some won't die."""
@@ -176,11 +172,11 @@ class Cgroups:
         if not group.is_dir():
             return
         if self.unified and (group / "cgroup.kill").exists():
-            _write(group / "cgroup.kill", "1")
+            write(group / "cgroup.kill", "1")
             with contextlib.suppress(OSError):  # an older kernel kills frozen processes only once thawed
-                _write(group / "cgroup.freeze", "0")
+                write(group / "cgroup.freeze", "0")
         deadline = time.monotonic() + _KILL_TIMEOUT
-        for pause in _pauses(deadline):
+        for pause in pauses(deadline):
             pids = self.processes(machine_id)
             if not pids:
                 return
@@ -194,12 +190,12 @@ class Cgroups:
     def remove(self, machine_id: str) -> None:
         """Remove a machine's groups, which hold no process any more; raises HostFailure."""
         for controller in self._hierarchies:
-            _remove_tree(self._group(controller, machine_id))
+            remove_tree(self._group(controller, machine_id))
 
     def remove_parent(self) -> None:
         """Remove the cloud's own groups, once those of its machines are gone."""
         for root in self._hierarchies.values():
-            _remove_tree(root / self._parent)
+            remove_tree(root / self._parent)
 
     def _kill_standing_still(self, machine_id: str, pids: list[int]) -> None:
         """Kill all at once: frozen, so that none can make children meanwhile."""
@@ -221,9 +217,9 @@ class Cgroups:
             ("cgroup.freeze", str(int(frozen))) if self.unified else ("freezer.state", ("THAWED", "FROZEN")[frozen])
         )
         verb = "freeze" if frozen else "thaw"
-        for pause in _pauses(time.monotonic() + _FREEZE_TIMEOUT):
+        for pause in pauses(time.monotonic() + _FREEZE_TIMEOUT):
             try:
-                _write(group / name, value)  # version 1 needs the write again when a new process came in between
+                write(group / name, value)  # version 1 needs the write again when a new process came in between
             except FileNotFoundError:
                 raise HostFailure(f"can't {verb} machine {machine_id}: it has no process") from None
             except OSError as error:
@@ -243,122 +239,11 @@ class Cgroups:
         return root / self._parent / machine_id
 
 
-def ensure_hierarchies(root: Path = ROOT) -> None:
-    """Put right a hybrid host on which crun can't work: mount the hugetlb hierarchy of version 1 where it is missing.
-
-    crun takes the set of version 1 hierarchies from /proc/cgroups and fails on one that isn't mounted.
-    """
-    listed = _hierarchies(root)
-    if "memory" not in listed or "hugetlb" in listed:
-        return
-    known = [line.split() for line in _read(Path("/proc/cgroups")).splitlines()]
-    if not any(row[0] == "hugetlb" and row[-1] == "1" for row in known if row):
-        return
-    target = root / "hugetlb"
-    try:
-        target.mkdir(exist_ok=True)
-        mounts.mount("cgroup", target, "cgroup", mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC, "hugetlb")
-    except OSError as error:
-        raise HostFailure(f"can't mount the hugetlb cgroup hierarchy: {error.strerror}") from None
-
-
-def _limits(resources: dict[str, Any], *, unified: bool) -> dict[str, dict[str, str]]:
-    """Return the files to write for OCI resources, in order, by controller."""
-    memory, cpu, pids = resources["memory"]["limit"], resources["cpu"], str(resources["pids"]["limit"])
-    quota, period = cpu.get("quota"), cpu.get("period", 100_000)
-    if unified:
-        weight = 1 + (cpu["shares"] - 2) * 9999 // 262142  # as the runtime converts it
-        return {
-            "memory": {"memory.max": str(memory)} | ({"memory.swap.max": "0"} if "swap" in resources["memory"] else {}),
-            "pids": {"pids.max": pids},
-            "cpu": {"cpu.weight": str(weight)} | ({"cpu.max": f"{quota} {period}"} if quota else {}),
-        }
-    swap = resources["memory"].get("swap")
-    return {
-        "memory": {"memory.limit_in_bytes": str(memory)} | ({"memory.memsw.limit_in_bytes": str(swap)} if swap else {}),
-        "pids": {"pids.max": pids},
-        "cpu": {"cpu.shares": str(cpu["shares"])}
-        | ({"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": str(quota)} if quota else {}),
-    }
-
-
-def _delegate(root: Path, name: str, controllers: tuple[str, ...]) -> None:
-    """Let the groups along the way to `name`, and those below it, have limits (version 2)."""
-    place = root
-    for part in ("", *name.split("/")):
-        place /= part
-        for controller in controllers:
-            with contextlib.suppress(OSError):  # the limit's own file tells when it was of no use
-                _write(place / "cgroup.subtree_control", f"+{controller}")
-
-
-def _hierarchies(root: Path) -> dict[str, Path]:
-    """Return the mounted hierarchies below `root` by controller; "" is version 2's."""
-    found: dict[str, Path] = {}
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, rest = line.partition(" - ")
-        point, words = Path(fields.split()[4]), rest.split()
-        if point != root and root not in point.parents:
-            continue
-        if words[0] == "cgroup2":
-            found.setdefault("", point)
-        elif words[0] == "cgroup":
-            for option in words[2].split(","):
-                if option not in ("rw", "ro"):
-                    found.setdefault(option, point)
-    return found
-
-
 def _uses_more(machine_id: str, limit: int) -> FailedPrecondition:
     return FailedPrecondition(
         f"failed_precondition: machine {machine_id} uses more than {limit >> 20} MB now",
         hint="ask for more, or let the program give memory back first",
     )
-
-
-def _remove_tree(group: Path) -> None:
-    for directory in [*reversed(_descendants(group)), group]:
-        for pause in _pauses(time.monotonic() + _KILL_TIMEOUT):
-            try:
-                directory.rmdir()
-                break
-            except FileNotFoundError:
-                break
-            except OSError as error:  # the last process is still being buried
-                if error.errno != errno.EBUSY:
-                    raise HostFailure(f"can't remove cgroup {directory}: {error.strerror}") from None
-                time.sleep(pause)
-        else:
-            raise HostFailure(f"can't remove cgroup {directory}: it is busy", hint=f"see {directory}/cgroup.procs")
-
-
-def _descendants(group: Path) -> list[Path]:
-    """Return the groups below `group`, outer before inner."""
-    return [Path(path) / name for path, names, _ in os.walk(group) for name in names]
-
-
-def _pauses(deadline: float) -> list[float]:
-    """Return pauses in seconds that reach `deadline`."""
-    left, pauses = deadline - time.monotonic(), list[float]()
-    while left > 0:
-        pauses.append(_PAUSES[min(len(pauses), len(_PAUSES) - 1)])
-        left -= pauses[-1]
-    return pauses
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (FileNotFoundError, OSError):
-        return ""
-
-
-def _write(path: Path, value: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # never creates: a group's file is there or the group is gone
-    try:
-        os.write(fd, value.encode())
-    finally:
-        os.close(fd)
 
 
 def _number(text: str) -> int:

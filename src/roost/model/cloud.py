@@ -75,8 +75,8 @@ class Cloud:
         return f"roost-{self.id}"
 
     @property
-    def edge_cgroup(self) -> str:
-        """Parent of the cgroups of an edge with several cells, likewise."""
+    def edge_cgroups(self) -> str:
+        """What the names of the cgroups of an edge with several cells begin with, likewise."""
         return f"{self.cgroup}-edge"
 
     @property

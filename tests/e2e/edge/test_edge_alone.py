@@ -21,7 +21,7 @@ from roost.edge.contract import Endpoint, Route
 from roost.edge.edge import EnvoyEdge
 from roost.edge.options import EdgeOptions
 from roost.edge.process import wait_for_end
-from roost.host.cgroups import Cgroups
+from roost.host import service_cgroups
 from roost.host.mounts import unmount
 from roost.model.cloud import Cloud
 
@@ -46,7 +46,7 @@ async def at(tmp_path: Path) -> AsyncIterator[Bench]:
             pid_file.end(processes.stand_in_pid_file(made.cloud), timeout=3)
             await made.edge.stop(envoy_too=True)
             unmount(made.cloud.run)
-            Cgroups(made.cloud.edge_cgroup).remove_parent()
+            service_cgroups.remove(made.cloud.edge_cgroups)
 
 
 async def _roost(*arguments: str) -> tuple[int, str]:

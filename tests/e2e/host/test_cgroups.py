@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from roost.host.cgroups import ROOT, Cgroups
+from roost.host import service_cgroups
+from roost.host.cgroup_tree import ROOT
+from roost.host.cgroups import Cgroups
+from roost.host.service_cgroups import ServiceLimits
 from roost.model.errors import HostFailure
 
 MACHINE = "00000000000001"
@@ -92,3 +95,28 @@ def test_a_group_that_is_gone(group: tuple[Cgroups, subprocess.Popen[bytes]]):
 def test_machines_are_listed(group: tuple[Cgroups, subprocess.Popen[bytes]]):
     cgroups, _ = group
     assert cgroups.machines() == [MACHINE]
+
+
+def _place(pid: int, controller: str) -> str:
+    rows = (line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    found = {name: path for _, names, path in rows for name in names.split(",")}
+    return found.get(controller, found.get("", ""))
+
+
+def test_each_process_of_the_edge_is_the_neighbour_of_the_others_and_of_all_else():
+    name = f"roost-test-{secrets.token_hex(4)}"
+    children = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
+    try:
+        for number, child in enumerate(children):
+            for _ in range(2):  # as a cell does that is adopted
+                service_cgroups.confine(f"{name}-{number}", child.pid, ServiceLimits(2048, 64 << 20, 16))
+            assert _place(child.pid, "cpu") == _place(child.pid, "memory") == f"/{name}-{number}"
+        shares = [*ROOT.glob(f"cpu*/{name}-0/cpu.shares")]
+        weights = shares or [*ROOT.glob(f"{name}-0/cpu.weight")]  # version 1, or 2
+        assert {path.read_text().strip() for path in weights} == {"2048" if shares else "79"}
+    finally:
+        for child in children:
+            child.kill()
+            child.wait(5)
+        service_cgroups.remove(name)
+    assert not [path for path in ROOT.glob(f"*/{name}*")]
