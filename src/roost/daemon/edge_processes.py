@@ -28,8 +28,8 @@ from roost.plan.cloud_domain import Way, way_of_domain
 
 MEMORY = 768 << 20  # bytes of one of several cells: above its heap's cap, so that Envoy refuses before the kernel kills
 PIDS = 256
-SHARES = 2048  # of processor time when all want it: each cell's, whatever its orgs ask for; all machines have 1024
-FRONT_SHARES = 8192  # all requests pass it
+WEIGHT = 200  # of processor time when all want it: each cell's, whatever its orgs ask for; all machines have 100
+FRONT_WEIGHT = 800  # all requests pass it
 _HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 _log = logging.getLogger("roost.edge")
 
@@ -99,7 +99,7 @@ def limiter(cloud: Cloud) -> Limit:
     """Return what puts a process of an edge with several cells into its cgroup."""
 
     def limit(name: str, pid: int) -> None:
-        allowed = ServiceLimits(FRONT_SHARES if name == "front" else SHARES, MEMORY, PIDS)
+        allowed = ServiceLimits(FRONT_WEIGHT if name == "front" else WEIGHT, MEMORY, PIDS)
         try:
             confine(f"{cloud.edge_cgroups}-{name.replace(' ', '-')}", pid, allowed)
         except (RoostError, OSError) as error:

@@ -10,7 +10,6 @@ import errno
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from roost.host import mounts
 from roost.model.errors import HostFailure
@@ -37,26 +36,6 @@ def ensure_hierarchies(root: Path = ROOT) -> None:
         mounts.mount("cgroup", target, "cgroup", mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC, "hugetlb")
     except OSError as error:
         raise HostFailure(f"can't mount the hugetlb cgroup hierarchy: {error.strerror}") from None
-
-
-def limit_files(resources: dict[str, Any], *, unified: bool) -> dict[str, dict[str, str]]:
-    """Return the files to write for OCI resources, in order, by controller."""
-    memory, cpu, pids = resources["memory"]["limit"], resources["cpu"], str(resources["pids"]["limit"])
-    quota, period = cpu.get("quota"), cpu.get("period", 100_000)
-    if unified:
-        weight = 1 + (cpu["shares"] - 2) * 9999 // 262142  # as the runtime converts it
-        return {
-            "memory": {"memory.max": str(memory)} | ({"memory.swap.max": "0"} if "swap" in resources["memory"] else {}),
-            "pids": {"pids.max": pids},
-            "cpu": {"cpu.weight": str(weight)} | ({"cpu.max": f"{quota} {period}"} if quota else {}),
-        }
-    swap = resources["memory"].get("swap")
-    return {
-        "memory": {"memory.limit_in_bytes": str(memory)} | ({"memory.memsw.limit_in_bytes": str(swap)} if swap else {}),
-        "pids": {"pids.max": pids},
-        "cpu": {"cpu.shares": str(cpu["shares"])}
-        | ({"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": str(quota)} if quota else {}),
-    }
 
 
 def delegate(root: Path, name: str, controllers: tuple[str, ...]) -> None:

@@ -23,7 +23,6 @@ from roost.host.cgroup_tree import (
     delegate,
     descendants,
     hierarchies,
-    limit_files,
     pauses,
     read,
     remove_tree,
@@ -56,7 +55,7 @@ class Cgroups:
 
     def make(self, machine_id: str, resources: dict[str, Any]) -> None:
         """Make a group for what several containers use together; `resources` as in an OCI configuration."""
-        limits = limit_files(resources, unified=self.unified)
+        limits = _limits(resources, unified=self.unified)
         for controller in ("freezer", *limits):
             group = self._group(controller, machine_id)
             group.mkdir(parents=True, exist_ok=True)
@@ -237,6 +236,26 @@ class Cgroups:
                 f"the host has no cgroup controller {controller!r}", hint="`roost doctor` lists what is missing"
             )
         return root / self._parent / machine_id
+
+
+def _limits(resources: dict[str, Any], *, unified: bool) -> dict[str, dict[str, str]]:
+    """Return the files to write for OCI resources, in order, by controller."""
+    memory, cpu, pids = resources["memory"]["limit"], resources["cpu"], str(resources["pids"]["limit"])
+    quota, period = cpu.get("quota"), cpu.get("period", 100_000)
+    if unified:
+        weight = 1 + (cpu["shares"] - 2) * 9999 // 262142  # as the runtime converts it
+        return {
+            "memory": {"memory.max": str(memory)} | ({"memory.swap.max": "0"} if "swap" in resources["memory"] else {}),
+            "pids": {"pids.max": pids},
+            "cpu": {"cpu.weight": str(weight)} | ({"cpu.max": f"{quota} {period}"} if quota else {}),
+        }
+    swap = resources["memory"].get("swap")
+    return {
+        "memory": {"memory.limit_in_bytes": str(memory)} | ({"memory.memsw.limit_in_bytes": str(swap)} if swap else {}),
+        "pids": {"pids.max": pids},
+        "cpu": {"cpu.shares": str(cpu["shares"])}
+        | ({"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": str(quota)} if quota else {}),
+    }
 
 
 def _uses_more(machine_id: str, limit: int) -> FailedPrecondition:

@@ -9,37 +9,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.host.cgroup_tree import ROOT, delegate, hierarchies, limit_files, remove_tree, write
+from roost.host.cgroup_tree import ROOT, delegate, hierarchies, remove_tree, write
 from roost.model.errors import HostFailure
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceLimits:
-    """What a process may have: `shares` of processor time when all want it (1024: the usual), bytes, and processes."""
+    """What a process may have: a weight of processor time when all want it (100: the usual), bytes, and processes."""
 
-    shares: int
+    weight: int
     memory: int
     pids: int
 
+    def files(self, *, unified: bool) -> dict[str, tuple[str, int]]:
+        """Return the file to write, and what, by controller."""
+        return {
+            "memory": ("memory.max" if unified else "memory.limit_in_bytes", self.memory),
+            "pids": ("pids.max", self.pids),
+            "cpu": ("cpu.weight", self.weight) if unified else ("cpu.shares", self.weight * 1024 // 100),
+        }
 
-def confine(name: str, pid: int, allowed: ServiceLimits, root: Path = ROOT) -> None:
+
+def confine(name: str, pid: int, limits: ServiceLimits, root: Path = ROOT) -> None:
     """Put a process into the group of this name, made where it is missing; raises HostFailure, OSError."""
     trees = hierarchies(root)
     unified = "freezer" not in trees and "" in trees
-    files = limit_files(
-        {"memory": {"limit": allowed.memory}, "pids": {"limit": allowed.pids}, "cpu": {"shares": allowed.shares}},
-        unified=unified,
-    )
+    files = limits.files(unified=unified)
     if unified:
         delegate(trees[""], "", tuple(files))
-    for controller, values in files.items():
+    for controller, (file, value) in files.items():
         tree = trees.get("" if unified else controller)
         if tree is None:
             raise HostFailure(f"the host has no cgroup controller {controller!r}", hint="`roost doctor` lists it")
         group = tree / name
         group.mkdir(exist_ok=True)
-        for file, value in values.items():
-            write(group / file, value)
+        write(group / file, str(value))
         write(group / "cgroup.procs", str(pid))
 
 

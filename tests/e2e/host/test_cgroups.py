@@ -109,11 +109,11 @@ def test_each_process_of_the_edge_is_the_neighbour_of_the_others_and_of_all_else
     try:
         for number, child in enumerate(children):
             for _ in range(2):  # as a cell does that is adopted
-                service_cgroups.confine(f"{name}-{number}", child.pid, ServiceLimits(2048, 64 << 20, 16))
+                service_cgroups.confine(f"{name}-{number}", child.pid, ServiceLimits(200, 64 << 20, 16))
             assert _place(child.pid, "cpu") == _place(child.pid, "memory") == f"/{name}-{number}"
         shares = [*ROOT.glob(f"cpu*/{name}-0/cpu.shares")]
         weights = shares or [*ROOT.glob(f"{name}-0/cpu.weight")]  # version 1, or 2
-        assert {path.read_text().strip() for path in weights} == {"2048" if shares else "79"}
+        assert {path.read_text().strip() for path in weights} == {"2048" if shares else "200"}
     finally:
         for child in children:
             child.kill()
