@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from roost.host import mounts
@@ -65,6 +66,11 @@ def hierarchies(root: Path) -> dict[str, Path]:
     return found
 
 
+def is_unified(trees: Mapping[str, Path]) -> bool:
+    """Say whether version 2 alone limits and freezes, of what `hierarchies` found."""
+    return "freezer" not in trees and "" in trees
+
+
 def remove_tree(group: Path) -> None:
     """Remove a group and those below it; raises HostFailure when one is busy for long."""
     for directory in [*reversed(descendants(group)), group]:
@@ -89,11 +95,11 @@ def descendants(group: Path) -> list[Path]:
 
 def pauses(deadline: float) -> list[float]:
     """Return pauses in seconds that reach `deadline`."""
-    left, pauses = deadline - time.monotonic(), list[float]()
+    left, found = deadline - time.monotonic(), list[float]()
     while left > 0:
-        pauses.append(_PAUSES[min(len(pauses), len(_PAUSES) - 1)])
-        left -= pauses[-1]
-    return pauses
+        found.append(_PAUSES[min(len(found), len(_PAUSES) - 1)])
+        left -= found[-1]
+    return found
 
 
 def read(path: Path) -> str:

@@ -23,6 +23,7 @@ from roost.host.cgroup_tree import (
     delegate,
     descendants,
     hierarchies,
+    is_unified,
     pauses,
     read,
     remove_tree,
@@ -40,7 +41,7 @@ class Cgroups:
     def __init__(self, parent: str, root: Path = ROOT) -> None:
         self._parent = parent
         self._hierarchies = hierarchies(root)
-        self.unified = "freezer" not in self._hierarchies and "" in self._hierarchies
+        self.unified = is_unified(self._hierarchies)
 
     @property
     def limits_swap(self) -> bool:

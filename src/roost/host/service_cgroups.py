@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.host.cgroup_tree import ROOT, delegate, hierarchies, remove_tree, write
+from roost.host.cgroup_tree import ROOT, delegate, hierarchies, is_unified, remove_tree, write
 from roost.model.errors import HostFailure
 
 
@@ -33,7 +33,7 @@ class ServiceLimits:
 def confine(name: str, pid: int, limits: ServiceLimits, root: Path = ROOT) -> None:
     """Put a process into the group of this name, made where it is missing; raises HostFailure, OSError."""
     trees = hierarchies(root)
-    unified = "freezer" not in trees and "" in trees
+    unified = is_unified(trees)
     files = limits.files(unified=unified)
     if unified:
         delegate(trees[""], "", tuple(files))
