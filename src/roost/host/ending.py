@@ -15,7 +15,7 @@ from roost.host.cgroups import Cgroups
 from roost.host.machine_files import MainProcess, RunFiles
 from roost.model.machine import ExitInfo
 
-_NOTE_TIMEOUT = 2.0
+_NOTE_TIMEOUT = 10.0  # of a monitor that is there; gVisor took more than 2 s to end on busy processors
 _POLITE_TIME = 0.5
 _KILL_TIMEOUT = 5.0
 

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
+from roost.host.cgroups import Cgroups
+from roost.host.ending import how
 from roost.host.execution import split_code
-from roost.host.machine_files import MainProcess
+from roost.host.machine_files import MainProcess, RunFiles
 from roost.host.main_process import end, exit_info, is_alive, is_deaf, kill, start_ticks
 
 
@@ -97,3 +100,19 @@ def test_a_handler_for_one_time_gets_its_time():
 def test_this_process_is_alive():
     assert start_ticks(os.getpid()) > 0
     assert start_ticks(0) == 0
+
+
+def test_the_exit_code_of_a_slow_monitor_is_waited_for(tmp_path: Path):
+    files = RunFiles(tmp_path, "monitored-machine", "group")
+    files.exits.mkdir()
+    files.write_main(MainProcess(1, 1, 0.0))
+    program = 'sleep 3; echo 5 > "$0"; sleep 60'
+    monitor = subprocess.Popen(["sh", "-c", program, str(files.exit_code)], start_new_session=True)
+    try:
+        files.monitor_pid.write_text(str(monitor.pid))
+        ended = how(files, Cgroups("roost-test-ending"))
+        assert ended is not None
+        assert ended.exit_code == 5
+    finally:
+        os.killpg(monitor.pid, signal.SIGKILL)
+        monitor.wait(5)
