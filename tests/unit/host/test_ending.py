@@ -106,9 +106,11 @@ def test_the_exit_code_of_a_slow_monitor_is_waited_for(tmp_path: Path):
     files = RunFiles(tmp_path, "monitored-machine", "group")
     files.exits.mkdir()
     files.write_main(MainProcess(1, 1, 0.0))
-    program = 'sleep 3; echo 5 > "$0"; sleep 60'
-    monitor = subprocess.Popen(["sh", "-c", program, str(files.exit_code)], start_new_session=True)
+    program = 'echo; sleep 3; echo 5 > "$0"; sleep 60'
+    monitor = subprocess.Popen(["sh", "-c", program, str(files.exit_code)], stdout=-1, start_new_session=True)
     try:
+        assert monitor.stdout is not None
+        monitor.stdout.readline()  # it runs, under its own command line
         files.monitor_pid.write_text(str(monitor.pid))
         ended = how(files, Cgroups("roost-test-ending"))
         assert ended is not None
