@@ -24,7 +24,7 @@ from typing import Any
 
 import harness
 from cells import CELLS, _backends, _edge, _org, _p99, _probe, _route
-from cells_parts import only_when_idle
+from cells_parts import only_when_idle, ready
 from harness import PYTHON, ROOT, Report, say
 
 from roost.daemon.edge_settings import CLIENTS
@@ -109,11 +109,7 @@ async def _client(before: Sequence[str], port: int, kind: str, place: Sequence[s
     name, address = place or ("", "127.0.0.1")
     inside = ["ip", "netns", "exec", name] if name else []
     argv = [*before, *inside, PYTHON, str(PARTS), "client", address, str(port), "victim.localhost", str(COUNT), kind]
-    process = await asyncio.create_subprocess_exec(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    if await process.stdout.readline() != b"ready\n":
-        raise RuntimeError("the client did not begin")
-    return process
+    return await ready(argv)
 
 
 def _cpu(edge: EnvoyEdge) -> dict[str, float]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from cells_parts import ask, only_when_idle
+from cells_parts import ask, only_when_idle, ready
 from harness import PYTHON, ROOT, Report, free_port, say
 
 from roost.daemon.edge_processes import limiter
@@ -135,15 +135,9 @@ class Round:
 @contextlib.asynccontextmanager
 async def _flood(port: int) -> AsyncIterator[asyncio.subprocess.Process]:
     """Give a client that is ready to overload the victim's cell, and begins when told; it is killed afterwards."""
-    argv = [PYTHON, PARTS, "hold", str(port), "victim.localhost", "3000", "60"]
     with only_when_idle() as before:
-        client = await asyncio.create_subprocess_exec(
-            *before, *argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        client = await ready([*before, PYTHON, str(PARTS), "hold", str(port), "victim.localhost", "3000", "60"])
         try:
-            assert client.stdin is not None and client.stdout is not None
-            if await client.stdout.readline() != b"ready\n":
-                raise RuntimeError("the client did not begin")
             yield client
         finally:
             with contextlib.suppress(ProcessLookupError):

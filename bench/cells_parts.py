@@ -12,9 +12,10 @@ import asyncio
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -45,6 +46,15 @@ def only_when_idle() -> Iterator[list[str]]:
         yield ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs")]
     finally:
         group.rmdir()
+
+
+async def ready(argv: Sequence[str]) -> asyncio.subprocess.Process:
+    """Start a client that says when it is ready, and give it then; it begins with a line on its standard input."""
+    process = await asyncio.create_subprocess_exec(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    if await process.stdout.readline() != b"ready\n":
+        raise RuntimeError("the client did not begin")
+    return process
 
 
 async def backend(port: int, word: str) -> None:

@@ -42,7 +42,7 @@ def ensure_hierarchies(root: Path = ROOT) -> None:
 def delegate(root: Path, name: str, controllers: tuple[str, ...]) -> None:
     """Let the groups along the way to `name`, and those below it, have limits (version 2)."""
     place = root
-    for part in ("", *name.split("/")):
+    for part in ("", *Path(name).parts):
         place /= part
         for controller in controllers:
             with contextlib.suppress(OSError):  # the limit's own file tells when it was of no use
@@ -69,6 +69,16 @@ def hierarchies(root: Path) -> dict[str, Path]:
 def is_unified(trees: Mapping[str, Path]) -> bool:
     """Say whether version 2 alone limits and freezes, of what `hierarchies` found."""
     return "freezer" not in trees and "" in trees
+
+
+def tree_of(controller: str, trees: Mapping[str, Path]) -> Path:
+    """Return the tree that has a controller, of what `hierarchies` found; raises HostFailure where none has."""
+    found = trees.get("" if is_unified(trees) else controller)
+    if found is None:
+        raise HostFailure(
+            f"the host has no cgroup controller {controller!r}", hint="`roost doctor` lists what is missing"
+        )
+    return found
 
 
 def remove_tree(group: Path) -> None:

@@ -27,6 +27,7 @@ from roost.host.cgroup_tree import (
     pauses,
     read,
     remove_tree,
+    tree_of,
     write,
 )
 from roost.model.errors import FailedPrecondition, HostFailure, TimedOut
@@ -231,12 +232,7 @@ class Cgroups:
         raise TimedOut(f"machine {machine_id} did not {verb} within {_FREEZE_TIMEOUT:g} s")
 
     def _group(self, controller: str, machine_id: str) -> Path:
-        root = self._hierarchies.get("" if self.unified else controller)
-        if root is None:
-            raise HostFailure(
-                f"the host has no cgroup controller {controller!r}", hint="`roost doctor` lists what is missing"
-            )
-        return root / self._parent / machine_id
+        return tree_of(controller, self._hierarchies) / self._parent / machine_id
 
 
 def _limits(resources: dict[str, Any], *, unified: bool) -> dict[str, dict[str, str]]:

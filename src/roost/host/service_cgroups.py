@@ -7,10 +7,8 @@ would be the neighbour of all else. Whatever a busy process in it had, the other
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from roost.host.cgroup_tree import ROOT, delegate, hierarchies, is_unified, remove_tree, write
-from roost.model.errors import HostFailure
+from roost.host.cgroup_tree import ROOT, delegate, hierarchies, is_unified, remove_tree, tree_of, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +28,22 @@ class ServiceLimits:
         }
 
 
-def confine(name: str, pid: int, limits: ServiceLimits, root: Path = ROOT) -> None:
+def confine(name: str, pid: int, limits: ServiceLimits) -> None:
     """Put a process into the group of this name, made where it is missing; raises HostFailure, OSError."""
-    trees = hierarchies(root)
+    trees = hierarchies(ROOT)
     unified = is_unified(trees)
     files = limits.files(unified=unified)
     if unified:
         delegate(trees[""], "", tuple(files))
     for controller, (file, value) in files.items():
-        tree = trees.get("" if unified else controller)
-        if tree is None:
-            raise HostFailure(f"the host has no cgroup controller {controller!r}", hint="`roost doctor` lists it")
-        group = tree / name
+        group = tree_of(controller, trees) / name
         group.mkdir(exist_ok=True)
         write(group / file, str(value))
         write(group / "cgroup.procs", str(pid))
 
 
-def remove(prefix: str, root: Path = ROOT) -> None:
+def remove(prefix: str) -> None:
     """Remove the groups whose names begin so, which hold no process any more; raises HostFailure."""
-    for tree in set(hierarchies(root).values()):
+    for tree in set(hierarchies(ROOT).values()):
         for group in tree.glob(f"{prefix}*"):
             remove_tree(group)

@@ -108,7 +108,7 @@ def test_each_process_of_the_edge_is_the_neighbour_of_the_others_and_of_all_else
     children = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
     try:
         for number, child in enumerate(children):
-            for _ in range(2):  # as a cell does that is adopted
+            for _ in range(2):  # it may be there already
                 service_cgroups.confine(f"{name}-{number}", child.pid, ServiceLimits(200, 64 << 20, 16))
             assert _place(child.pid, "cpu") == _place(child.pid, "memory") == f"/{name}-{number}"
         shares = [*ROOT.glob(f"cpu*/{name}-0/cpu.shares")]
