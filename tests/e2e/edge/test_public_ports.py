@@ -129,10 +129,8 @@ async def test_a_port_of_an_app(tmp_path: Path) -> None:
         assert short
 
         # a port that another program has
-        with socket.socket() as taken:
-            taken.bind(("0.0.0.0", 0))
-            taken.listen()
-            theirs = taken.getsockname()[1]
+        theirs = free_port()  # once given back it is nobody else's
+        with socket.create_server(("0.0.0.0", theirs)):
             await it.edge.put_ports(
                 "db", [PublicPort("db", theirs, endpoints=(second,)), PublicPort("db", port, endpoints=(second,))]
             )

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from roost.edge.bootstrap import VARIABLES
 from roost.edge.confinement import USER, confined, reachable
@@ -46,10 +47,8 @@ def test_variables_reach_the_command_and_are_heeded() -> None:
 
 
 def test_a_port_in_use_is_told_and_a_free_one_is_not() -> None:
-    with socket.socket() as holder:
-        holder.bind(("0.0.0.0", 0))
-        holder.listen(1)
-        port = holder.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("0.0.0.0", port)):
         with pytest.raises(Conflict) as error:
             check_port(port)
         assert str(port) in error.value.message and "--http-port" in error.value.hint

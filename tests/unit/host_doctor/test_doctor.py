@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from roost.host import doctor
 from roost.host.doctor import diagnose, judge_amount, parse_version
@@ -69,13 +70,8 @@ def test_a_dropping_firewall_of_others_is_named() -> None:
 
 
 def test_this_host_is_looked_at_and_every_trouble_comes_with_a_fix(tmp_path: Path) -> None:
-    with socket.socket() as taken, socket.socket() as free:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        free.bind(("127.0.0.1", 0))
-        free_port = free.getsockname()[1]
-        free.close()
-        findings = {f.name: f for f in diagnose(free_port, taken.getsockname()[1], tmp_path / "not" / "yet")}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        findings = {f.name: f for f in diagnose(free_port(), taken.getsockname()[1], tmp_path / "not" / "yet")}
     assert findings["public port"].status is FindingStatus.OK
     assert findings["API port"].status is FindingStatus.FAIL
     assert "python" in findings["API port"].detail or "pytest" in findings["API port"].detail
