@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from pathlib import Path
 
-from roost.daemon.cloud_file import choose_network, parse_routes
+from roost.daemon.private_network import choose_network, networks_in_use
 
 
 def free_network(cloud_id: str) -> IPv4Network:
-    """Return a /16 that the host does not route yet."""
-    return choose_network(cloud_id, parse_routes(Path("/proc/net/route").read_text()))
+    """Return a /16 in which the host reaches nothing yet."""
+    return choose_network(cloud_id, networks_in_use())

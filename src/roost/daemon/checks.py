@@ -10,7 +10,9 @@ from pathlib import Path
 from roost.daemon import cloud_file, processes, strays
 from roost.daemon.settings import Settings, read_settings
 from roost.host.doctor import Finding, diagnose
+from roost.host.doctor_network import judge_network
 from roost.host.finding import FindingStatus, fail, ok, warn
+from roost.host.network_resolvers import host_resolvers
 from roost.model.cloud import Cloud
 from roost.model.errors import FREE_SPACE, BadInput, Conflict, NotFound
 from roost.plan.capacity import pool_has_room
@@ -29,7 +31,7 @@ def _of_cloud(settings: Settings) -> list[Finding]:
         cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
     except NotFound:
         return diagnose(cloud_file.DEFAULT_HTTP_PORT, cloud_file.DEFAULT_API_PORT, settings.home)
-    found = diagnose(cloud.http_port, cloud.api_port, cloud.home)
+    found = _of_host(cloud)
     if cloud.pool.is_mount():
         found.append(judge_pool(cloud.pool))
     if cloud.run.is_mount():
@@ -82,13 +84,18 @@ def judge_roostd(seen: processes.Seen) -> Finding:
     return fail("roostd", told + more, "see HOME/log/roostd.log; `roost up` starts it")
 
 
+def _of_host(cloud: Cloud) -> list[Finding]:
+    network = judge_network(cloud.ipv4_network, host_resolvers())
+    return [*diagnose(cloud.http_port, cloud.api_port, cloud.home), network]
+
+
 def for_start(cloud: Cloud) -> list[Finding]:
     """Check the host for a cloud of which nothing runs; raises Conflict when one of its ports is taken."""
     check_port_is_free(cloud.api_port, "the API")
     check_port_is_free(cloud.http_port, "the apps")
     if cloud.https_port:
         check_port_is_free(cloud.https_port, "the apps by https")
-    found = diagnose(cloud.http_port, cloud.api_port, cloud.home)
+    found = _of_host(cloud)
     if not (cloud.home / "state.db").exists():
         return found
     # A new cloud needs space; one that is there must come up however full its disk has become.

@@ -14,14 +14,15 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
+from roost.daemon.private_network import choose_network, networks_in_use
 from roost.model.cloud import Cloud
-from roost.model.errors import BadInput, Conflict, InsufficientCapacity, NotFound
+from roost.model.errors import BadInput, Conflict, NotFound
 
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_API_PORT = 4280
@@ -29,35 +30,6 @@ DEFAULT_DOMAIN = "localhost"  # RFC 6761: every name below it is this machine
 FILE_NAME = "cloud.json"
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _OURS_BEFORE = {FILE_NAME, "cloud.new", "config.toml", "lost+found"}  # what HOME may hold before it is a home
-
-
-def choose_network(cloud_id: str, used: Iterable[IPv4Network]) -> IPv4Network:
-    """Return a /16 of 10.0.0.0/8 that overlaps nothing in `used`, beginning the search at a place of the cloud's own.
-
-    10.0, 10.1 and 10.88 (the usual networks of routers, VPNs and podman) come last.
-    """
-    taken = list(used)
-    first = int(cloud_id[:4], 16)
-    unpopular = (0, 1, 88)
-    order = [(first + step) % 256 for step in range(256)]
-    for second in [n for n in order if n not in unpopular] + [n for n in order if n in unpopular]:
-        network = IPv4Network(f"10.{second}.0.0/16")
-        if not any(network.overlaps(other) for other in taken):
-            return network
-    raise InsufficientCapacity(
-        "no /16 of 10.0.0.0/8 is free on this host", hint="see `ip route`; remove clouds with roost destroy-cloud"
-    )
-
-
-def parse_routes(table: str) -> Iterator[IPv4Network]:
-    """Yield the destinations in a table like /proc/net/route, default routes left out."""
-    for line in table.splitlines()[1:]:
-        words = line.split()
-        if len(words) < 8:
-            continue
-        destination, mask = (IPv4Address(int.from_bytes(bytes.fromhex(words[i]), "little")) for i in (1, 7))
-        if int(mask):
-            yield IPv4Network(f"{destination}/{mask}", strict=False)
 
 
 def check_domain(name: str) -> str:
@@ -147,8 +119,7 @@ def new_cloud(
             hint="choose an empty or new directory with --home",
         )
     cloud_id = secrets.token_hex(4)
-    used = [*parse_routes(Path("/proc/net/route").read_text()), *_networks_of_others(cache)]
-    network = choose_network(cloud_id, used)
+    network = choose_network(cloud_id, [*networks_in_use(), *_networks_of_others(cache)])
     secure = usual_https_port(http_port) if https_port is None else https_port
     return Cloud(cloud_id, home, http_port, api_port, domain, network, cache, secure, email)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,16 @@ def _legacy_blockers() -> list[str]:
         if "-P FORWARD DROP" in rules:
             found.append(f"{tool} FORWARD")
     return found
+
+
+def judge_network(network: IPv4Network, resolvers: Sequence[str]) -> Finding:
+    """Say whether a cloud's network has taken the place of the host's name servers, given their addresses."""
+    name = "private network"
+    lost = [address for address in resolvers if ip_address(address) in network]
+    if not lost:
+        return ok(name, str(network))
+    told = f"{network} is the cloud's, so that {' and '.join(lost)}, a name server of this host, can't be reached"
+    return warn(name, told, "use a name server with another address, or make a new cloud: it gets another network")
 
 
 def _resolvers() -> Finding:

@@ -1,10 +1,12 @@
-"""Which connections the host has open to a machine, as the kernel sees them."""
+"""Which connections the host has, as the kernel sees them."""
 
 from __future__ import annotations
 
 import socket
 import struct
 from collections import Counter
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 _ESTABLISHED = "01"  # include/net/tcp_states.h
@@ -35,3 +37,15 @@ def connections_to(address: str, port: int, *, table: Path = Path("/proc/net/tcp
             if fields[2] == remote and fields[3] == _ESTABLISHED:
                 count += 1
     return count
+
+
+def peers(table: Path) -> Iterator[IPv4Address]:
+    """Yield the IPv4 addresses at the other ends of the connections in a table like /proc/net/tcp or tcp6."""
+    with table.open() as lines:
+        next(lines)
+        for line in lines:
+            digits = line.split(maxsplit=4)[2].partition(":")[0]
+            raw = b"".join(struct.pack("<I", int(digits[at : at + 8], 16)) for at in range(0, len(digits), 8))
+            address = IPv4Address(raw) if len(raw) == 4 else IPv6Address(raw).ipv4_mapped
+            if address is not None and not address.is_unspecified:  # nobody is at the other end of one that listens
+                yield address

@@ -1,21 +1,12 @@
 from __future__ import annotations
 
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from roost.daemon import cloud_file
 from roost.model.cloud import Cloud
-from roost.model.errors import BadInput, Conflict, InsufficientCapacity, NotFound
-
-ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
-eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
-eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
-wg0\t0000640A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
-"""
+from roost.model.errors import BadInput, Conflict, NotFound
 
 
 def make(home: Path, cache: Path) -> Cloud:
@@ -23,25 +14,6 @@ def make(home: Path, cache: Path) -> Cloud:
     cloud = cloud_file.new_cloud(home, cache=cache, http_port=8080, api_port=4280, domain="localhost")
     cloud_file.save_cloud(cloud)
     return cloud
-
-
-def test_routes_are_read_and_default_routes_left_out() -> None:
-    assert list(cloud_file.parse_routes(ROUTES)) == [IPv4Network("192.0.2.0/24"), IPv4Network("10.100.0.0/16")]
-
-
-@given(st.text("0123456789abcdef", min_size=8, max_size=8), st.sets(st.integers(0, 255), max_size=255))
-def test_the_chosen_network_is_free(cloud_id: str, used: set[int]) -> None:
-    taken = [IPv4Network(f"10.{second}.0.0/16") for second in used]
-    chosen = cloud_file.choose_network(cloud_id, taken)
-    assert chosen.prefixlen == 16
-    assert chosen.subnet_of(IPv4Network("10.0.0.0/8"))
-    assert chosen not in taken
-
-
-def test_a_wide_route_is_avoided_and_a_full_host_is_said() -> None:
-    assert cloud_file.choose_network("00640000", [IPv4Network("10.0.0.0/9")]).network_address.packed[1] >= 128
-    with pytest.raises(InsufficientCapacity):
-        cloud_file.choose_network("00640000", [IPv4Network("10.0.0.0/8")])
 
 
 def test_what_was_created_is_loaded(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.ports import free_port
 from roost.host import doctor
 from roost.host.doctor import diagnose, judge_amount, parse_version
 from roost.host.doctor_kernel import cgroup_findings
-from roost.host.doctor_network import parse_blockers
+from roost.host.doctor_network import judge_network, parse_blockers
 from roost.host.finding import FindingStatus
 
 V1 = "".join(f"cgroup /sys/fs/cgroup/{c} cgroup rw,{c} 0 0\n" for c in ("cpu", "memory", "pids", "freezer"))
@@ -67,6 +68,14 @@ def test_a_dropping_firewall_of_others_is_named() -> None:
     assert parse_blockers(forward_chain("filter", "accept", {"match": {}}, {"drop": None})) == []
     assert parse_blockers(forward_chain("roost_0a0b0c0d", "drop")) == []
     assert parse_blockers(forward_chain("filter")) == []
+
+
+def test_a_name_server_in_the_clouds_network_is_named() -> None:
+    network = IPv4Network("10.255.0.0/16")
+    assert judge_network(network, ("10.254.0.1", "fd00::1")).status is FindingStatus.OK
+    found = judge_network(network, ("1.1.1.1", "10.255.255.53"))
+    assert found.status is FindingStatus.WARN
+    assert "10.255.255.53" in found.detail and "1.1.1.1" not in found.detail and found.fix
 
 
 def test_this_host_is_looked_at_and_every_trouble_comes_with_a_fix(tmp_path: Path) -> None:
