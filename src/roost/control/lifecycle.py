@@ -232,9 +232,9 @@ class Lifecycle:
             observed = self._stops.ask(machine, signal, timeout, restarting=restarting)
             self.containers.forget(machine)
             self._core.fault("machine.stop.stopped")
-            machine = self._rows.record(
-                machine, _S.STOPPED, "exit", "flyd", last_exit=_requested(observed.last_exit), restarts=0
-            )
+            info = _requested(observed.last_exit)
+            ended: dict[str, object] = {"exit_event": exit_event(info, restarting=restarting)} if info else {}
+            machine = self._rows.record(machine, _S.STOPPED, "exit", "flyd", last_exit=info, restarts=0, detail=ended)
             self._down(machine)
             return machine
 

@@ -29,9 +29,8 @@ def test_the_command_line(arena: Arena) -> None:
         assert "sh" in json.dumps(listed)
         roost("machine", "stop", machine, "-a", app)
         assert arena.state(machine) == "stopped"
-        events = arena.get(machine)["events"]
-        exits = [event for event in events if event["type"] == "exit"]
-        assert "5" in json.dumps(exits[0]), exits
+        exits = [event["request"] for event in arena.get(machine)["events"] if event["type"] == "exit"]
+        assert (exits[0]["exit_event"]["exit_code"], exits[0]["exit_event"]["requested_stop"]) == (5, True), exits
     finally:
         arena.destroy(machine)
 
