@@ -22,6 +22,7 @@ import h11
 
 from roost.host import http2_check
 from roost.host.network_namespace import inside
+from roost.host.sockets import parse_address
 from roost.model.machine_config import Check
 
 MAX_BODY = 4096  # bytes of an answer that are read and shown
@@ -254,7 +255,4 @@ def parse_listener(line: str) -> tuple[int, bool]:
     if len(fields) < 4 or fields[3] != "0A":  # TCP_LISTEN
         return 0, False
     address, _, port = fields[1].partition(":")
-    raw = b"".join(bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8))  # words, little-endian
-    if len(raw) == 16 and raw[:12] == b"\0" * 10 + b"\xff\xff":
-        raw = raw[12:]
-    return int(port, 16), raw[0] == 127 if len(raw) == 4 else raw == b"\0" * 15 + b"\1"
+    return int(port, 16), parse_address(address).is_loopback
