@@ -33,6 +33,12 @@ Email = Annotated[
         help="For certificates that browsers trust: yours; with it you agree to the authority's terms.",
     ),
 ]
+Network = Annotated[
+    str,
+    typer.Option(
+        "--network", metavar="CIDR", help="Of a new cloud's machines: a /16 of 10.0.0.0/8; default: one that is free."
+    ),
+]
 Foreground = Annotated[bool, typer.Option("--foreground", help="Stay in the foreground; Ctrl-C ends it.")]
 
 
@@ -65,6 +71,7 @@ def up(
     api_port: ApiPort = None,
     domain: Domain = "",
     email: Email = None,
+    network: Network = "",
     foreground: Foreground = False,
 ) -> None:
     """Start the cloud on this server; makes it at the first time. Does nothing if it runs."""
@@ -75,7 +82,7 @@ def up(
         "https-port": None if https_port is None else str(https_port),
         "api-port": api_port,
     }
-    become_daemon("up", {**ports, "domain": domain, "email": email, "foreground": foreground})
+    become_daemon("up", {**ports, "domain": domain, "email": email, "network": network, "foreground": foreground})
 
 
 def down(home: context.HomeOption = None) -> None:

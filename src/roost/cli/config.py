@@ -37,11 +37,12 @@ def validate(directory: Directory = ".", as_json: context.JsonOption = False) ->
     found = config_file.load(Path(directory))
     if found is None:
         raise NotFound(f"there is no roost.toml in {directory}", hint="roost config save makes one")
-    path, config = found
     if as_json:
-        output.say_json(config)
+        output.say_json(found.config)
+    elif found.warnings:
+        output.say(f"{found.path} can be deployed; warnings: {found.warnings}")
     else:
-        output.say(f"{path} is right")
+        output.say(f"{found.path} is right")
 
 
 @group.command(epilog="Example: roost config save -a shop")

@@ -8,15 +8,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from roost.cli.context import find_config
 from roost.cli.output import note
 from roost.model.errors import BadInput
 
 
-def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | None:
-    """Return the configuration file of `directory` and its JSON form, for `app` if given; None if there is none.
+class ConfigFile(NamedTuple):
+    """A configuration file that could be deployed."""
+
+    path: Path
+    config: dict[str, Any]  # as JSON
+    warnings: int  # how many were said
+
+
+def load(directory: Path, *, app: str = "") -> ConfigFile | None:
+    """Return the configuration file of `directory`, for `app` if given; None if there is none.
 
     Warnings (keys that have no effect) go to standard error. Raises BadInput with the file, the line and the key, also
     for what would be refused where it is deployed.
@@ -41,7 +49,7 @@ def load(directory: Path, *, app: str = "") -> tuple[Path, dict[str, Any]] | Non
         check_app_config(config)
     except BadInput as error:
         raise BadInput(f"{path}: {error.message}", hint=error.hint) from None
-    return path, app_config_to_json(replace(config, app=app) if app else config)
+    return ConfigFile(path, app_config_to_json(replace(config, app=app) if app else config), len(warnings))
 
 
 def _read_beneath(directory: Path, name: str) -> bytes:

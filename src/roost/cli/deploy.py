@@ -36,7 +36,8 @@ def deploy(
     """Replace the running release without downtime. Builds the source in DIR first."""
     source_directory(directory)
     name = context.app_name(app, directory)
-    config = config_file.load(directory, app=name)
+    found = config_file.load(directory, app=name)
+    config = found.config if found else None
     arguments = dict(split_pair(word, "a build argument") for word in build_arg or ())
     hidden = read_values(build_secret or (), "a build secret", environment=context.variable)
     with context.client() as client:
@@ -47,12 +48,12 @@ def deploy(
                 error.message, hint=f"roost launch {directory} makes it; roost apps list shows all"
             ) from None
         _refuse_second(client, name)
-        image = image or _image_of(config[1] if config else {})
+        image = image or _image_of(config or {})
         operation = client.deploys.start(
             name,
-            source="" if image else upload(client, directory, config[1] if config else None),
+            source="" if image else upload(client, directory, config),
             image=image,
-            config=config[1] if config else None,
+            config=config,
             build_args=arguments,
             build_secrets=hidden,
             no_cache=no_cache,

@@ -33,12 +33,12 @@ def launch(
 ) -> None:
     """Put the app in DIR on the internet. Finds out what it is, shows the plan, builds it and starts it."""
     written = config_file.load(directory)
-    config = dict(written[1]) if written else None
+    config = dict(written.config) if written else None
     app = _choose_name(name, config, directory)
     with context.client() as client:
         source = upload(client, directory, config)
         answer = client.sources.plan(source, config=config, name=app)
-        _show(client, app, answer, directory, written[0] if written else None)
+        _show(client, app, answer, directory, written.path if written else None)
         prompts.confirm("Go on?", yes=yes, default=True)
         operation_id = _create(client, app, answer, directory, source, written=written, deploy=not no_deploy)
         if not operation_id:
@@ -111,7 +111,7 @@ def _create(
     directory: Path,
     source: str,
     *,
-    written: tuple[Path, dict[str, Any]] | None,
+    written: config_file.ConfigFile | None,
     deploy: bool,
 ) -> str:
     """Make the app and the file and begin the deploy; returns the operation's id ("" without one)."""

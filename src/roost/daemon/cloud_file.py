@@ -20,7 +20,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from roost.daemon.private_network import choose_network, networks_in_use
+from roost.daemon.private_network import check_network, choose_network, networks_in_use
 from roost.model.cloud import Cloud
 from roost.model.errors import BadInput, Conflict, NotFound
 
@@ -106,11 +106,12 @@ def usual_https_port(http_port: int) -> int:
 
 def new_cloud(
     home: Path, *, cache: Path, http_port: int, api_port: int, domain: str, https_port: int | None = None,
-    email: str = "",
+    email: str = "", network: str = "",
 ) -> Cloud:  # fmt: skip
-    """Return a new cloud for `home`, an empty directory; nothing is written yet.
+    """Return a new cloud for `home`, an empty directory; nothing is written yet. `network`: "" lets Roost choose.
 
-    Raises Conflict when `home` holds other things: a home is removed as a whole by destroy-cloud.
+    Raises Conflict when `home` holds other things (a home is removed as a whole by destroy-cloud) or the network is
+    used, BadInput when the network can't be one.
     """
     strangers = sorted({path.name for path in home.iterdir()} - _OURS_BEFORE)
     if strangers:
@@ -119,9 +120,10 @@ def new_cloud(
             hint="choose an empty or new directory with --home",
         )
     cloud_id = secrets.token_hex(4)
-    network = choose_network(cloud_id, [*networks_in_use(), *_networks_of_others(cache)])
+    used = [*networks_in_use(), *_networks_of_others(cache)]
+    ipv4 = check_network(network, used) if network else choose_network(cloud_id, used)
     secure = usual_https_port(http_port) if https_port is None else https_port
-    return Cloud(cloud_id, home, http_port, api_port, domain, network, cache, secure, email)
+    return Cloud(cloud_id, home, http_port, api_port, domain, ipv4, cache, secure, email)
 
 
 def forget_cloud(cloud: Cloud) -> None:

@@ -36,7 +36,10 @@ def say(text: str) -> None:
 
 def run_up(settings: Settings, arguments: argparse.Namespace) -> int:
     """Carry out `up`."""
-    wanted = up.Wanted(arguments.http_port, arguments.api_port, arguments.domain, arguments.https_port, arguments.email)
+    wanted = up.Wanted(
+        arguments.http_port, arguments.api_port, arguments.domain, arguments.https_port, arguments.email,
+        arguments.network,
+    )  # fmt: skip
     if arguments.foreground:
         up.become_roostd(settings, wanted, say)
     cloud = up.start(settings, wanted, say)
@@ -199,6 +202,9 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--email",
         help='for certificates that browsers trust: yours, by which you agree to the authority\'s terms; "": none',
+    )
+    added.add_argument(
+        "--network", help="IPv4 network of a new cloud's machines, a /16 of 10.0.0.0/8 (default: one that is free)"
     )
     added.add_argument("--foreground", action="store_true", help="become roostd instead of starting it, for systemd")
     added = verb("edge-start", "start the edge without roostd, from the last good configuration", run_edge_start)

@@ -2,8 +2,8 @@
 
 A cloud's network is routed to its machines: what else has an address in it is out of the host's reach from then on. Not
 all that a host reaches has a route of its own: name servers, the gateway and who is connected to it, such as its
-operator, may have addresses of 10.0.0.0/8 behind the default route. They are looked at once, when a cloud is made;
-nothing is known of what the host will reach only later.
+operator, may have addresses of 10.0.0.0/8 behind the default route. They are looked at once, when a cloud is made.
+What the host will reach only later, such as a VPN's network, the operator knows: `roost up --network` chooses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from pathlib import Path
 
 from roost.host.network_resolvers import SOURCES, parse_resolvers
 from roost.host.sockets import peers
-from roost.model.errors import InsufficientCapacity
+from roost.model.errors import BadInput, Conflict, InsufficientCapacity
+
+_PRIVATE = IPv4Network("10.0.0.0/8")  # RFC 1918
 
 
 def choose_network(cloud_id: str, used: Iterable[IPv4Network]) -> IPv4Network:
@@ -34,6 +36,29 @@ def choose_network(cloud_id: str, used: Iterable[IPv4Network]) -> IPv4Network:
     raise InsufficientCapacity(
         "no /16 of 10.0.0.0/8 is free on this host", hint="see `ip route`; remove clouds with roost destroy-cloud"
     )
+
+
+def check_network(text: str, used: Iterable[IPv4Network]) -> IPv4Network:
+    """Return the network that an operator asks for; raises BadInput when it is no /16 of 10.0.0.0/8, Conflict if used.
+
+    10.60.1.0/16 is refused as well: who writes that may have meant another size.
+    """
+    hint = "give a /16 in which this server reaches nothing, for example 10.60.0.0/16"
+    try:
+        network = IPv4Network(text)
+    except ValueError:
+        raise BadInput(f"--network: {text[:80]!r} is no network", hint=hint) from None
+    if network.prefixlen != 16 or not network.subnet_of(_PRIVATE):
+        raise BadInput(f"--network: {network} is no /16 of {_PRIVATE}", hint=hint)
+    for other in used:
+        if network.overlaps(other):
+            one = other.prefixlen == other.max_prefixlen
+            raise Conflict(
+                f"--network: {network} would take the place of {other.network_address if one else other}, "
+                "which this server reaches",
+                hint=hint,
+            )
+    return network
 
 
 def networks_in_use(proc: Path = Path("/proc/net"), resolver_files: Iterable[Path] = SOURCES) -> list[IPv4Network]:

@@ -44,6 +44,7 @@ class Wanted:
     domain: str | None = None
     https_port: int | None = None  # 0: none
     email: str | None = None  # "": none any more
+    network: str | None = None  # of a new cloud's machines; stays as it is for good
 
 
 def require_root(verb: str) -> None:
@@ -109,6 +110,7 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
             domain=cloud_file.check_domain(domain or cloud_file.DEFAULT_DOMAIN),
             https_port=wanted.https_port,
             email=email or "",
+            network=wanted.network or "",
         )
     else:
         cloud = cloud_file.load_cloud(settings.home, cache=settings.cache)
@@ -120,6 +122,11 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
             https_port=_https_port(cloud, wanted),
             email=cloud.email if email is None else email,
         )
+        if wanted.network not in (None, str(cloud.ipv4_network)):
+            raise Conflict(
+                f"the cloud's network is {cloud.ipv4_network}: its machines have their addresses there",
+                hint="leave --network out; another network takes another cloud, with --home",
+            )
     if changed.http_port == changed.api_port:
         raise BadInput(
             f"port {changed.http_port} can't be both the apps' and the API's",

@@ -49,6 +49,10 @@ def test_config(run: Run) -> None:
     assert run("config", "validate").exit_code == 3
     Path("roost.toml").write_text('app = "shop"\n[env]\nCOLOUR = "red"\n[http_service]\ninternal_port = 3000\n')
     assert run("config", "validate").stdout == "roost.toml is right\n"
+    Path("roost.toml").write_text(Path("roost.toml").read_text() + "intenral_port = 3001\n")
+    warned = run("config", "validate")
+    assert (warned.exit_code, warned.stdout) == (0, "roost.toml can be deployed; warnings: 1\n")
+    assert "intenral_port" in warned.stderr
     assert run("deploy", "--image", "debian:bookworm").exit_code == 0
     assert 'COLOUR = "red"' in run("config", "show").stdout
     assert json.loads(run("config", "show", "--json").stdout)["env"] == {"COLOUR": "red"}

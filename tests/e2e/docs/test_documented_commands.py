@@ -366,6 +366,7 @@ THE_END = (
     Step("roost down"),
     Step("""echo '[acme]\ndirectory = "https://127.0.0.1:1/dir"' > /var/lib/roost/config.toml"""),  # nobody is asked
     Step("roost up --domain apps.example.com --email ops@example.com", shows="no port for https"),
+    Step("roost up --network 10.60.0.0/16", code=1, shows="its machines have their addresses there"),
     Step("roost certs show shop.apps.example.com -a shop", shows="no port for https"),
     Step("roost status -a shop", shows="shop.apps.example.com"),
     Step("roost down && roost up --http-port 80"),

@@ -150,6 +150,18 @@ def test_an_address_for_the_authority_stays_until_it_is_taken_back(home: Path) -
     assert without.email == "" and "--email" in commands.summary(without, settings.acme, "")
 
 
+def test_the_network_is_a_new_clouds_to_choose(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "new").mkdir()
+    settings = replace(read_settings(tmp_path / "new", {}), cache=tmp_path / "cache")
+    free = str(up.identity(settings, up.Wanted()).ipv4_network)
+    assert str(up.identity(settings, up.Wanted(network=free)).ipv4_network) == free
+    settings = read_settings(home, {})
+    has = str(cloud_file.load_cloud(home).ipv4_network)
+    assert str(up.identity(settings, up.Wanted(network=has)).ipv4_network) == has
+    with pytest.raises(Conflict, match="machines have their addresses"):
+        up.identity(settings, up.Wanted(network="10.60.0.0/16"))
+
+
 def test_the_apps_and_the_api_have_a_port_each(home: Path) -> None:
     with pytest.raises(BadInput, match="4280") as refused:
         up.identity(read_settings(home, {}), up.Wanted(http_port=4280))

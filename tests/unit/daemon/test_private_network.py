@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from roost.daemon import private_network
 from roost.host.sockets import peers
-from roost.model.errors import InsufficientCapacity
+from roost.model.errors import BadInput, Conflict, InsufficientCapacity
 
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t0100140A\t0003\t0\t0\t0\t00000000\t0\t0\t0
@@ -40,6 +40,24 @@ def test_a_wide_route_is_avoided_and_a_full_host_is_said() -> None:
     assert private_network.choose_network("00640000", [IPv4Network("10.0.0.0/9")]).network_address.packed[1] >= 128
     with pytest.raises(InsufficientCapacity):
         private_network.choose_network("00640000", [IPv4Network("10.0.0.0/8")])
+
+
+@pytest.mark.parametrize(
+    "text", ["10.60.0.0/8", "10.60.0.0/24", "10.60.1.0/16", "10.60.0.0", "172.16.0.0/16", "fd00::/16", ""]
+)
+def test_what_can_be_no_clouds_network_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="--network") as refused:
+        private_network.check_network(text, [])
+    assert "10.60.0.0/16" in refused.value.hint
+
+
+def test_a_network_that_is_asked_for_takes_nothings_place() -> None:
+    used = [IPv4Network("10.0.0.0/12"), IPv4Network("10.77.0.53")]
+    assert private_network.check_network("10.60.0.0/16", used) == IPv4Network("10.60.0.0/16")
+    with pytest.raises(Conflict, match=r"10\.0\.0\.0/12"):
+        private_network.check_network("10.3.0.0/16", used)
+    with pytest.raises(Conflict, match=r"place of 10\.77\.0\.53,"):
+        private_network.check_network("10.77.0.0/16", used)
 
 
 def test_what_the_default_route_leads_to_is_not_cut_off(tmp_path: Path) -> None:
