@@ -2,8 +2,9 @@
 
 Unit and contract tests are spread over the workers file by file. Tests that use the host's engines run one after
 the other in four rows side by side, since most of their time is waiting: those of tests/e2e/cloud in two by their
-files' names, each with a cloud of its own, the first with the attacks on one; those that show set-up and the docs'
-commands; all others (tests/e2e, tests/chaos). The rows take about as long as each other.
+files' names, each with a cloud of its own, the first with the attacks on one, the second with the set-up of a fresh
+Debian; those that show other set-up and the docs' commands; all others (tests/e2e, tests/chaos). The rows take about
+as long as each other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _ROWS = (  # the first that matches
     (r"tests/e2e/cloud/test_[a-i]", "cloud, and attacks on one"),
     (r"tests/e2e/isolation/", "cloud, and attacks on one"),
     (r"tests/e2e/cloud/", "second cloud"),
+    (r"tests/e2e/setup/test_fresh_debian", "second cloud"),
     (r"tests/e2e/(docs|setup)/", "own clouds"),
     (r"tests/(e2e|chaos)/", "host"),
 )

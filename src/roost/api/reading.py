@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path
 
+from roost.model.config_reading import parse_duration
 from roost.model.errors import BadInput, NotFound
 from roost.model.machine import MachineState
-from roost.model.machine_config import parse_duration
 from roost.model.names import check_app_name, check_machine_id, check_secret_name
 from roost.model.volume import VolumeState, check_volume_id
 

@@ -20,7 +20,7 @@ def audit(
     as_json: context.JsonOption = False,
 ) -> None:
     """Show who changed or tried to change what, newest first."""
-    from roost.model.machine_config import parse_duration
+    from roost.model.config_reading import parse_duration
 
     after = ""
     if since:

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from roost.cli import context, output, requests
+from roost.model.config_reading import parse_duration
 from roost.model.errors import BadInput
-from roost.model.machine_config import parse_duration
 
 
 def logs(

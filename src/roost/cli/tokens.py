@@ -130,7 +130,7 @@ def attenuate(
     stdin: Annotated[bool, typer.Option("--stdin", help="Weaken the token on standard input.")] = False,
 ) -> None:
     """Print a weaker copy of the token in use. The cloud is not asked."""
-    from roost.model.machine_config import parse_duration
+    from roost.model.config_reading import parse_duration
     from roost.model.token_text import weakened
 
     conditions = [f"org = {org}"] if org else []

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roost.model.app_config_keys import LATER, nearest
-from roost.model.config_reading import duration_text
+from roost.model.config_reading import duration_text, parse_duration
 from roost.model.errors import BadInput
-from roost.model.machine_config import parse_duration
 
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?")
 _KEY = re.compile(r"""\s*["']?([A-Za-z0-9_.-]+)["']?\s*=""")

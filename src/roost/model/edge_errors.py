@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from roost.model.machine import ExitInfo
+if TYPE_CHECKING:  # the command line loads this table at each start, and not what a machine is
+    from roost.model.machine import ExitInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 from roost.model.config_reading import Reader, duration_text
 from roost.model.config_reading import check_mount_path as check_mount_path
-from roost.model.config_reading import parse_duration as parse_duration
 from roost.model.config_reading import read_signal as read_signal
 from roost.model.containers import Container, Program, SharedVolume, check_containers, parts_of
 from roost.model.containers_json import read_container, read_program, read_shared_volume, several_to_json
