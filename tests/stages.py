@@ -16,7 +16,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _ROWS = (  # the first that matches
-    (r"tests/e2e/cloud/test_[a-i]", "cloud, and attacks on one"),
+    (r"tests/e2e/cloud/test_[a-iw]", "cloud, and attacks on one"),
     (r"tests/e2e/isolation/", "cloud, and attacks on one"),
     (r"tests/e2e/cloud/", "second cloud"),
     (r"tests/e2e/setup/test_fresh_debian", "second cloud"),
