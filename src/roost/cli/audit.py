@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from roost.cli import context, output
+from roost.model.config_reading import parse_duration
 
 
 def audit(
@@ -20,8 +21,6 @@ def audit(
     as_json: context.JsonOption = False,
 ) -> None:
     """Show who changed or tried to change what, newest first."""
-    from roost.model.config_reading import parse_duration
-
     after = ""
     if since:
         after = datetime.fromtimestamp(time.time() - parse_duration(since, "--since"), UTC).isoformat()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from roost.cli import context, output, prompts
+from roost.model.config_reading import parse_duration
 from roost.model.errors import BadInput
 
 group = typer.Typer(help="Tokens: create, list, show, revoke, attenuate.", rich_markup_mode=None, no_args_is_help=True)
@@ -130,7 +131,6 @@ def attenuate(
     stdin: Annotated[bool, typer.Option("--stdin", help="Weaken the token on standard input.")] = False,
 ) -> None:
     """Print a weaker copy of the token in use. The cloud is not asked."""
-    from roost.model.config_reading import parse_duration
     from roost.model.token_text import weakened
 
     conditions = [f"org = {org}"] if org else []

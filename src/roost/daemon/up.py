@@ -122,7 +122,7 @@ def identity(settings: Settings, wanted: Wanted) -> Cloud:
             https_port=_https_port(cloud, wanted),
             email=cloud.email if email is None else email,
         )
-        if wanted.network not in (None, str(cloud.ipv4_network)):
+        if wanted.network and wanted.network != str(cloud.ipv4_network):
             raise Conflict(
                 f"the cloud's network is {cloud.ipv4_network}: its machines have their addresses there",
                 hint="leave --network out; another network takes another cloud, with --home",

@@ -14,11 +14,11 @@ _ESTABLISHED = "01"  # include/net/tcp_states.h
 
 def established(*, table: Path = Path("/proc/net/tcp")) -> Counter[tuple[str, int]]:
     """Count the established TCP connections of this host by the IPv4 address and port at their other end."""
+    written = Counter(remote for remote, state in _connections(table) if state == _ESTABLISHED)
     found: Counter[tuple[str, int]] = Counter()
-    for remote, state in _connections(table):
-        if state == _ESTABLISHED:
-            address, _, port = remote.partition(":")
-            found[socket.inet_ntoa(struct.pack("<I", int(address, 16))), int(port, 16)] += 1
+    for remote, count in written.items():
+        address, _, port = remote.partition(":")
+        found[str(parse_address(address)), int(port, 16)] = count
     return found
 
 

@@ -67,7 +67,8 @@ def test_without_a_command_the_help_is_shown() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     """Starting takes as long as its imports: the client, rich and the configuration reader wait for their command."""
-    heavy = ("httpx2", "rich.console", "websockets", "pathspec", "tomlkit", "asyncio", "roost.model.machine_config")
+    libraries = ("httpx2", "rich.console", "websockets", "pathspec", "tomlkit", "asyncio")
+    heavy = (*libraries, "roost.model.app_config_read", "roost.model.machine_config")
     code = f"import sys, roost.cli.main; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
