@@ -26,8 +26,11 @@ async def test_a_request_is_held_until_the_app_is_awake(at: Bench) -> None:
 
 
 async def test_many_requests_to_a_sleeping_app_wake_it_once_and_all_are_answered(at: Bench) -> None:
-    at.waker.delay = 0.3
-    answers = await asyncio.gather(*(at.get(f"/{n}") for n in range(200)))
+    at.waker.gate = asyncio.Event()
+    held = [asyncio.create_task(at.get(f"/{n}")) for n in range(200)]
+    await until(lambda: at.edge.status().detail["waiting"] == 200, timeout=20, what="all wait at once")
+    at.waker.gate.set()
+    answers = await asyncio.gather(*held)
     assert [answer.status for answer in answers] == [200] * 200
     assert at.waker.starts == 1
     assert {answer.json()["request"] for answer in answers} == {f"GET /{n} HTTP/1.1" for n in range(200)}
