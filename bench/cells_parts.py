@@ -12,11 +12,15 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+ARRIVALS = 2500.0  # connections a second of the client that holds them
 
 
 class _Answer(asyncio.Protocol):
@@ -97,23 +101,31 @@ async def probe(port: int, host: str, rate: float, seconds: float) -> list[tuple
     return found
 
 
-async def hold(port: int, host: str, count: int, seconds: float) -> None:
+def hold(port: int, host: str, count: int, seconds: float) -> None:
+    """Use little of a processor, as if on another computer: what this client takes, others here wait for."""
     print("ready", flush=True)
     sys.stdin.readline()
-    writers = []
-    for number in range(count):
+    end, links = time.monotonic() + seconds, []
+    for number in _paced(range(count), ARRIVALS):
         with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            link = socket.create_connection(("127.0.0.1", port), timeout=5.0)
             # Each begins with a whole request, so that the front has led it to the cell.
-            writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\nGET / HTTP/1.1\r\nX-{number}: ".encode())
-            writers.append(writer)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for number, writer in enumerate(writers):  # each twice a second, not all at once
-            if not writer.is_closing():
-                writer.write(b"x" * 200)
-            if number % 30 == 0:
-                await asyncio.sleep(0.5 * 30 / len(writers))
+            link.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\nGET / HTTP/1.1\r\nX-{number}: ".encode())
+            link.setblocking(False)
+            links.append(link)
+    while links and time.monotonic() < end:
+        for link in _paced(links, 2 * len(links)):  # each twice a second, not all at once
+            with contextlib.suppress(OSError):
+                link.send(b"x" * 200)
+
+
+def _paced(those: Iterable[Any], rate: float) -> Iterator[Any]:
+    """Give so many a second."""
+    due = time.monotonic()
+    for one in those:
+        yield one
+        due += 1 / rate
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
 if __name__ == "__main__":
@@ -121,6 +133,6 @@ if __name__ == "__main__":
     if role == "backend":
         asyncio.run(backend(int(port), what))
     elif role == "hold":
-        asyncio.run(hold(int(port), what, int(rest[0]), float(rest[1])))
+        hold(int(port), what, int(rest[0]), float(rest[1]))
     else:
         print(json.dumps(asyncio.run(probe(int(port), what, float(rest[0]), float(rest[1])))))

@@ -15,7 +15,6 @@ import contextlib
 import gc
 import itertools
 import os
-import resource
 import signal
 import sys
 import time
@@ -46,6 +45,7 @@ from roost.edge.contract import Material, WakeResult
 from roost.edge.static_paths import AppStatics
 from roost.host.agent import LocalHost
 from roost.host.contract import Doors
+from roost.host.open_files import allow_all
 from roost.host.own_address import outgoing_ipv4
 from roost.host.process import run
 from roost.model.acme import AcmeSettings, with_email
@@ -223,8 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("roostd can't run", error=error.message, hint=error.hint or f"see {home / 'config.toml'}")
         return 1
     log_lines.set_up(settings.log_level)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each machine has a socket here, asleep or not
+    allow_all()  # each machine has a socket here, asleep or not
     gc.freeze()  # modules are never garbage: not to be looked through again and again
     gc.enable()
     gc.set_threshold(50_000, 20, 20)  # one answer makes thousands of objects; a round for each 700 took a third of it

@@ -88,12 +88,17 @@ def _names(flags: int) -> str:
 def kind_of(line: bytes) -> bytes | None:
     """Return what a line has in common with others that went the same way; None for one that is to be read by itself.
 
-    By themselves are read the lines of requests that took a second or more, and those of a kind that `is_single`.
+    By themselves are read the lines of requests that took a second or more, unless no app was found for them (a client
+    that holds thousands and cuts them), and those of a kind that `is_single`.
     Nothing of it is a client's choice: route, status, flags, details, cluster, and the tab behind them. The line is not
     parsed for that: this is done for each one.
     """
     kind, tab, rest = line.partition(b",\t")
-    return kind if tab and rest.find(b",", 0, 4) > -1 else None
+    return kind if tab and (rest.find(b",", 0, 4) > -1 or _led_nowhere(kind)) else None
+
+
+def _led_nowhere(kind: bytes) -> bool:
+    return kind.startswith(b"[null,") and kind.endswith(b",null")
 
 
 def is_single(kind: bytes) -> bool:

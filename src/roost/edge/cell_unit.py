@@ -13,8 +13,10 @@ from roost.edge.listener import HTTP, HTTPS, incoming_socket
 from roost.edge.native_module import SEARCH_PATH
 from roost.edge.postgres_front import NAME as POSTGRES
 from roost.edge.tail import MAX_BYTES
-from roost.edge.unit import Unit, public_ports
+from roost.edge.unit import Question, Unit, public_ports
 from roost.model.cloud import Cloud
+
+_GET = "GET {} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n"
 
 
 def files_of(plan: CellPlan, cloud: Cloud) -> EdgeFiles:
@@ -37,8 +39,8 @@ def unit_of(plan: CellPlan, cloud: Cloud) -> Unit:
         pid_file=files.pid,
         log=cloud.logs / ("envoy.log" if plan.alone else f"envoy-{plan.name}.log"),
         probe=files.admin,
-        question="GET /server_info HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n",
-        answer=f'"{node_of(plan, cloud)}"',
+        identity=Question(_GET.format("/server_info"), f'"{node_of(plan, cloud)}"'),
+        pulse=Question(_GET.format("/ready"), "HTTP/1.1 "),
         ports=public_ports(cloud.http_port, cloud.https_port) if plan.alone else (),
         awake=SERVING_THREADS,
         stale=(

@@ -31,6 +31,8 @@ def confined(
 
     With `raw` it may also send with others' addresses, and so, as Linux has it, read what passes the host's links.
 
+    It has room for all the files that it may open from the start.
+
     No file that it writes grows beyond `file_bytes` (0: no limit): what it writes then is lost, and it runs on.
     `variables` (NAME=VALUE) are added to its environment.
     Returns it with its file limits and variables only, if `user` can't reach one of `reads` or roostd isn't root.
@@ -40,6 +42,8 @@ def confined(
     env = shutil.which("env") or "/usr/bin/env"
     if prlimit and file_bytes:  # without the second, a write beyond the limit would kill it
         limits = (*limits, f"--fsize={file_bytes}", env, "--ignore-signal=XFSZ")
+    if prlimit:
+        limits = (*limits, *_room(open_files()))
     if variables:
         limits = (*limits, env, *variables)
     if not setpriv or os.geteuid() != 0 or not all(reachable(path) for path in reads):
@@ -54,6 +58,16 @@ def confined(
         f"--ambient-caps={kept}",
         *command,
     )  # fmt: skip
+
+
+def _room(files: int) -> tuple[str, ...]:
+    """Return what stands before a command that begins with a table for so many open files; () without bash.
+
+    While a program with several threads makes its table larger, at each doubling, all of them that open a file wait for
+    the kernel, for some 10 ms. What opens and closes the last file keeps the table when it goes on as another program.
+    """
+    bash, last = shutil.which("bash"), files - 1
+    return (bash, "-p", "-c", f'exec {last}>&1 {last}>&-; exec "$@"', bash) if bash else ()
 
 
 def is_raw(pid: int) -> bool:

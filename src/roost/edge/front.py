@@ -21,7 +21,7 @@ from pathlib import Path
 from roost.edge.confinement import confined, hand_over
 from roost.edge.front_plan import Design, shard_key
 from roost.edge.process import Keeper, Limit, Spawn, alive
-from roost.edge.unit import Unit
+from roost.edge.unit import Question, Unit
 from roost.edge.written import is_written, write
 from roost.model.cloud import Cloud
 from roost.model.errors import HostFailure
@@ -43,14 +43,15 @@ class Front:
         self._unsaved = False  # the map's file is out of date, since the disk did not take it
         self._lock = asyncio.Lock()
         self._saver: asyncio.Task[None] | None = None
+        info = Question("show info\n", f"node: {design.node}")
         unit = Unit(
             name=design.name,
             argv=(),
             pid_file=self._files.pid,
             log=cloud.logs / f"{design.name}.log",
             probe=self._files.commands,
-            question="show info\n",
-            answer=f"node: {design.node}",
+            identity=info,
+            pulse=info,
             ports=design.ports,
             stale=(self._files.commands,),
             goes_on=True,

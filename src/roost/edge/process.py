@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from roost.edge.threads import CLOSE_LOOK, LOOK, Stillness, Threads
-from roost.edge.unit import Unit
+from roost.edge.unit import Question, Unit
 from roost.edge.written import write
 from roost.model.errors import Conflict, HostFailure
 from roost.plan.ticks import until_next
@@ -110,7 +110,7 @@ class Keeper:
         while True:
             pid, listening = read_pid(self.unit.pid_file), peer_pid(self.unit.probe)
             for candidate in dict.fromkeys((pid, listening)):
-                if candidate and await answers(self.unit, 2.0) and peer_pid(self.unit.probe) == candidate:
+                if candidate and await self._identified(2.0) and peer_pid(self.unit.probe) == candidate:
                     write_pid(self.unit.pid_file, candidate)
                     return candidate
             if not pid:
@@ -119,6 +119,9 @@ class Keeper:
                 await terminate(pid)
                 return 0
             await asyncio.sleep(LOOK)
+
+    async def _identified(self, timeout: float) -> bool:
+        return await answers(self.unit.probe, self.unit.identity, timeout)
 
     async def _start(self) -> None:
         for port, flag in self.unit.ports:
@@ -130,7 +133,7 @@ class Keeper:
         self._limit(self.unit.name, self.pid)
         write_pid(self.unit.pid_file, self.pid)
         deadline = time.monotonic() + READY_TIMEOUT
-        while not await answers(self.unit, 1.0):
+        while not await self._identified(1.0):
             if time.monotonic() > deadline or not alive(self.pid):
                 await terminate(self.pid)
                 self.pid = 0
@@ -195,7 +198,8 @@ class Keeper:
                 if not looks and (hangs := still.look(found, time.monotonic())):
                     return f"thread {hangs} stood still"
                 if not looks and time.monotonic() >= due:
-                    misses = 0 if await answers(self.unit, PROBE_TIMEOUT) else misses + 1
+                    well = await answers(self.unit.probe, self.unit.pulse, PROBE_TIMEOUT)
+                    misses = 0 if well else misses + 1
                     if misses >= MISSES:
                         return "did not answer"
                     due = time.monotonic() + (PROBE_AGAIN if misses else PROBE_PERIOD)
@@ -213,17 +217,17 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-async def answers(unit: Unit, timeout: float) -> bool:
-    """Return whether the unit's process answers its question within `timeout` seconds."""
+async def answers(socket: Path, question: Question, timeout: float) -> bool:
+    """Return whether who listens on a unix socket answers a question as it should within `timeout` seconds."""
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_unix_connection(unit.probe)
+            reader, writer = await asyncio.open_unix_connection(socket)
             try:
-                writer.write(unit.question.encode())
+                writer.write(question.text.encode())
                 got = b""
                 while (data := await reader.read(16384)) and len(got) < _BIGGEST_ANSWER:
                     got += data
-                    if unit.answer.encode() in got:
+                    if question.answer.encode() in got:
                         return True
             finally:
                 writer.close()

@@ -7,6 +7,14 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked on a unit's socket, and what is part of every answer."""
+
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A cell's Envoy, or the front."""
 
@@ -15,8 +23,8 @@ class Unit:
     pid_file: Path
     log: Path
     probe: Path  # unix socket on which it answers questions
-    question: str
-    answer: str  # part of every answer: this cloud's own words, so that no other's process is taken for it
+    identity: Question  # answered in this cloud's own words, so that no other's process is taken for it
+    pulse: Question  # whether it is well, asked each second: it should cost little
     ports: tuple[tuple[int, str], ...] = ()  # TCP ports that must be free before it starts, with the flag for each
     stale: tuple[Path, ...] = ()  # sockets of a dead predecessor
     awake: tuple[str, ...] = ()  # beginnings of the names of threads that wake often, see `threads`

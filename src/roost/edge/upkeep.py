@@ -59,7 +59,7 @@ class Upkeep:
         for cell in self._cells.values():
             cell.base.follow_certificates(self._routes.hosts)
         async with self.around_reading():
-            readings = await asyncio.gather(*(cell.measure() for cell in self._cells.values()))
+            readings = [await cell.measure() for cell in self._cells.values()]  # not all at once: requests go on
         known = [reading for reading in readings if reading is not None]
         if len(known) == len(readings):
             self._draining.drop_idle(known)

@@ -28,7 +28,9 @@ from roost.edge.sampling import KEPT, Lot
 from roost.edge.tail import LogTail
 
 
-def line(path: str, status: int = 200, duration: int = 1, route: str = "app/a", cluster: str = "app/a") -> bytes:
+def line(
+    path: str, status: int = 200, duration: int = 1, route: str | None = "app/a", cluster: str | None = "app/a"
+) -> bytes:
     values: list[object] = [None] * VALUES
     values[ROUTE], values[CLUSTER], values[STATUS], values[PATH] = route, cluster, status, path
     values[DURATION], values[DETAILS], values[FLAGS] = duration, "via_upstream", 0
@@ -94,6 +96,14 @@ def test_of_many_that_are_alike_some_stand_for_all_and_what_is_slow_or_rare_is_r
     assert len(rest) == KEPT
     assert rest == sorted(rest)
     assert {alike for _, alike in rest} == {19, 20}
+
+
+def test_what_was_led_to_no_app_stands_for_others_though_it_was_slow() -> None:
+    """A client may hold thousands of requests that it has begun and cut them all at once."""
+    cut = read(b"".join(line("", status=0, duration=9000, route=None, cluster=None) for _ in range(1000)))
+    assert (len(cut), sum(alike for _, alike in cut)) == (KEPT, 1000)
+    slow = read(b"".join(line("/", duration=9000, cluster=None) for _ in range(KEPT + 1)))
+    assert slow == [("/", 1)] * (KEPT + 1), "of an app's each is read"
 
 
 def test_few_are_all_read() -> None:

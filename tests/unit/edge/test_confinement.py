@@ -11,7 +11,7 @@ import pytest
 from tests.ports import free_port
 
 from roost.edge.bootstrap import VARIABLES
-from roost.edge.confinement import USER, confined, reachable
+from roost.edge.confinement import USER, confined, open_files, reachable
 from roost.edge.process import check_port
 from roost.model.errors import Conflict
 
@@ -44,6 +44,14 @@ def test_variables_reach_the_command_and_are_heeded() -> None:
         told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
         assert told[0] == "glibc.pthread.rseq=0"
         assert dict(line.split() for line in told[1:])["23"] == "0"  # AT_SECURE
+
+
+def test_a_program_need_not_make_room_for_more_files_later() -> None:
+    argv = confined(("/bin/cat", "/proc/self/status"), reads=(Path("/bin/cat"),))
+    told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10)
+    size = next(line for line in told.stdout.splitlines() if line.startswith("FDSize:"))
+    assert int(size.split()[1]) >= open_files()
+    assert told.stderr == ""
 
 
 def test_a_port_in_use_is_told_and_a_free_one_is_not() -> None:
