@@ -2,7 +2,8 @@
 
 The edge runs here without the rest of Roost, in front of small backends: what is measured is the edge. The others' p99
 is of new connections at a fixed rate, beside the same with nothing happening before each, in the same run. The end
-of an overload, when thousands of connections are cut in the same instant, is part of it, and is told apart too.
+of an overload, when thousands of connections are cut in the same instant, is part of it, and is told apart too. On a
+virtual machine its host may keep a processor from it for milliseconds: how much of that there was is told for each.
 """
 
 from __future__ import annotations
@@ -126,6 +127,7 @@ class Round:
     over: float  # an overload ends then; what is done at once is over at once
     others: list[tuple[float, float, bool]]
     own: list[tuple[float, float, bool]]
+    stolen: float  # milliseconds of processors per second that the host of this machine kept from it
 
     def took(self, begin: float, end: float) -> list[float]:
         """Return how long the others' requests took that began between two moments."""
@@ -165,11 +167,18 @@ async def _round(edge: EnvoyEdge, port: int, what: str, seconds: float) -> Round
     async with _flood(port) if what == "overload" else contextlib.nullcontext() as flood:
         probes = asyncio.gather(_probe(port, "other.localhost", seconds), _probe(port, "victim.localhost", seconds))
         await asyncio.sleep(1.0)
-        struck = time.time()
+        struck, stolen = time.time(), _stolen()
         over = await _harm(edge, what, flood, (seconds - 1) * 0.6)
         others, own = await probes
+        stolen = (_stolen() - stolen) / (time.time() - struck)
     await asyncio.sleep(2.0)
-    return Round(struck, over, others, own)
+    return Round(struck, over, others, own, stolen)
+
+
+def _stolen() -> float:
+    """Return the milliseconds, since it began, that processors of this machine had to wait for others of its host."""
+    total = Path("/proc/stat").read_text().partition("\n")[0].split()
+    return int(total[8]) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 async def _blast(report: Report, seconds: float, rounds: int) -> None:
@@ -179,17 +188,21 @@ async def _blast(report: Report, seconds: float, rounds: int) -> None:
             await edge.put(_route("victim", _org("1", "2"), backends[0]))
             await edge.put(_route("other", _org("0", "2"), backends[1]))
             await _round(edge, port, "warm-up", seconds / 4)
-            quiet: list[float] = []
+            quiet: list[Round] = []
             harmed: dict[str, list[Round]] = {what: [] for what in ("kill -9", "SIGSTOP", "overload")}
             for _ in range(rounds):
                 for what, found in harmed.items():
-                    calm = await _round(edge, port, "nothing", seconds)
-                    quiet += calm.took(calm.struck, math.inf)
+                    quiet.append(await _round(edge, port, "nothing", seconds))
                     found.append(await _round(edge, port, what, seconds))
-    report.series("nothing: another org, new connections", quiet)
-    report.detail["nothing"] = {"p99": _p99(quiet), "n": len(quiet)}
+    calm = [took for one in quiet for took in one.took(one.struck, math.inf)]
+    report.series("nothing: another org, new connections", calm)
+    report.detail["nothing"] = {"p99": _p99(calm), "n": len(calm), "stolen_ms_per_s": _mean_stolen(quiet)}
     for what, found in harmed.items():
-        _tell(report, what, _p99(quiet), found)
+        _tell(report, what, _p99(calm), found)
+
+
+def _mean_stolen(rounds: Sequence[Round]) -> float:
+    return sum(one.stolen for one in rounds) / len(rounds)
 
 
 def _tell(report: Report, what: str, quiet: float, rounds: Sequence[Round]) -> None:
@@ -203,6 +216,7 @@ def _tell(report: Report, what: str, quiet: float, rounds: Sequence[Round]) -> N
     outages, lost = zip(*(_outage(one) for one in rounds), strict=True)
     report.detail[what] = {"p99": _p99(times), "others_failed": failed, "n": len(times)}
     report.detail[what] |= {"own_failed": sum(lost), "own_back_after_s": max(outages)}
+    report.detail[what]["stolen_ms_per_s"] = _mean_stolen(rounds)
     report.goal(f"{what}: others' p99 beside quiet", _p99(times) / quiet, 1.2)
     report.goal(f"{what}: others' failed requests", failed, 0)
     report.goal(f"{what}: the org itself is back after", max(outages), 1.0, "s")
