@@ -102,7 +102,7 @@ async def probe(port: int, host: str, rate: float, seconds: float) -> list[tuple
 
 
 def hold(port: int, host: str, count: int, seconds: float) -> None:
-    """Use little of a processor, as if on another computer: what this client takes, others here wait for."""
+    """Connect and send at an even pace, with pauses in which the processor is others', as if on another computer."""
     print("ready", flush=True)
     sys.stdin.readline()
     end, links = time.monotonic() + seconds, []

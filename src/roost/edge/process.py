@@ -217,11 +217,11 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-async def answers(socket: Path, question: Question, timeout: float) -> bool:
-    """Return whether who listens on a unix socket answers a question as it should within `timeout` seconds."""
+async def answers(at: Path, question: Question, timeout: float) -> bool:
+    """Return whether who listens at a unix socket answers a question as it should within `timeout` seconds."""
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_unix_connection(socket)
+            reader, writer = await asyncio.open_unix_connection(at)
             try:
                 writer.write(question.text.encode())
                 got = b""
