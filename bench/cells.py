@@ -216,7 +216,7 @@ def _tell(report: Report, what: str, quiet: float, rounds: Sequence[Round]) -> N
     outages, lost = zip(*(_outage(one) for one in rounds), strict=True)
     report.detail[what] = {"p99": _p99(times), "others_failed": failed, "n": len(times)}
     report.detail[what] |= {"own_failed": sum(lost), "own_back_after_s": max(outages)}
-    report.detail[what]["stolen_ms_per_s"] = _mean_stolen(rounds)
+    report.detail[what] |= {"stolen_ms_per_s": _mean_stolen(rounds)}
     report.goal(f"{what}: others' p99 beside quiet", _p99(times) / quiet, 1.2)
     report.goal(f"{what}: others' failed requests", failed, 0)
     report.goal(f"{what}: the org itself is back after", max(outages), 1.0, "s")

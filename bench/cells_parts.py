@@ -20,6 +20,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from roost.host.open_files import allow_all
+
 ARRIVALS = 2500.0  # connections a second of the client that holds them
 
 
@@ -103,6 +105,7 @@ async def probe(port: int, host: str, rate: float, seconds: float) -> list[tuple
 
 def hold(port: int, host: str, count: int, seconds: float) -> None:
     """Connect and send at an even pace, with pauses in which the processor is others', as if on another computer."""
+    allow_all()  # else 1,024 is what many systems give, and the rest would be left out in silence
     print("ready", flush=True)
     sys.stdin.readline()
     end, links = time.monotonic() + seconds, []

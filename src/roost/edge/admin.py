@@ -103,18 +103,22 @@ class Admin:
 
     async def _ask(self, method: str, path: str, query: Mapping[str, str], *, timeout: float) -> str:
         target = f"{path}?{urlencode(query)}" if query else path
-        question = f"{method} {target} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n"
         try:
             async with asyncio.timeout(timeout):
                 reader, writer = await asyncio.open_unix_connection(self._path)
                 try:
-                    writer.write(question.encode())
+                    writer.write(spelled(target, method).encode())
                     data = await reader.read()
                 finally:
                     writer.close()
             return _text(data)
         except (HTTPException, OSError) as error:  # a TimeoutError is one
             raise HostFailure(f"Envoy's admin interface did not answer {path}: {type(error).__name__}") from None
+
+
+def spelled(target: str, method: str = "GET") -> str:
+    """Return a question as it goes over a connection of its own."""
+    return f"{method} {target} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n"
 
 
 def _text(data: bytes) -> str:

