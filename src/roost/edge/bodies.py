@@ -14,6 +14,7 @@ from roost.edge.native_module import switch_on
 
 STALLED = "roost_body_stalled"  # Envoy's words on a request of whose body nothing came for too long
 TOO_MANY = "roost_bodies_too_many"  # and on one for which there was no room
+TOO_MANY_OF_APP = "roost_app_bodies_too_many"  # since its app has its part of the room
 BODY_PATIENCE = 300.0  # seconds in which something of a request's body has to come, as long as there is no answer
 HOOK = "replay"  # the kind of filter that the hook is
 

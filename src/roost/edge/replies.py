@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roost.edge.admission import FULL, LATE
-from roost.edge.bodies import STALLED, TOO_MANY
+from roost.edge.bodies import STALLED, TOO_MANY, TOO_MANY_OF_APP
 from roost.edge.pages import Page, html_page, json_page, text_page
 from roost.edge.refused_first import MARK as REFUSE
 from roost.edge.refused_first import ODD_NAME, STATUS
@@ -69,6 +69,7 @@ RULES = (  # the first that fits holds
     Rule("no_machine", ("UH", "NC", "LH")),
     Rule("app_silent", ("SI", "UT", "DT", "UMSDR")),
     Rule("edge_overloaded", ("OM", "DO", "UDO")),
+    Rule("app_uploads_full", statuses=(503,), detail=TOO_MANY_OF_APP),
     Rule("edge_overloaded", statuses=(503,), detail=TOO_MANY),
     Rule("rate_limited", ("RL",)),
     Rule("no_route", ("NR",)),

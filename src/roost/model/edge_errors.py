@@ -56,6 +56,11 @@ _TABLE = (
         "Try again, or raise the limit or the number of machines.", 1,
     ),
     EdgeError(
+        "app_uploads_full", 503, "app", "PR04",
+        "Too much has been sent to the app in requests that it has not answered to their end.",
+        "Try again. The edge keeps up to 1 MB of each: the app should answer sooner. " + _SAID, 2,
+    ),
+    EdgeError(
         "app_closed_connection", 502, "app", "PU02", "The app closed the connection before it had answered.",
         "It may have crashed or restarted in the middle of the request. " + _SAID,
     ),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.e2e.edge.edge_harness import Answer, Bench, bench, envoys_of, fetch, until
+from tests.e2e.edge.edge_harness import Bench, bench, envoys_of, fetch, until
 from tests.e2e.edge.raw_h2 import (
     CONTINUATION,
     DATA,
@@ -205,53 +205,6 @@ async def test_clients_that_take_nothing_have_the_edge_hold_little(at: Bench) ->
         request = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
         assert await held_for_each(at, at.cloud.http_port, request) < 240_000
     finally:
-        server.close()
-
-
-async def test_bodies_that_an_app_does_not_take_leave_room_for_other_requests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cell_plan, "Caps", lambda **more: Caps(**{**more, "heap_bytes": 40 << 20}))
-    silent = asyncio.Event()
-
-    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
-            await silent.wait()
-        writer.close()
-
-    async def ask(size: int) -> Answer:
-        return await at.get("/", "busy.localhost", method="POST", body=b"x" * size)  # type: ignore[arg-type]
-
-    server = await asyncio.start_server(keep, "127.0.0.1", 0, limit=4 << 20)
-    try:
-        async with bench(tmp_path) as at:
-            await at.edge.put(at.route())
-            there = Endpoint("m", "127.0.0.1", server.sockets[0].getsockname()[1])
-            await at.edge.put(Route("busy", ("busy.localhost",), (there,)))
-            held = [asyncio.create_task(ask(900_000)) for _ in range(60)]
-            small = [asyncio.create_task(ask(10_000)) for _ in range(5)]
-            for done in asyncio.as_completed(held):
-                answer = await done
-                assert (answer.status, answer.headers["roost-error"]) == (503, "edge_overloaded")
-                break
-            assert (await at.get()).status == 200
-            assert (await at.get("/upload", method="POST", body=b"x" * 50_000)).status == 200  # type: ignore[arg-type]
-            await until(lambda: sum(task.done() for task in held) > 30, what="those beyond the room are refused")
-            assert 10 < sum(not task.done() for task in held) < 30
-            assert not any(task.done() for task in small)
-            for task in (*held, *small):
-                task.cancel()
-            await asyncio.gather(*held, *small, return_exceptions=True)
-
-            async def has_room() -> bool:
-                return (await at.get("/upload", method="POST", body=b"x" * 900_000)).status == 200  # type: ignore[arg-type]
-
-            await until(has_room, what="who went away gives the room back")
-    finally:
-        silent.set()
         server.close()
 
 

@@ -61,9 +61,9 @@ _Bool envoy_dynamic_module_callback_early_header_mutation_remove_header(void *re
 _Bool envoy_dynamic_module_callback_early_header_mutation_get_attribute_string(void *request, int id, text *value);
 
 enum { CONTINUE = 0, STOP = 1, STOP_ALL_AND_WATERMARK = 4 }; /* a filter's answer to headers */
-enum { STOP_AND_BUFFER = 1 };                                 /* and to a part of a body */
+enum { STOP_AND_BUFFER = 1, STOP_AND_DROP = 3 };              /* and to a part of a body */
 enum { REQUEST = 0, RESPONSE = 2, REQUEST_BODY = 0, RESPONSE_BODY = 2 }; /* which headers; the part of a body that came */
-enum { SOURCE_ADDRESS = 24, UPSTREAM_ADDRESS = 41 };          /* ids of attributes */
+enum { SOURCE_ADDRESS = 24, UPSTREAM_ADDRESS = 41, ROUTE_NAME = 61 }; /* ids of attributes */
 
 /* Ours. A kind of HTTP filter; its filters begin with a `filter`, what it made of a configuration with its kind. Only
    `name`, `size` and `load` need be there. */
@@ -78,7 +78,7 @@ struct kind {
   route *(*configure)(text value);                                /* for a route; 0: refused */
   void (*forget)(route *);
   int (*request)(filter *, _Bool ends);                           /* headers */
-  void (*request_goes_on)(filter *, _Bool ends);                  /* a part of the body, or trailers */
+  int (*request_goes_on)(filter *, _Bool ends);                   /* a part of the body, or trailers */
   int (*response)(filter *, _Bool ends);
   int (*response_body)(filter *, _Bool ends);                     /* a part of it */
   int (*response_trailers)(filter *);
@@ -117,13 +117,16 @@ struct body {
   body *before, *after; /* in the list */
   u64 deadline, patience, end;
   word came, held, room; /* bytes: of it, that Envoy has of it now as far as we know, that it may have of all */
-  enum { BODY_UNWATCHED, BODY_COMES, BODY_STALLED, BODY_TOO_SLOW, BODY_ONE_TOO_MANY } state;
+  word *of_app;          /* and of all bodies for its app now */
+  enum { /* after the third it is to be ended */
+    BODY_UNWATCHED, BODY_COMES, BODY_IS_WHOLE, BODY_STALLED, BODY_TOO_SLOW, BODY_ONE_TOO_MANY, BODY_TOO_MANY_OF_APP
+  } state;
 };
 patience patience_from(text *); /* takes "SILENT_MS WHOLE_MS " off the beginning */
-void watch_body(body *, void *envoy, patience, word room);
-void body_goes_on(body *, word size, _Bool ends);
+int watch_body(body *, void *envoy, patience, word room); /* 0: there is no room for it, and it has its answer */
+int body_goes_on(body *, word size, _Bool ends); /* 0: it is to be ended, so the app may not have this part of it */
 void let_body(body *); /* it has an answer */
-void end_overdue_body(body *, void *envoy);
+void answer_for_body(body *, void *envoy); /* for the app, if it is to be ended */
 void forget_body(body *);
 
 /* The limit by client address. */

@@ -54,12 +54,11 @@ int envoy_dynamic_module_on_http_filter_request_headers(void *envoy, const void 
 int envoy_dynamic_module_on_http_filter_request_body(void *envoy, const void *module, _Bool ends) {
   filter *one = (filter *)module;
   (void)envoy;
-  if (one->kind->request_goes_on) one->kind->request_goes_on(one, ends);
-  return CONTINUE;
+  return one->kind->request_goes_on ? one->kind->request_goes_on(one, ends) : CONTINUE;
 }
 
 int envoy_dynamic_module_on_http_filter_request_trailers(void *envoy, const void *module) {
-  return envoy_dynamic_module_on_http_filter_request_body(envoy, module, 1);
+  return envoy_dynamic_module_on_http_filter_request_body(envoy, module, 1) == CONTINUE ? CONTINUE : STOP;
 }
 
 int envoy_dynamic_module_on_http_filter_response_headers(void *envoy, const void *module, _Bool ends) {

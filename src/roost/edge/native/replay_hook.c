@@ -63,17 +63,17 @@ static int request(filter *base, _Bool ends) {
   if (route) how = route->patience;
   if (envoy_dynamic_module_callback_http_get_header(base->envoy, REQUEST, TEXT("upgrade"), &found, 0, 0))
     how.silent = 0; /* who waits for a WebSocket says nothing before it is there */
-  watch_body(&((answer *)base)->asked, base->envoy, how, ((const rules *)base->config)->room);
-  return CONTINUE;
+  return watch_body(&((answer *)base)->asked, base->envoy, how, ((const rules *)base->config)->room) ? CONTINUE : STOP;
 }
 
-static void request_goes_on(filter *base, _Bool ends) {
+static int request_goes_on(filter *base, _Bool ends) {
   body *asked = &((answer *)base)->asked;
-  if (asked->scheduler)
-    body_goes_on(asked, envoy_dynamic_module_callback_http_get_body_size(base->envoy, REQUEST_BODY), ends);
+  if (!asked->scheduler) return CONTINUE;
+  return body_goes_on(asked, envoy_dynamic_module_callback_http_get_body_size(base->envoy, REQUEST_BODY), ends)
+    ? CONTINUE : STOP_AND_DROP;
 }
 
-static void scheduled(filter *base) { end_overdue_body(&((answer *)base)->asked, base->envoy); }
+static void scheduled(filter *base) { answer_for_body(&((answer *)base)->asked, base->envoy); }
 
 static int is_forbidden(const rules *of, text name) {
   word i;

@@ -1,0 +1,164 @@
+"""What requests' bodies take of an Envoy's memory: an app that does not answer has its part, and all others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.e2e.edge.edge_harness import Answer, Bench, bench, until
+
+from roost.edge import cell_plan
+from roost.edge.bootstrap import Caps
+from roost.edge.contract import Endpoint, Route
+
+HEAP = 128 << 20
+ROOM = HEAP // 2  # of which an app has half
+KEPT, PASSING = 1 << 20, 128 << 10  # of a body, while the app has not answered
+FULL, OVERLOADED = (503, "app_uploads_full"), (503, "edge_overloaded")
+
+
+@dataclass
+class Silent:
+    """An app that reads requests, and never answers one to its end."""
+
+    at: Bench
+    name: str
+    seen: int = 0  # requests of which something has come
+    whole: int = 0
+    sent: list[asyncio.Task[Answer]] = field(default_factory=list)
+
+    def send(self, count: int, size: int) -> None:
+        """Let `count` clients send so many bytes each."""
+        body = b"x" * size
+        host = f"{self.name}.localhost"
+        self.sent += [asyncio.create_task(self.at.get("/", host, method="POST", body=body)) for _ in range(count)]  # type: ignore[arg-type]
+
+    @property
+    def held(self) -> int:
+        """Requests that wait for their answer."""
+        return sum(not task.done() for task in self.sent)
+
+    @property
+    def settled(self) -> bool:
+        """Say whether each request is refused, or whole at the app."""
+        return self.whole == self.held
+
+    def refused(self) -> Counter[tuple[int, str]]:
+        answers = [task.result() for task in self.sent if task.done()]
+        return Counter((answer.status, answer.headers["roost-error"]) for answer in answers)
+
+
+@contextlib.asynccontextmanager
+async def silent(at: Bench, name: str, *, begins: bool = False) -> AsyncIterator[Silent]:
+    """Put such an app behind the edge; it `begins` an answer when it has read a request, if asked to."""
+    end = asyncio.Event()
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            app.seen += 1
+            left = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+            while left and (more := await reader.read(1 << 16)):
+                left -= len(more)
+            if not left:
+                app.whole += 1
+                if begins:
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n")
+                await end.wait()
+        writer.close()
+
+    app = Silent(at, name)
+    server = await asyncio.start_server(keep, "127.0.0.1", 0, backlog=1000)
+    try:
+        there = Endpoint(name, "127.0.0.1", server.sockets[0].getsockname()[1])
+        await at.edge.put(Route(name, (f"{name}.localhost",), (there,)))
+        yield app
+    finally:
+        end.set()
+        server.close()
+        for task in app.sent:
+            task.cancel()
+        await asyncio.gather(*app.sent, return_exceptions=True)
+
+
+@pytest_asyncio.fixture
+async def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr(cell_plan, "Caps", lambda **more: Caps(**{**more, "heap_bytes": HEAP}))
+    async with bench(tmp_path) as made:
+        await made.edge.put(made.route())
+        yield made
+
+
+async def upload(at: Bench, size: int) -> int:
+    """Send a body to an app that answers; return the status."""
+    return (await at.get("/upload", method="POST", body=b"x" * size)).status  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [900_000, 3_000_000])
+async def test_an_app_has_its_part_and_others_bodies_go_on(at: Bench, size: int) -> None:
+    most = ROOM // 2 / (min(size, KEPT) + PASSING)
+    async with silent(at, "busy") as busy:
+        busy.send(70, size)
+        await until(lambda: busy.held < 70, what="one too many is refused")
+        assert (await at.get()).status == 200
+        assert await upload(at, 900_000) == 200
+        await until(lambda: busy.settled, 20, what="each is refused or at the app")
+        assert most - 3 < busy.held < most + 3
+        assert set(busy.refused()) == {FULL}
+        before = busy.held
+        busy.send(5, 10_000)
+        await until(lambda: busy.settled and busy.held == before + 5, what="small ones go on")
+        for task in busy.sent:
+            task.cancel()
+
+        async def has_room() -> bool:
+            busy.send(1, size)
+            await until(lambda: busy.whole > before + 5 or busy.sent[-1].done())
+            return not busy.sent[-1].done()
+
+        await until(has_room, what="who went away gives the room back")
+
+
+async def test_what_an_app_keeps_when_it_has_begun_to_answer_counts_still(at: Bench) -> None:
+    async with silent(at, "begun", begins=True) as begun:
+        begun.send(70, 900_000)
+        await until(lambda: begun.held < 70 and begun.settled, 20, what="each is refused or at the app")
+        assert ROOM // 2 / (900_000 + PASSING) - 3 < begun.held < ROOM // 2 / 900_000 + 3
+        assert set(begun.refused()) == {FULL}
+        assert await upload(at, 900_000) == 200
+
+
+async def test_several_apps_have_the_room_together_and_other_requests_go_on(at: Bench) -> None:
+    async with silent(at, "one") as one, silent(at, "two") as two, silent(at, "three") as three:
+        apps = (one, two, three)
+        for app in apps:
+            app.send(40, 900_000)
+        await until(lambda: sum(app.held for app in apps) < 120, what="one too many is refused")
+        assert (await at.get()).status == 200
+        await until(lambda: all(app.settled for app in apps), 20, what="each is refused or at its app")
+        most = ROOM / (900_000 + PASSING)
+        assert most - 4 < sum(app.held for app in apps) < most + 4
+        refused = one.refused() + two.refused() + three.refused()
+        assert OVERLOADED in refused
+        assert set(refused) <= {OVERLOADED, FULL}
+        assert await upload(at, 50_000) == 200
+        assert await upload(at, 900_000) == 503, "there is no room for it"
+
+
+async def test_of_very_many_small_bodies_those_beyond_the_room_never_reach_the_app(at: Bench) -> None:
+    async with silent(at, "small") as small:
+        for _ in range(12):
+            small.send(50, 60_000)
+            await until(lambda: small.settled, 20, what="each is refused or at the app")
+        most = ROOM * 3 / 4 / 120_000
+        assert most <= small.held < most + 60  # those that had begun when the room was used
+        assert set(small.refused()) == {FULL}
+        assert small.seen == small.held, "what is refused the app has not seen"
+        assert (await at.get()).status == 200
+        assert await upload(at, 900_000) == 200
