@@ -109,14 +109,20 @@ int watch_body(body *one, void *envoy, patience how, word room) {
   return 1;
 }
 
-/* It has an answer: also if it was just about to be ended. Envoy keeps what it has, and no more. */
-void let_body(body *one) {
-  if (!one->scheduler) return;
+/* Say whether it may have its answer: of one that was just to be ended for its time, but not of one of which the app was
+   not given all that came. Envoy keeps what it has, and no more. */
+int let_body(body *one) {
+  int state;
+  if (!one->scheduler) return 1;
   pthread_mutex_lock(&guard);
   if (one->state == BODY_COMES) leave(one);
-  if (one->state == BODY_COMES || one->state == BODY_IS_WHOLE) hold(one, least(one->came, KEPT));
-  one->state = BODY_UNWATCHED;
+  if (one->state < BODY_ONE_TOO_MANY) {
+    hold(one, least(one->came, KEPT));
+    one->state = BODY_UNWATCHED;
+  }
+  state = one->state;
   pthread_mutex_unlock(&guard);
+  return state != BODY_ONE_TOO_MANY && state != BODY_TOO_MANY_OF_APP;
 }
 
 int body_goes_on(body *one, word size, _Bool ends) {
@@ -132,7 +138,7 @@ int body_goes_on(body *one, word size, _Bool ends) {
   }
   state = one->state;
   pthread_mutex_unlock(&guard);
-  return state <= BODY_IS_WHOLE;
+  return state < BODY_ONE_TOO_MANY;
 }
 
 /* On the thread that serves the request. */
@@ -141,6 +147,7 @@ void answer_for_body(body *one, void *envoy) {
   int state;
   pthread_mutex_lock(&guard);
   state = one->state;
+  if (state >= BODY_ONE_TOO_MANY) one->state = BODY_REFUSED;
   pthread_mutex_unlock(&guard);
   if (state == BODY_ONE_TOO_MANY || state == BODY_TOO_MANY_OF_APP) {
     why = state == BODY_ONE_TOO_MANY ? TEXT("roost_bodies_too_many") : TEXT("roost_app_bodies_too_many");

@@ -118,15 +118,16 @@ struct body {
   u64 deadline, patience, end;
   word came, held, room; /* bytes: of it, that Envoy has of it now as far as we know, that it may have of all */
   word *of_app;          /* and of all bodies for its app now */
-  enum { /* after the third it is to be ended */
-    BODY_UNWATCHED, BODY_COMES, BODY_IS_WHOLE, BODY_STALLED, BODY_TOO_SLOW, BODY_ONE_TOO_MANY, BODY_TOO_MANY_OF_APP
+  enum { /* of the last three not all that came went on to the app */
+    BODY_UNWATCHED, BODY_COMES, BODY_IS_WHOLE, BODY_STALLED, BODY_TOO_SLOW, BODY_ONE_TOO_MANY, BODY_TOO_MANY_OF_APP,
+    BODY_REFUSED
   } state;
 };
 patience patience_from(text *); /* takes "SILENT_MS WHOLE_MS " off the beginning */
 int watch_body(body *, void *envoy, patience, word room); /* 0: there is no room for it, and it has its answer */
-int body_goes_on(body *, word size, _Bool ends); /* 0: it is to be ended, so the app may not have this part of it */
-void let_body(body *); /* it has an answer */
-void answer_for_body(body *, void *envoy); /* for the app, if it is to be ended */
+int body_goes_on(body *, word size, _Bool ends); /* 0: the app may not have this part of it */
+int let_body(body *); /* an answer has come; 0: it may not have it */
+void answer_for_body(body *, void *envoy); /* in place of the app, if it is to be ended */
 void forget_body(body *);
 
 /* The limit by client address. */

@@ -194,7 +194,10 @@ static int response(filter *base, _Bool ends) {
   void *envoy = base->envoy;
   text order = TEXT("fly-replay"), value = {0, 0}, none = {0, 0};
   word i;
-  let_body(&one->asked);
+  if (!let_body(&one->asked)) {
+    answer_for_body(&one->asked, envoy);
+    return STOP;
+  }
   if (!of->count || one->body || !asks_for_something(envoy, of)) return CONTINUE;
   if (read(envoy, STATUS, &value) && !is_status(value)) {
     envoy_dynamic_module_callback_http_send_response(envoy, 502, 0, 0, TEXT(""), TEXT("roost_odd_status"));
