@@ -1,8 +1,10 @@
-"""How long a request's body may be silent, and how long it may take, as long as there is no answer. Pure.
+"""Requests' bodies: how long they may be silent and take, and how much of them Envoy keeps. Pure.
 
 Envoy's own time-outs can't tell a body that does not come from an app that takes its time, or from a stream; and its
 bound for a whole request costs each one that has no body, too. So the hook before machines watches (native/bodies.c),
-whatever the method is: it knows when there is more to come than headers, and is on every request's way anyway.
+whatever the method is, as long as there is no answer: it knows when there is more to come than headers, and is on
+every request's way anyway. What Envoy keeps of bodies, for replays, is bounded by a filter of our own (native/kept.c),
+which only routes of requests that have a body pass.
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 from roost.edge import bounds
-from roost.edge.native_module import switch_on
+from roost.edge.native_module import http_filter, switch_on
 
 STALLED = "roost_body_stalled"  # Envoy's words on a request of whose body nothing came for too long
 TOO_MANY = "roost_bodies_too_many"  # and on one for which there was no room
 TOO_MANY_OF_APP = "roost_app_bodies_too_many"  # since its app has its part of the room
 BODY_PATIENCE = 300.0  # seconds in which something of a request's body has to come, as long as there is no answer
 HOOK = "replay"  # the kind of filter that the hook is
+_KEPT = "kept"
 
 
 def patience(silent: float | None = None) -> str:
@@ -27,3 +30,16 @@ def patience(silent: float | None = None) -> str:
 def may_be_silent(host: Any) -> None:
     """Let bodies of a virtual host's requests be silent: of gRPC a call may say nothing in both directions."""
     switch_on(host, HOOK, patience(0))
+
+
+def filters(room: int) -> list[dict[str, Any]]:
+    """Return the HTTP filter that bounds what is kept, switched off. It is the last before the router.
+
+    `room`: bytes that Envoy may have of all requests' bodies.
+    """
+    return [http_filter(_KEPT, str(room))]
+
+
+def bound_kept(entry: Any, app: str = "") -> None:
+    """Bound what is kept of the bodies of a route's requests; without an app, of all that sleep together."""
+    switch_on(entry, _KEPT, app)

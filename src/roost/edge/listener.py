@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.edge import admission, bounds, flycast, limits, quic, tls
+from roost.edge import admission, bodies, bounds, flycast, limits, quic, tls
 from roost.edge.head import PRIVATE_HOST
 from roost.edge.http_options import compressors
 from roost.edge.native_module import access_logger, early_headers
@@ -206,7 +206,7 @@ def activator_cluster(place: EdgePlace) -> Any:
         "@type": f"{_EXTENSIONS}upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"max_requests_per_connection": 1},
-        "http_filters": hooks(place.bodies_room),
+        "http_filters": hooks(),
     }
     limits = {
         "max_connections": MAX_ACTIVATED,
@@ -235,10 +235,10 @@ def _http_filters(room: int, first: Sequence[dict[str, Any]] = ()) -> list[dict[
         "@type": f"{_EXTENSIONS}filters.http.router.v3.Router",
         "suppress_envoy_headers": True,
         "dynamic_stats": False,  # counts by status and app, which nobody reads and bootstrap.py does not keep
-        "upstream_http_filters": [*first, *hooks_of_machines(room)],
+        "upstream_http_filters": [*first, *hooks_of_machines()],
     }
     last = {"name": "envoy.filters.http.router", "typed_config": router}
-    return [*compressors(), too_large(), *admission.filters(), last]
+    return [*compressors(), too_large(), *admission.filters(), *bodies.filters(room), last]
 
 
 def connection_manager(place: EdgePlace, port: int, *, secure: bool, public: bool = True) -> dict[str, Any]:

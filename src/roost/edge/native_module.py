@@ -2,10 +2,10 @@
 
 Only what every request needs, or what Envoy has no means for, is there: what is done to headers first (headers.c),
 the limit by client address (address_limit.c), whom it believes about that (proxies.c), the hook for replays
-(replay_hook.c), which also looks for bodies that stand still (bodies.c), lines before apps with a limit (admission.c),
-the log of requests (request_log.c). native_build.py compiles it when the edge starts. A module has another name for
-each version of its sources, so that an Envoy that runs takes a new one beside what it has, and one version never gets
-what another made of a configuration.
+(replay_hook.c), which also looks for bodies that stand still (bodies.c), what is kept of bodies (kept.c), lines before
+apps with a limit (admission.c), the log of requests (request_log.c). native_build.py compiles it when the edge starts.
+A module has another name for each version of its sources, so that an Envoy that runs takes a new one beside what it
+has, and one version never gets what another made of a configuration.
 """
 
 from __future__ import annotations
@@ -44,25 +44,20 @@ def compile_command(compiler: str, output: Path) -> tuple[str, ...]:
     return (compiler, "-shared", "-nostdlib", "-o", str(output), *map(str, SOURCES))
 
 
-def http_filter(kind: str) -> dict[str, Any]:
+def http_filter(kind: str, text: str = "") -> dict[str, Any]:
     """Return an HTTP filter of the module, switched off; `switch_on` does it for a route."""
-    return {**_filter(kind), "disabled": True}
+    return {**hook(kind, text), "disabled": True}
 
 
 def hook(kind: str, text: str) -> dict[str, Any]:
     """Return an HTTP filter of the module that is always on, with `text` for its configuration."""
-    found = _filter(kind)
-    found["typed_config"]["filter_config"] = {"@type": _TEXT, "value": text}
-    return found
-
-
-def _filter(kind: str) -> dict[str, Any]:
     return {
         "name": _filter_name(kind),
         "typed_config": {
             "@type": _TYPES + "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
             "dynamic_module_config": _module(),
             "filter_name": kind,
+            "filter_config": {"@type": _TEXT, "value": text},
         },
     }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from roost.edge.bounds import MACHINE_BUFFER
 from roost.edge.protos import PreviousHostsPredicate, Route, any_of
 from roost.edge.refused_first import unmarked
 
@@ -42,6 +43,7 @@ def repeat_safely(host: Any) -> None:
     method.string_match.safe_regex.regex = SAFE_METHODS
     for name in ("content-length", "transfer-encoding"):  # with a body it is not of this kind
         safe.match.headers.add(name=name, present_match=True, invert_match=True)
+    safe.request_body_buffer_limit.value = MACHINE_BUFFER  # where HTTP/2 has one without a length: nothing counts it
     policy = safe.route.retry_policy
     policy.retry_on += ",reset"
     policy.num_retries.value = SAFE_RETRIES

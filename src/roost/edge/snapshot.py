@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from roost.edge.bodies import may_be_silent
+from roost.edge.bodies import bound_kept, may_be_silent
 from roost.edge.bounds import MACHINE_BUFFER, SILENT
 from roost.edge.challenges import PATH
 from roost.edge.contract import Route
@@ -183,6 +183,7 @@ def virtual_host(
     if route.http.h2_backend:
         may_be_silent(host)
     look_at_size(host.routes[-1])
+    bound_kept(host.routes[-1], route.app)
     lead_wishes(host)
     refuse_marked(host, behind=1 if plain else 0)
     apply_to_host(host, route)
@@ -211,6 +212,7 @@ def lead_to_activator(entry: Any) -> None:
     told = entry.request_headers_to_add.add(append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
     told.header.key, told.header.value = MARK, "1"
     look_at_size(entry)
+    bound_kept(entry)
 
 
 def _lead_to_challenges(entry: Any, route: Route) -> None:

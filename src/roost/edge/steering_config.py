@@ -61,7 +61,7 @@ def replay_cluster(socket: Path) -> Any:
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"max_requests_per_connection": 1},
         "http_filters": [
-            hook(HOOK, f"{patience()} 0"),  # without names: the server's answers are as they should be
+            hook(HOOK, patience()),  # without names: the server's answers are as they should be
             _mutation({"request_mutations": [_set(key, value) for key, value in told.items()]}),
             codec(),
         ],
@@ -83,22 +83,19 @@ def replay_cluster(socket: Path) -> Any:
     return resource(REPLAY, message)
 
 
-def hooks(room: int) -> list[dict[str, Any]]:
-    """Return the filters between Envoy and the activator; the last one is the first to see an answer.
-
-    `room`: bytes of requests' bodies that Envoy may have of all requests.
-    """
-    return [_hook(room, AGAIN, ID), codec()]
+def hooks() -> list[dict[str, Any]]:
+    """Return the filters between Envoy and the activator; the last one is the first to see an answer."""
+    return [_hook(AGAIN, ID), codec()]
 
 
-def hooks_of_machines(room: int) -> list[dict[str, Any]]:
+def hooks_of_machines() -> list[dict[str, Any]]:
     """Return `hooks` for machines: the headers that are the edge's own word are dropped."""
-    return [_hook(room, AGAIN, ID, *_OWN), codec()]
+    return [_hook(AGAIN, ID, *_OWN), codec()]
 
 
-def _hook(room: int, *names: str) -> dict[str, Any]:
+def _hook(*names: str) -> dict[str, Any]:
     """Return the hook, which drops the headers `names` from answers."""
-    return hook(HOOK, " ".join((patience(), str(room), *names)))
+    return hook(HOOK, " ".join((patience(), *names)))
 
 
 def retry_policy(message: Any) -> None:

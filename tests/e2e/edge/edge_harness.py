@@ -284,6 +284,12 @@ class Bench:
         return await fetch(self.cloud.http_port, host, path, **more)  # type: ignore[arg-type]
 
 
+def resident(at: Bench) -> int:
+    """Return how many bytes of memory the Envoys of a bench take."""
+    found = [Path(f"/proc/{pid}/status").read_text() for pid in envoys_of(at.cloud)]
+    return sum(int(status.split("VmRSS:")[1].split()[0]) * 1024 for status in found)
+
+
 @asynccontextmanager
 async def bench(
     home: Path,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.e2e.edge.edge_harness import Bench, bench, envoys_of, fetch, until
+from tests.e2e.edge.edge_harness import Bench, bench, fetch, resident, until
 from tests.e2e.edge.raw_h2 import (
     CONTINUATION,
     DATA,
@@ -45,11 +45,6 @@ SLOWEST = 2.0  # seconds, of another client's requests meanwhile; with two busy 
 GROWTH = 64 << 20  # bytes by which Envoy may grow
 HOST = "hello.localhost"
 SMALL_WINDOW = struct.pack(">HI", 4, 1)  # a setting: the other side may send one byte of a body
-
-
-def resident(at: Bench) -> int:
-    found = [Path(f"/proc/{pid}/status").read_text() for pid in envoys_of(at.cloud)]
-    return sum(int(status.split("VmRSS:")[1].split()[0]) * 1024 for status in found)
 
 
 class Victim:

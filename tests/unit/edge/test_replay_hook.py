@@ -17,7 +17,7 @@ from tests.unit.edge.native import sanitized
 Headers = list[tuple[bytes, bytes]]
 AGAIN = b"x-envoy-ratelimited"
 OWN = (AGAIN, b"roost-error", b"roost-fault", b"fly-error", b"fly-request-id")
-PATIENCE = b"1000 5000 0 "
+PATIENCE = b"1000 5000 "
 JSON = (b"content-type", b"application/vnd.fly.replay+json")
 ENDS, TRAILERS, BROKEN_OFF = 0, 1, 2
 CONTINUE, STOP = 0, 1
@@ -50,7 +50,7 @@ class Found:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    parts = ("replay_hook.c", "filters.c", "admission.c", "bodies.c", "clock.c", "texts.c")
+    parts = ("replay_hook.c", "filters.c", "admission.c", "kept.c", "bodies.c", "clock.c", "texts.c")
     return sanitized.program(tmp_path_factory.mktemp("native"), "hook_calls.c", *parts)
 
 

@@ -48,6 +48,7 @@ _Bool envoy_dynamic_module_callback_http_get_headers(void *filter, int of, heade
 word envoy_dynamic_module_callback_http_get_body_chunks_size(void *filter, int of);
 _Bool envoy_dynamic_module_callback_http_get_body_chunks(void *filter, int of, text *all);
 word envoy_dynamic_module_callback_http_get_body_size(void *filter, int of);
+_Bool envoy_dynamic_module_callback_http_drain_body(void *filter, int of, word size);
 _Bool envoy_dynamic_module_callback_http_get_filter_state_bytes(void *filter, text key, text *value);
 _Bool envoy_dynamic_module_callback_http_set_filter_state_bytes(void *filter, text key, text value);
 _Bool envoy_dynamic_module_callback_http_filter_get_attribute_string(void *filter, int id, text *value);
@@ -63,7 +64,8 @@ _Bool envoy_dynamic_module_callback_early_header_mutation_get_attribute_string(v
 enum { CONTINUE = 0, STOP = 1, STOP_ALL_AND_WATERMARK = 4 }; /* a filter's answer to headers */
 enum { STOP_AND_BUFFER = 1, STOP_AND_DROP = 3 };              /* and to a part of a body */
 enum { REQUEST = 0, RESPONSE = 2, REQUEST_BODY = 0, RESPONSE_BODY = 2 }; /* which headers; the part of a body that came */
-enum { SOURCE_ADDRESS = 24, UPSTREAM_ADDRESS = 41, ROUTE_NAME = 61 }; /* ids of attributes */
+enum { KEPT_REQUEST_BODY = 1 };                               /* what is kept of one */
+enum { SOURCE_ADDRESS = 24, UPSTREAM_ADDRESS = 41 };          /* ids of attributes */
 
 /* Ours. A kind of HTTP filter; its filters begin with a `filter`, what it made of a configuration with its kind. Only
    `name`, `size` and `load` need be there. */
@@ -86,7 +88,7 @@ struct kind {
   void (*complete)(filter *);                                     /* the stream has ended, however it did */
   void (*end)(filter *);                                          /* it is freed after this */
 };
-extern const kind admission, replay_hook;
+extern const kind admission, kept, replay_hook;
 const route *route_of(filter *); /* what the request's route has for this kind; 0: nothing */
 
 int same(text one, text other);
@@ -116,18 +118,13 @@ struct body {
   void *scheduler;
   body *before, *after; /* in the list */
   u64 deadline, patience, end;
-  word came, held, room; /* bytes: of it, that Envoy has of it now as far as we know, that it may have of all */
-  word *of_app;          /* and of all bodies for its app now */
-  enum { /* of the last three not all that came went on to the app */
-    BODY_UNWATCHED, BODY_COMES, BODY_IS_WHOLE, BODY_STALLED, BODY_TOO_SLOW, BODY_ONE_TOO_MANY, BODY_TOO_MANY_OF_APP,
-    BODY_REFUSED
-  } state;
+  enum { BODY_UNWATCHED, BODY_COMES, BODY_STALLED, BODY_TOO_SLOW } state;
 };
 patience patience_from(text *); /* takes "SILENT_MS WHOLE_MS " off the beginning */
-int watch_body(body *, void *envoy, patience, word room); /* 0: there is no room for it, and it has its answer */
-int body_goes_on(body *, word size, _Bool ends); /* 0: the app may not have this part of it */
-int let_body(body *); /* an answer has come; 0: it may not have it */
-void answer_for_body(body *, void *envoy); /* in place of the app, if it is to be ended */
+void watch_body(body *, void *envoy, patience);
+void body_goes_on(body *, _Bool ends);
+void let_body(body *); /* it has an answer */
+void end_overdue_body(body *, void *envoy);
 void forget_body(body *);
 
 /* The limit by client address. */

@@ -2,7 +2,7 @@
 
 #include "envoy.h"
 
-static const kind *const kinds[] = {&admission, &replay_hook};
+static const kind *const kinds[] = {&admission, &kept, &replay_hook};
 
 static const kind *kind_of(text name) {
   word i;

@@ -1,14 +1,13 @@
 /* The hook between Envoy and machines, or the activator: what an app's answer asks of the edge, and may not say.
 
    An HTTP filter behind the router, which sees answers before Envoy decides whether to try again. Its configuration is
-   "SILENT_MS WHOLE_MS ROOM NAME..."; a route's, "SILENT_MS WHOLE_MS", goes before it. So long a request's body may be
-   silent and take, and so many bytes of all bodies may be there, 0: any number (bodies.c). The names are those of headers
-   that are the edge's own word, `fly-`, `roost-` or `x-`, which it drops; without any it looks at no answer. An answer
-   with `fly-replay`, `roost-replay` or a body of the type JSON_TYPE is an order: the hook keeps it in the stream's filter
-   state as "s:KIND:CACHE:ORDER" (KIND is header, json or large; the others in base64) and marks the answer with AGAIN,
-   the reason to try again; beside it is kept where the answer came from. What is in an order is read by roostd alone;
-   here it is bytes up to a bound. An answer whose status has not three digits, or begins with 0, is refused: Envoy would
-   pass it on, and no client could read it.
+   "SILENT_MS WHOLE_MS NAME..."; a route's, "SILENT_MS WHOLE_MS", goes before it. So long a request's body may be silent
+   and take (bodies.c). The names are those of headers that are the edge's own word, `fly-`, `roost-` or `x-`, which it
+   drops; without any it looks at no answer. An answer with `fly-replay`, `roost-replay` or a body of the type JSON_TYPE
+   is an order: the hook keeps it in the stream's filter state as "s:KIND:CACHE:ORDER" (KIND is header, json or large; the
+   others in base64) and marks the answer with AGAIN, the reason to try again; beside it is kept where the answer came
+   from. What is in an order is read by roostd alone; here it is bytes up to a bound. An answer whose status has not three
+   digits, or begins with 0, is refused: Envoy would pass it on, and no client could read it.
    State: of an answer in JSON, what has come of it, up to one byte more than an order may have. */
 
 #include "envoy.h"
@@ -21,7 +20,7 @@
 enum { MOST_ORDER = 16384, MOST_CACHE = 4096, FEW = 64, MOST_NAMES = 8, NAMES = 256 }; /* bytes; headers; words; bytes */
 enum { ROOM = 16 + (MOST_CACHE + 2) / 3 * 4 + (MOST_ORDER + 2) / 3 * 4 };
 
-typedef struct { const kind *kind; patience patience; word room, count; text forbidden[MOST_NAMES]; char names[NAMES]; } rules;
+typedef struct { const kind *kind; patience patience; word count; text forbidden[MOST_NAMES]; char names[NAMES]; } rules;
 typedef struct { const kind *kind; patience patience; } own; /* of a route */
 typedef struct { filter base; body asked; char *body; word length; } answer; /* `body` is there while it comes */
 typedef struct { char order[MOST_ORDER + 1], cache[MOST_CACHE + 1], told[ROOM]; } room;
@@ -30,7 +29,7 @@ static loaded *load(void *config, text value) {
   rules *one = calloc(1, sizeof(rules));
   text rest;
   (void)config;
-  if (one) one->patience = patience_from(&value), one->room = number(&value), until(&value, ' ');
+  if (one) one->patience = patience_from(&value);
   if (!one || value.length > NAMES || !begin_clock()) {
     free(one);
     return 0;
@@ -63,17 +62,16 @@ static int request(filter *base, _Bool ends) {
   if (route) how = route->patience;
   if (envoy_dynamic_module_callback_http_get_header(base->envoy, REQUEST, TEXT("upgrade"), &found, 0, 0))
     how.silent = 0; /* who waits for a WebSocket says nothing before it is there */
-  return watch_body(&((answer *)base)->asked, base->envoy, how, ((const rules *)base->config)->room) ? CONTINUE : STOP;
+  watch_body(&((answer *)base)->asked, base->envoy, how);
+  return CONTINUE;
 }
 
 static int request_goes_on(filter *base, _Bool ends) {
-  body *asked = &((answer *)base)->asked;
-  if (!asked->scheduler) return CONTINUE;
-  return body_goes_on(asked, envoy_dynamic_module_callback_http_get_body_size(base->envoy, REQUEST_BODY), ends)
-    ? CONTINUE : STOP_AND_DROP;
+  body_goes_on(&((answer *)base)->asked, ends);
+  return CONTINUE;
 }
 
-static void scheduled(filter *base) { answer_for_body(&((answer *)base)->asked, base->envoy); }
+static void scheduled(filter *base) { end_overdue_body(&((answer *)base)->asked, base->envoy); }
 
 static int is_forbidden(const rules *of, text name) {
   word i;
@@ -194,10 +192,7 @@ static int response(filter *base, _Bool ends) {
   void *envoy = base->envoy;
   text order = TEXT("fly-replay"), value = {0, 0}, none = {0, 0};
   word i;
-  if (!let_body(&one->asked)) {
-    answer_for_body(&one->asked, envoy);
-    return STOP;
-  }
+  let_body(&one->asked);
   if (!of->count || one->body || !asks_for_something(envoy, of)) return CONTINUE;
   if (read(envoy, STATUS, &value) && !is_status(value)) {
     envoy_dynamic_module_callback_http_send_response(envoy, 502, 0, 0, TEXT(""), TEXT("roost_odd_status"));

@@ -112,6 +112,7 @@ void envoy_dynamic_module_callback_http_send_response(void *a, unsigned status, 
 void envoy_dynamic_module_callback_get_most_specific_route_config(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_scheduler_new(void) { abort(); }
 void envoy_dynamic_module_callback_http_get_body_size(void) { abort(); }
+void envoy_dynamic_module_callback_http_drain_body(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_scheduler_commit(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_scheduler_delete(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_continue_decoding(void) { abort(); }

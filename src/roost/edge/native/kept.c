@@ -1,0 +1,137 @@
+/* What is kept of requests' bodies in Envoy's memory.
+
+   Envoy keeps what has come of a body, up to a bound, since the app may ask for a replay before it answers. This filter,
+   the last before the router, has it let go of that as soon as it is of no use: when more has come than can be replayed,
+   and when the answer begins. What is kept of all bodies is counted here, about, and for each app. When it is too much,
+   whoever sends more of a body that is not small is refused, first those for an app that has its part: so clients who
+   send much to an app that does not answer can't have other apps' bodies refused, nor all requests, nor Envoy killed.
+
+   Its configuration is how much room there is in bytes; a route's, which switches it on, is the app's name, or nothing,
+   then it is that of all apps that sleep. A body that is refused never is whole at the app: the part that was too much goes no further.
+   State: how much there is, of all and by app, guarded by the lock. What a `bodied` has is in both while it has an app. */
+
+#include "envoy.h"
+
+enum { PASSING = 128 << 10, SMALL = 64 << 10 }; /* bytes: on the way to the app at most; of little weight */
+enum { ROWS = 1024 };
+
+typedef struct { const kind *kind; word room; } rules;
+typedef struct { const kind *kind; word *held; int of_sleepers; } own; /* of a route: what its app's bodies have */
+typedef struct {
+  filter base;
+  word *of_app;    /* 0: it has no body, or an answer, so nothing is kept */
+  word came, held; /* bytes: of it, that Envoy has of it as far as we know */
+  int of_sleepers, is_long, refused; /* it is long if more has come than Envoy keeps */
+} bodied;
+
+static lock guard;
+static word all_held, held_by[ROWS]; /* apps share a row by chance, which nobody outside can foresee */
+static u64 secret;
+
+static loaded *load(void *config, text value) {
+  rules *one = calloc(1, sizeof(rules));
+  (void)config;
+  if (one) one->kind = &kept, one->room = number(&value);
+  return (loaded *)one;
+}
+
+static void unload(loaded *one) { free(one); }
+
+static word *row_of(text app) {
+  u64 digest;
+  pthread_mutex_lock(&guard);
+  if (!secret && getrandom(&secret, sizeof(secret), 0) != sizeof(secret)) secret = 1;
+  digest = secret;
+  pthread_mutex_unlock(&guard);
+  for (; app.length; app.data++, app.length--)
+    digest = (digest ^ (unsigned char)*app.data) * 0x9e3779b97f4a7c15ull, digest ^= digest >> 32;
+  return &held_by[digest % ROWS];
+}
+
+static route *configure(text value) {
+  own *one = calloc(1, sizeof(own));
+  if (one) one->kind = &kept, one->of_sleepers = !value.length, one->held = row_of(value);
+  return (route *)one;
+}
+
+static void forget(route *one) { free(one); }
+
+/* Put down how much of it Envoy has. */
+static void hold(bodied *one, word size) { /* with the lock held */
+  all_held += size - one->held;
+  *one->of_app += size - one->held;
+  one->held = size;
+}
+
+/* Say whether there is too much to take more of it; if so, it is answered. An app has half of the room. A new one, of
+   which nobody knows how much will come, has a quarter more: what is small is refused only where there is very much. */
+static int refuse(bodied *one) {
+  word of_all = ((const rules *)one->base.config)->room, of_app = of_all / 2, more = one->came ? 0 : of_all / 4;
+  text why = TEXT("roost_bodies_too_many");
+  if (!of_all || (one->came && one->came <= SMALL)) return 0;
+  pthread_mutex_lock(&guard);
+  if (*one->of_app > of_app + more) {
+    one->refused = 1;
+    if (!one->of_sleepers) why = TEXT("roost_app_bodies_too_many");
+  } else one->refused = all_held > of_all + more;
+  if (one->refused) hold(one, 0);
+  pthread_mutex_unlock(&guard);
+  if (one->refused) envoy_dynamic_module_callback_http_send_response(one->base.envoy, 503, 0, 0, TEXT(""), why);
+  return one->refused;
+}
+
+static word kept_of(const bodied *one) {
+  return envoy_dynamic_module_callback_http_get_body_size(one->base.envoy, KEPT_REQUEST_BODY);
+}
+
+static void let_go(const bodied *one, word size) {
+  if (size) envoy_dynamic_module_callback_http_drain_body(one->base.envoy, KEPT_REQUEST_BODY, size);
+}
+
+static int request(filter *base, _Bool ends) {
+  bodied *one = (bodied *)base;
+  const own *route = ends ? 0 : (const own *)route_of(base);
+  if (!route) return CONTINUE;
+  one->of_app = route->held, one->of_sleepers = route->of_sleepers;
+  return refuse(one) ? STOP : CONTINUE;
+}
+
+static int request_goes_on(filter *base, _Bool ends) {
+  bodied *one = (bodied *)base;
+  word size;
+  if (one->refused) return STOP_AND_DROP;
+  if (!one->of_app) return CONTINUE;
+  if (!one->is_long && (size = kept_of(one)) < one->came) { /* so Envoy no longer adds to it, and can't send it again */
+    let_go(one, size);
+    one->is_long = 1;
+  }
+  one->came += envoy_dynamic_module_callback_http_get_body_size(base->envoy, REQUEST_BODY);
+  size = one->is_long ? PASSING : one->came;
+  pthread_mutex_lock(&guard);
+  hold(one, size + (size < PASSING ? size : PASSING));
+  pthread_mutex_unlock(&guard);
+  return !ends && refuse(one) ? STOP_AND_DROP : CONTINUE;
+}
+
+static void forget_body_of(bodied *one) {
+  if (!one->of_app) return;
+  pthread_mutex_lock(&guard);
+  hold(one, 0);
+  pthread_mutex_unlock(&guard);
+  one->of_app = 0;
+}
+
+static int response(filter *base, _Bool ends) {
+  bodied *one = (bodied *)base;
+  (void)ends;
+  if (one->of_app) let_go(one, kept_of(one)); /* it is the app's own, or the last word of Envoy's: nothing is sent again */
+  forget_body_of(one);
+  return CONTINUE;
+}
+
+static void end(filter *base) { forget_body_of((bodied *)base); }
+
+const kind kept = {
+  .name = {"kept", 4}, .size = sizeof(bodied), .load = load, .unload = unload, .configure = configure, .forget = forget,
+  .request = request, .request_goes_on = request_goes_on, .response = response, .end = end,
+};
