@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,7 +32,8 @@ class Replaying(App):
             if headers.get("upgrade") == "websocket":
                 return await self.upgrade(headers["sec-websocket-key"], reader, writer)
             if "content-length" in headers and int(headers["content-length"]):
-                await reader.readexactly(int(headers["content-length"]))
+                body = await reader.readexactly(int(headers["content-length"]))
+                head = head.strip() + f"\r\nbody: {hashlib.sha256(body).hexdigest()}\r\n\r\n"
             return await super().answer(head, reader, writer)
         size = int(headers.get("content-length", "0"))
         if "x-late" in headers:
@@ -43,8 +46,6 @@ class Replaying(App):
         return True
 
     async def upgrade(self, key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        import hashlib
-
         accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
         writer.write(b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept)
         writer.write(b"\r\n\r\n\x81\x05" + self.name.encode()[:5])
@@ -129,8 +130,10 @@ async def test_the_json_form_changes_the_request(fleet: Fleet) -> None:
 async def test_a_body_is_replayed_in_full_and_one_that_is_too_large_is_refused(fleet: Fleet) -> None:
     ask = does("fly-replay: app=heron")
     for late in ("", "X-Late: 1\r\n"):
-        answer = await fleet.get(ask + late, method="POST", body=b"x" * 1_000_000)
+        body = random.Random(late).randbytes(1_000_000)
+        answer = await fleet.get(ask + late, method="POST", body=body)
         assert (answer.status, answer.json()["app"], answer.json()["content-length"]) == (200, OTHER, "1000000")
+        assert answer.json()["body"] == hashlib.sha256(body).hexdigest()
     answer = await fleet.get(ask + "X-Late: 1\r\n", method="POST", body=b"x" * 3_000_000)
     assert (answer.status, answer.headers["fly-error"]) == (502, "PA01")
     assert (answer.headers["roost-error"], answer.headers["roost-fault"]) == ("replay_too_large", "app")
@@ -144,7 +147,10 @@ async def test_a_large_body_is_replayed_if_the_app_answers_before_it_has_come(fl
     statuses = set()
     for number in range(20):
         method, path = "GET" if number % 2 else "POST", f"/grows/{number}"
-        answer = await fleet.get(does("fly-replay: app=heron"), method=method, path=path, body=b"x" * 3_000_000)
+        body = random.Random(number).randbytes(3_000_000)
+        answer = await fleet.get(does("fly-replay: app=heron"), method=method, path=path, body=body)
+        if answer.status == 200:
+            assert answer.json()["body"] == hashlib.sha256(body).hexdigest()
         statuses.add((answer.status, answer.headers.get("fly-error"), answer.headers.get("roost-error")))
         if answer.status == 502:
             assert (await fleet.bench.logged(path)).error == "replay_too_large"
