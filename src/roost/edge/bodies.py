@@ -4,7 +4,7 @@ Envoy's own time-outs can't tell a body that does not come from an app that take
 bound for a whole request costs each one that has no body, too. So the hook before machines watches (native/bodies.c),
 whatever the method is, as long as there is no answer: it knows when there is more to come than headers, and is on
 every request's way anyway. What Envoy keeps of bodies, for replays, is bounded by a filter of our own (native/kept.c),
-which only routes of requests that have a body pass.
+which only requests pass that may have a body; where too much has come to be sent again, it says so.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 from roost.edge import bounds
-from roost.edge.native_module import http_filter, switch_on
+from roost.edge.native_module import http_filter, switch_on, switch_on_plainly
 
 STALLED = "roost_body_stalled"  # Envoy's words on a request of whose body nothing came for too long
 TOO_MANY = "roost_bodies_too_many"  # and on one for which there was no room
-TOO_MANY_OF_APP = "roost_app_bodies_too_many"  # since its app has its part of the room
+TOO_MANY_OF_APP = "roost_app_bodies_too_many"  # since its app has its part of the room, or all that sleep have it
+NOT_REPLAYED = "roost_replay_too_large"  # on an answer that asked for a replay of a request that is no longer there
+SOCKET_NOT_REPLAYED = "roost_replay_of_websocket"
 BODY_PATIENCE = 300.0  # seconds in which something of a request's body has to come, as long as there is no answer
 HOOK = "replay"  # the kind of filter that the hook is
 _KEPT = "kept"
@@ -33,13 +35,13 @@ def may_be_silent(host: Any) -> None:
 
 
 def filters(room: int) -> list[dict[str, Any]]:
-    """Return the HTTP filter that bounds what is kept, switched off. It is the last before the router.
+    """Return the filter that bounds what is kept, switched off. It is the last before the router.
 
     `room`: bytes that Envoy may have of all requests' bodies.
     """
     return [http_filter(_KEPT, str(room))]
 
 
-def bound_kept(entry: Any, app: str = "") -> None:
-    """Bound what is kept of the bodies of a route's requests; without an app, of all that sleep together."""
-    switch_on(entry, _KEPT, app)
+def bound_kept(entry: Any) -> None:
+    """Bound what is kept of the bodies of a route's requests, and refuse replays that can't be done with it."""
+    switch_on_plainly(entry, _KEPT)

@@ -27,7 +27,6 @@ from roost.edge.steering_config import (
     hooks,
     hooks_of_machines,
     lead_wishes,
-    too_large,
 )
 from roost.model.cloud import FLYCAST_PORT
 from roost.model.rate_limit import RateLimit
@@ -238,7 +237,7 @@ def _http_filters(room: int, first: Sequence[dict[str, Any]] = ()) -> list[dict[
         "upstream_http_filters": [*first, *hooks_of_machines()],
     }
     last = {"name": "envoy.filters.http.router", "typed_config": router}
-    return [*compressors(), too_large(), *admission.filters(), *bodies.filters(room), last]
+    return [*compressors(), *admission.filters(), *bodies.filters(room), last]
 
 
 def connection_manager(place: EdgePlace, port: int, *, secure: bool, public: bool = True) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from roost.edge.protos import DynamicModuleFilterPerRoute, StringValue, any_of
+from roost.edge.protos import DynamicModuleFilterPerRoute, FilterConfig, StringValue, any_of, any_pb2
 
 _DIRECTORY = Path(__file__).with_name("native")
 SOURCES = tuple(sorted(_DIRECTORY.glob("*.c")))
@@ -70,6 +70,11 @@ def switch_on(entry: Any, kind: str, text: str) -> None:
     config.per_route_config_name = kind
     config.filter_config.CopyFrom(any_of(StringValue(value=text)))
     entry.typed_per_filter_config[_filter_name(kind)].CopyFrom(any_of(config))
+
+
+def switch_on_plainly(entry: Any, kind: str) -> None:
+    """Have a route's requests pass an HTTP filter of the module, as the connection manager configures it."""
+    entry.typed_per_filter_config[_filter_name(kind)].CopyFrom(any_of(FilterConfig(config=any_pb2.Any())))
 
 
 def early_headers(

@@ -23,7 +23,6 @@ from envoy.extensions.compression.zstd.compressor.v3 import zstd_pb2  # type: ig
 from envoy.extensions.filters.http.compressor.v3.compressor_pb2 import (  # type: ignore[import-untyped]
     CompressorPerRoute,
 )
-from envoy.extensions.filters.http.custom_response.v3 import custom_response_pb2  # type: ignore[import-untyped]  # noqa: F401
 from envoy.extensions.filters.http.dynamic_modules.v3.dynamic_modules_pb2 import (  # type: ignore[import-untyped]
     DynamicModuleFilterPerRoute,
 )
@@ -57,9 +56,6 @@ from envoy.extensions.filters.udp.udp_proxy.v3 import (  # type: ignore[import-u
     route_pb2 as udp_route_pb2,  # noqa: F401
 )
 from envoy.extensions.filters.udp.udp_proxy.v3 import udp_proxy_pb2  # noqa: F401
-from envoy.extensions.http.custom_response.local_response_policy.v3 import (  # type: ignore[import-untyped]
-    local_response_policy_pb2,  # noqa: F401
-)
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (  # type: ignore[import-untyped]
     header_mutation_pb2,  # noqa: F401
 )

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from roost.edge.admission import FULL, LATE
-from roost.edge.bodies import STALLED, TOO_MANY, TOO_MANY_OF_APP
+from roost.edge.bodies import NOT_REPLAYED, SOCKET_NOT_REPLAYED, STALLED, TOO_MANY, TOO_MANY_OF_APP
 from roost.edge.pages import Page, html_page, json_page, text_page
 from roost.edge.refused_first import MARK as REFUSE
 from roost.edge.refused_first import ODD_NAME, STATUS
 from roost.edge.static_paths import HEADER
-from roost.edge.steering_config import ODD_STATUS, ROUTE, STATUS_OF_LARGE
+from roost.edge.steering_config import ODD_STATUS, ROUTE
 from roost.model.edge_errors import EDGE_ERRORS, EdgeError
 from roost.model.replay_order import JSON_TYPE
 
@@ -32,7 +32,7 @@ class Rule:
 
     `detail` must be in Envoy's words on the failed connection. `direct`: also to what a route answers by itself.
     `odd_name`: the request is marked for that; in the log its status tells. `order`: the answer has the headers of one
-    of the app's that asks for a replay, `upgrade`: the request is for a WebSocket; in the log, again, the status tells.
+    of the app's that asks for a replay; in the log, again, the status tells.
     """
 
     code: str
@@ -42,7 +42,6 @@ class Rule:
     direct: bool = False
     odd_name: bool = False
     order: bool = False
-    upgrade: bool = False
     to_activator: bool = False
     to_statics: bool = False
 
@@ -69,6 +68,7 @@ RULES = (  # the first that fits holds
     Rule("no_machine", ("UH", "NC", "LH")),
     Rule("app_silent", ("SI", "UT", "DT", "UMSDR")),
     Rule("edge_overloaded", ("OM", "DO", "UDO")),
+    Rule("edge_overloaded", statuses=(503,), detail=TOO_MANY_OF_APP, to_activator=True),
     Rule("app_uploads_full", statuses=(503,), detail=TOO_MANY_OF_APP),
     Rule("edge_overloaded", statuses=(503,), detail=TOO_MANY),
     Rule("rate_limited", ("RL",)),
@@ -89,12 +89,10 @@ RULES = (  # the first that fits holds
     Rule("headers_too_large", statuses=(431,)),
     Rule("edge_failed", statuses=(500,)),
     Rule("replay_of_websocket", detail=NO_HANDSHAKE, order=True),
-    Rule("replay_of_websocket", statuses=(STATUS_OF_LARGE,), direct=True, upgrade=True),
+    Rule("replay_of_websocket", detail=SOCKET_NOT_REPLAYED),
     Rule("replay_too_large", statuses=(507, 502), detail="retry_buffer"),  # it grew while it was to be sent again
-    Rule("replay_too_large", statuses=(STATUS_OF_LARGE,), direct=True),
+    Rule("replay_too_large", detail=NOT_REPLAYED),
 )
-_SAID = (EDGE_ERRORS["replay_too_large"], EDGE_ERRORS["replay_of_websocket"])  # by `steering_config.too_large`
-_WORDLESS = {error.status: error for error in _SAID}
 _OF_STATICS = {error.status: code for code, error in EDGE_ERRORS.items() if code.startswith("statics_")}
 SWITCHED = 101
 DIRECT = "direct_response"  # Envoy's word for the answer that a route gives by itself
@@ -123,11 +121,9 @@ def code_of(
         if to_statics:
             return _OF_STATICS.get(status, "")
         return "app_answered_5xx" if status >= 500 else ""
-    if not detail and not flags and status in _WORDLESS:  # the one filter that answers without a word
-        return _WORDLESS[status].code
     direct = detail == DIRECT and not flags
     for rule in RULES:
-        if rule.odd_name or rule.upgrade or (direct and not rule.direct):
+        if rule.odd_name or (direct and not rule.direct):
             continue
         if (rule.to_activator and not to_activator) or (rule.to_statics and not to_statics):
             continue
@@ -162,8 +158,6 @@ def _mappers(rule: Rule) -> Iterator[dict[str, Any]]:
         only.append(_expression(f"response.code_details != '{DIRECT}'"))
     if rule.order:
         only.append(_expression(_IS_ORDER))
-    if rule.upgrade:
-        only.append(_header("upgrade", {"present_match": True}))
     if rule.odd_name:
         only.append(_header(REFUSE, {"string_match": {"exact": ODD_NAME}}))
     if rule.to_activator:

@@ -37,7 +37,7 @@ from roost.edge.refused_first import refuse_marked
 from roost.edge.replies import MARK
 from roost.edge.resilience import eject_outliers, repeat_safely, retry_unsent
 from roost.edge.statics import static_routes
-from roost.edge.steering_config import REPLAYABLE, lead_wishes, look_at_size, retry_policy, specifier
+from roost.edge.steering_config import REPLAYABLE, lead_wishes, retry_policy, specifier
 from roost.edge.wildcards import domains, keep_to_own
 from roost.model.errors import BadInput
 
@@ -182,8 +182,7 @@ def virtual_host(
     repeat_safely(host)
     if route.http.h2_backend:
         may_be_silent(host)
-    look_at_size(host.routes[-1])
-    bound_kept(host.routes[-1], route.app)
+    bound_kept(host.routes[-1])
     lead_wishes(host)
     refuse_marked(host, behind=1 if plain else 0)
     apply_to_host(host, route)
@@ -211,7 +210,6 @@ def lead_to_activator(entry: Any) -> None:
     retry_policy(entry.route.retry_policy)
     told = entry.request_headers_to_add.add(append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
     told.header.key, told.header.value = MARK, "1"
-    look_at_size(entry)
     bound_kept(entry)
 
 

@@ -5,8 +5,8 @@ replay, the hook keeps the order in the stream's filter state; the answer is the
 (`retry_policy`), and the cluster is chosen anew for each try (`specifier`): with an order kept, it is the replay
 server's. So Envoy sends what it has of the request's body, up to `REPLAYABLE` bytes, and the rest as it comes;
 WebSockets work too, before they are accepted. An answer that asks for a replay and still gets past had too large a
-request: `too_large` says so. For answers that ask for none, the hook is a look at their headers' names; it also drops
-what an app may not say. `too_large` looks only at answers to requests of methods that have a body.
+request: `bodies.bound_kept` says so. For answers that ask for none, the hook is a look at their headers' names; it also
+drops what an app may not say.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from typing import Any
 from roost.edge.bodies import HOOK, patience
 from roost.edge.bounds import MACHINE_BUFFER
 from roost.edge.native_module import hook
-from roost.edge.protos import CLUSTER, FilterConfig, any_of, any_pb2, parse, resource
+from roost.edge.protos import CLUSTER, parse, resource
 from roost.edge.refused_first import MARK
-from roost.model.replay_order import JSON_TYPE
 from roost.model.steering import SessionRule
 
 REPLAY = "replay"  # the replay server's cluster
@@ -32,7 +31,6 @@ STEER = (
     "steer-"  # what a client asks for under `fly-` or `roost-` goes on under this prefix, which says nothing to apps
 )
 RETRIES = 5
-_ORDER_HEADERS = ("fly-replay", "roost-replay")
 # Response header from the hook, the reason to try again; goes no further. Envoy looks it up in no time, which holds for
 # few names: for any other it makes an index of all headers first.
 AGAIN = "x-envoy-ratelimited"
@@ -42,8 +40,6 @@ ID = "fly-request-id"  # response header with the edge's name for the request
 _OWN = ("roost-error", "roost-fault", "fly-error")  # response headers that are the edge's own word
 _WISH = "wish"  # value of MARK when the client named a machine or a region
 ODD_STATUS = "roost_odd_status"  # Envoy's words on an answer that the hook refused, since its status is none
-STATUS_OF_LARGE = 507  # nobody sees it: `replies` answers with that of the class replay_too_large
-_TOO_LARGE = "envoy.filters.http.custom_response"
 _STATE = "roost.replay"  # where the hook keeps an order
 _FROM = "roost.answered"  # and the address from which it came
 _EXT = "type.googleapis.com/envoy.extensions."
@@ -148,49 +144,7 @@ def lead_wishes(host: Any) -> None:
     host.routes.append(last)
 
 
-def too_large() -> dict[str, Any]:
-    """Return the filter that tells the client why a request with a large body was not replayed; see `look_at_size`.
-
-    Its status says it to `replies`, which has the page.
-    """
-    kind = f"{_EXT}http.custom_response.local_response_policy.v3.LocalResponsePolicy"
-    policy = {"@type": kind, "status_code": STATUS_OF_LARGE}
-    return {
-        "name": _TOO_LARGE,
-        "disabled": True,
-        "typed_config": {
-            "@type": f"{_EXT}filters.http.custom_response.v3.CustomResponse",
-            "custom_response_matcher": {
-                "matcher_list": {
-                    "matchers": [
-                        {
-                            "predicate": _asks_for_replay(_ORDER_HEADERS),
-                            "on_match": {"action": {"name": "pa01", "typed_config": policy}},
-                        }
-                    ]
-                }
-            },
-        },
-    }
-
-
-def look_at_size(entry: Any) -> None:
-    """Switch on `too_large` for a route."""
-    entry.typed_per_filter_config[_TOO_LARGE].CopyFrom(any_of(FilterConfig(config=any_pb2.Any())))
-
-
-def _asks_for_replay(names: Sequence[str]) -> dict[str, Any]:
-    headers = [_response_header(name, _ANYTHING) for name in names]
-    found = [*headers, _response_header("content-type", {"prefix": JSON_TYPE})]
-    return {"or_matcher": {"predicate": [{"single_predicate": one} for one in found]}}
-
-
 _ANYTHING: dict[str, Any] = {"safe_regex": {"google_re2": {}, "regex": "(?s).*"}}
-
-
-def _response_header(name: str, match: dict[str, Any]) -> dict[str, Any]:
-    kind = "type.googleapis.com/envoy.type.matcher.v3.HttpResponseHeaderMatchInput"
-    return {"input": {"name": name, "typed_config": {"@type": kind, "header_name": name}}, "value_match": match}
 
 
 def _of_session(rule: SessionRule) -> dict[str, Any]:

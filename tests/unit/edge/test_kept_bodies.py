@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.edge.native import sanitized
 
-from roost.edge.bodies import TOO_MANY, TOO_MANY_OF_APP
+from roost.edge.bodies import NOT_REPLAYED, TOO_MANY, TOO_MANY_OF_APP
 
 CONTINUES, STOPS, DROPPED = 0, 1, 3
 ONE_TOO_MANY, TOO_MANY_FOR_APP = f"503 {TOO_MANY}", f"503 {TOO_MANY_OF_APP}"
@@ -120,9 +120,10 @@ def test_an_app_with_very_many_small_ones_gets_no_new_one_and_has_not_seen_it(pr
     assert said[3 * fits :] == [(STOPS, 0, TOO_MANY_FOR_APP), (DROPPED, 0, TOO_MANY_FOR_APP), (CONTINUES, 0, "-")]
 
 
-def test_of_apps_that_sleep_no_one_is_told_that_it_is_his_fault(program: Path) -> None:
-    said = told(program, [*held(range(FITS), "-", 900_000), "new 50 -", "part 50 900000"])
-    assert said[-1] == (DROPPED, 0, ONE_TOO_MANY)
+@pytest.mark.parametrize("header", ["fly-replay", "roost-replay", "content-type", "location"])
+def test_a_replay_that_can_not_be_done_is_refused(program: Path, header: str) -> None:
+    *_, said = told(program, ["new 1 one", "part 1 2000000", "part 1 9", f"answer 1 {header}"])
+    assert said == (Said(CONTINUES, 0) if header == "location" else (STOPS, 0, f"502 {NOT_REPLAYED}"))
 
 
 @settings(max_examples=60, deadline=None)

@@ -65,7 +65,7 @@ enum { CONTINUE = 0, STOP = 1, STOP_ALL_AND_WATERMARK = 4 }; /* a filter's answe
 enum { STOP_AND_BUFFER = 1, STOP_AND_DROP = 3 };              /* and to a part of a body */
 enum { REQUEST = 0, RESPONSE = 2, REQUEST_BODY = 0, RESPONSE_BODY = 2 }; /* which headers; the part of a body that came */
 enum { KEPT_REQUEST_BODY = 1 };                               /* what is kept of one */
-enum { SOURCE_ADDRESS = 24, UPSTREAM_ADDRESS = 41 };          /* ids of attributes */
+enum { SOURCE_ADDRESS = 24, UPSTREAM_ADDRESS = 41, ROUTE_NAME = 61 }; /* ids of attributes */
 
 /* Ours. A kind of HTTP filter; its filters begin with a `filter`, what it made of a configuration with its kind. Only
    `name`, `size` and `load` need be there. */
@@ -90,6 +90,8 @@ struct kind {
 };
 extern const kind admission, kept, replay_hook;
 const route *route_of(filter *); /* what the request's route has for this kind; 0: nothing */
+
+int is_order(void *envoy); /* an answer's headers ask for a replay */
 
 int same(text one, text other);
 int begins(text one, text with);

@@ -2,12 +2,13 @@
 
    Envoy keeps what has come of a body, up to a bound, since the app may ask for a replay before it answers. This filter,
    the last before the router, has it let go of that as soon as it is of no use: when more has come than can be replayed,
-   and when the answer begins. What is kept of all bodies is counted here, about, and for each app. When it is too much,
-   whoever sends more of a body that is not small is refused, first those for an app that has its part: so clients who
-   send much to an app that does not answer can't have other apps' bodies refused, nor all requests, nor Envoy killed.
+   and when the answer begins. An answer that asks for a replay and still gets here can't be done, so it is refused. What is
+   kept of all bodies is counted here, about, and for each app. When it is too much, whoever sends more of a body that is
+   not small is refused, first those for an app that has its part: so clients who send much to an app that does not answer
+   can't have other apps' bodies refused, nor all requests, nor Envoy killed.
 
-   Its configuration is how much room there is in bytes; a route's, which switches it on, is the app's name, or nothing,
-   then it is that of all apps that sleep. A body that is refused never is whole at the app: the part that was too much goes no further.
+   Its configuration is how much room there is in bytes. Apps are told apart by the names of their routes; all that sleep
+   have one. A body that is refused never is whole at the app: the part that was too much goes no further.
    State: how much there is, of all and by app, guarded by the lock. What a `bodied` has is in both while it has an app. */
 
 #include "envoy.h"
@@ -16,12 +17,11 @@ enum { PASSING = 128 << 10, SMALL = 64 << 10 }; /* bytes: on the way to the app 
 enum { ROWS = 1024 };
 
 typedef struct { const kind *kind; word room; } rules;
-typedef struct { const kind *kind; word *held; int of_sleepers; } own; /* of a route: what its app's bodies have */
 typedef struct {
   filter base;
   word *of_app;    /* 0: it has no body, or an answer, so nothing is kept */
   word came, held; /* bytes: of it, that Envoy has of it as far as we know */
-  int of_sleepers, is_long, refused; /* it is long if more has come than Envoy keeps */
+  int is_long, refused; /* it is long if more has come than Envoy keeps */
 } bodied;
 
 static lock guard;
@@ -48,14 +48,6 @@ static word *row_of(text app) {
   return &held_by[digest % ROWS];
 }
 
-static route *configure(text value) {
-  own *one = calloc(1, sizeof(own));
-  if (one) one->kind = &kept, one->of_sleepers = !value.length, one->held = row_of(value);
-  return (route *)one;
-}
-
-static void forget(route *one) { free(one); }
-
 /* Put down how much of it Envoy has. */
 static void hold(bodied *one, word size) { /* with the lock held */
   all_held += size - one->held;
@@ -63,20 +55,23 @@ static void hold(bodied *one, word size) { /* with the lock held */
   one->held = size;
 }
 
+static void answer(const bodied *one, unsigned status, text why) {
+  envoy_dynamic_module_callback_http_send_response(one->base.envoy, status, 0, 0, TEXT(""), why);
+}
+
 /* Say whether there is too much to take more of it; if so, it is answered. An app has half of the room. A new one, of
    which nobody knows how much will come, has a quarter more: what is small is refused only where there is very much. */
 static int refuse(bodied *one) {
   word of_all = ((const rules *)one->base.config)->room, of_app = of_all / 2, more = one->came ? 0 : of_all / 4;
-  text why = TEXT("roost_bodies_too_many");
+  int app_has_its_part;
   if (!of_all || (one->came && one->came <= SMALL)) return 0;
   pthread_mutex_lock(&guard);
-  if (*one->of_app > of_app + more) {
-    one->refused = 1;
-    if (!one->of_sleepers) why = TEXT("roost_app_bodies_too_many");
-  } else one->refused = all_held > of_all + more;
+  app_has_its_part = *one->of_app > of_app + more;
+  one->refused = app_has_its_part || all_held > of_all + more;
   if (one->refused) hold(one, 0);
   pthread_mutex_unlock(&guard);
-  if (one->refused) envoy_dynamic_module_callback_http_send_response(one->base.envoy, 503, 0, 0, TEXT(""), why);
+  if (one->refused)
+    answer(one, 503, app_has_its_part ? TEXT("roost_app_bodies_too_many") : TEXT("roost_bodies_too_many"));
   return one->refused;
 }
 
@@ -90,9 +85,10 @@ static void let_go(const bodied *one, word size) {
 
 static int request(filter *base, _Bool ends) {
   bodied *one = (bodied *)base;
-  const own *route = ends ? 0 : (const own *)route_of(base);
-  if (!route) return CONTINUE;
-  one->of_app = route->held, one->of_sleepers = route->of_sleepers;
+  text name = {0, 0};
+  if (ends) return CONTINUE;
+  envoy_dynamic_module_callback_http_filter_get_attribute_string(base->envoy, ROUTE_NAME, &name);
+  one->of_app = row_of(name);
   return refuse(one) ? STOP : CONTINUE;
 }
 
@@ -123,15 +119,20 @@ static void forget_body_of(bodied *one) {
 
 static int response(filter *base, _Bool ends) {
   bodied *one = (bodied *)base;
+  text found = {0, 0};
   (void)ends;
   if (one->of_app) let_go(one, kept_of(one)); /* it is the app's own, or the last word of Envoy's: nothing is sent again */
   forget_body_of(one);
-  return CONTINUE;
+  if (!is_order(base->envoy)) return CONTINUE;
+  if (envoy_dynamic_module_callback_http_get_header(base->envoy, REQUEST, TEXT("upgrade"), &found, 0, 0))
+    answer(one, 501, TEXT("roost_replay_of_websocket"));
+  else answer(one, 502, TEXT("roost_replay_too_large"));
+  return STOP;
 }
 
 static void end(filter *base) { forget_body_of((bodied *)base); }
 
 const kind kept = {
-  .name = {"kept", 4}, .size = sizeof(bodied), .load = load, .unload = unload, .configure = configure, .forget = forget,
-  .request = request, .request_goes_on = request_goes_on, .response = response, .end = end,
+  .name = {"kept", 4}, .size = sizeof(bodied), .load = load, .unload = unload, .request = request,
+  .request_goes_on = request_goes_on, .response = response, .end = end,
 };

@@ -83,6 +83,31 @@ static int is_forbidden(const rules *of, text name) {
 /* Say whether a client can take it for a status; Envoy has seen to it that it is a number. */
 static int is_status(text of) { return of.length == 3 && *of.data != '0'; }
 
+/* The first value of a header; say whether it is there. */
+static int read(void *envoy, text name, text *value) {
+  return envoy_dynamic_module_callback_http_get_header(envoy, RESPONSE, name, value, 0, 0);
+}
+
+/* Names are in lower case by Envoy. */
+static int orders(header one) {
+  char first = one.name.length ? *one.name.data : 0;
+  if (first == 'c') return same(one.name, TEXT("content-type")) && begins(one.value, TEXT(JSON_TYPE));
+  return (first == 'f' || first == 'r') && (same(one.name, TEXT("fly-replay")) || same(one.name, TEXT("roost-replay")));
+}
+
+int is_order(void *envoy) {
+  header all[FEW];
+  text type = {0, 0}, value;
+  word count = envoy_dynamic_module_callback_http_get_headers_size(envoy, RESPONSE), i;
+  if (count > FEW)
+    return read(envoy, TEXT("fly-replay"), &value) || read(envoy, TEXT("roost-replay"), &value) ||
+           (read(envoy, TEXT("content-type"), &type) && begins(type, TEXT(JSON_TYPE)));
+  if (!count || !envoy_dynamic_module_callback_http_get_headers(envoy, RESPONSE, all)) return 0;
+  for (i = 0; i < count; i++)
+    if (orders(all[i])) return 1;
+  return 0;
+}
+
 /* Say whether there is anything to do, or too much to look at here. Nothing is changed. */
 static int asks_for_something(void *envoy, const rules *of) {
   header all[FEW];
@@ -91,18 +116,12 @@ static int asks_for_something(void *envoy, const rules *of) {
   if (!count || !envoy_dynamic_module_callback_http_get_headers(envoy, RESPONSE, all)) return 0;
   for (i = 0; i < count; i++) {
     text name = all[i].name;
-    char first = name.length ? *name.data : 0; /* Envoy has made all names lower case */
+    char first = name.length ? *name.data : 0;
     if (first == ':' && same(name, STATUS) && !is_status(all[i].value)) return 1;
-    if (first == 'c' && same(name, TEXT("content-type")) && begins(all[i].value, TEXT(JSON_TYPE))) return 1;
-    if (first != 'f' && first != 'r' && first != 'x') continue;
-    if (same(name, TEXT("fly-replay")) || same(name, TEXT("roost-replay")) || is_forbidden(of, name)) return 1;
+    if (orders(all[i])) return 1;
+    if ((first == 'f' || first == 'r' || first == 'x') && is_forbidden(of, name)) return 1;
   }
   return 0;
-}
-
-/* The first value of a header; say whether it is there. */
-static int read(void *envoy, text name, text *value) {
-  return envoy_dynamic_module_callback_http_get_header(envoy, RESPONSE, name, value, 0, 0);
 }
 
 /* Put text behind what is there, at most up to `most`; return how much is there then. */

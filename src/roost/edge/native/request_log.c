@@ -55,7 +55,7 @@ _Bool envoy_dynamic_module_callback_access_logger_get_attribute_string(void *log
 _Bool envoy_dynamic_module_callback_access_logger_get_attribute_int(void *logger, int which, u64 *found);
 
 enum { REQUEST_HEADER = 0 };
-enum { REQUEST_ID = 9, PROTOCOL = 10, RESPONSE_CODE = 15, RESPONSE_DETAILS = 16, ATTEMPTS = 53, ROUTE_NAME = 61 };
+enum { REQUEST_ID = 9, PROTOCOL = 10, RESPONSE_CODE = 15, RESPONSE_DETAILS = 16, ATTEMPTS = 53 };
 enum { LINE = 32 << 10, ROOM = 1 << 20, HURRY = 128 << 10 }; /* bytes: of a line at most, of a buffer, when to write */
 enum { NAME = 256, METHOD = 16, ID = 64, HOST = 253, PATH = 4096 }; /* bytes of a value at most */
 enum { TEXTS = 3 * NAME + 2 * METHOD + 3 * ID + HOST + PATH, NUMBERS = 14 * 21, SIGNS = 64 };

@@ -2,7 +2,7 @@
    the filter lets pass, up to 1 MB, as Envoy's router does.
 
    The argument is how much room there is. Standard input has orders, one a line: "new N APP", "part N BYTES", "last N
-   BYTES", "answer N -", "end N -"; N is a request's number below 64, and "-" for an app stands for those that sleep.
+   BYTES", "answer N HEADER", "end N -"; N is a request's number below 64, HEADER the name of one that the answer has.
    Standard output gets a line for each: what the filter said to it, how much Envoy keeps of that request, and what it
    was answered in the app's place, or -. */
 
@@ -20,13 +20,25 @@ int envoy_dynamic_module_on_http_filter_response_headers(void *, const void *, _
 void envoy_dynamic_module_on_http_filter_config_destroy(const void *);
 void envoy_dynamic_module_on_http_filter_destroy(const void *);
 
-const void *envoy_dynamic_module_on_http_filter_per_route_config_new(text, text);
-void envoy_dynamic_module_on_http_filter_per_route_config_destroy(const void *);
-
 enum { KEPT = 1 << 20 };
-typedef struct { const void *filter, *route; size_t comes, kept; int is_long; char said[64]; } request;
+typedef struct { text name, value; } header;
+typedef struct { const void *filter; char app[32], header[32]; size_t comes, kept; int is_long; char said[64]; } request;
 
-const void *envoy_dynamic_module_callback_get_most_specific_route_config(void *r) { return ((request *)r)->route; }
+_Bool envoy_dynamic_module_callback_http_filter_get_attribute_string(void *r, int id, text *found) {
+  *found = (text){((request *)r)->app, strlen(((request *)r)->app)};
+  return id == 61;
+}
+
+size_t envoy_dynamic_module_callback_http_get_headers_size(void *r, int of) { return 1; }
+
+_Bool envoy_dynamic_module_callback_http_get_headers(void *r, int of, header *found) {
+  *found = (header){{((request *)r)->header, strlen(((request *)r)->header)}, {"application/vnd.fly.replay+json", 31}};
+  return of == 2;
+}
+
+_Bool envoy_dynamic_module_callback_http_get_header(void *r, int of, text name, text *found, size_t i, size_t *count) {
+  return 0;
+}
 
 size_t envoy_dynamic_module_callback_http_get_body_size(void *r, int of) {
   return of ? ((request *)r)->kept : ((request *)r)->comes;
@@ -45,15 +57,12 @@ void envoy_dynamic_module_callback_http_send_response(void *r, unsigned status, 
 }
 
 /* What the other filters of the module call, and nobody does here. */
-void envoy_dynamic_module_callback_http_get_header(void) { abort(); }
+void envoy_dynamic_module_callback_get_most_specific_route_config(void) { abort(); }
 void envoy_dynamic_module_callback_http_set_header(void) { abort(); }
-void envoy_dynamic_module_callback_http_get_headers_size(void) { abort(); }
-void envoy_dynamic_module_callback_http_get_headers(void) { abort(); }
 void envoy_dynamic_module_callback_http_get_body_chunks_size(void) { abort(); }
 void envoy_dynamic_module_callback_http_get_body_chunks(void) { abort(); }
 void envoy_dynamic_module_callback_http_get_filter_state_bytes(void) { abort(); }
 void envoy_dynamic_module_callback_http_set_filter_state_bytes(void) { abort(); }
-void envoy_dynamic_module_callback_http_filter_get_attribute_string(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_scheduler_new(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_scheduler_commit(void) { abort(); }
 void envoy_dynamic_module_callback_http_filter_scheduler_delete(void) { abort(); }
@@ -66,7 +75,7 @@ static const void *hook;
 
 static int begin(request *of, const char *app) {
   memset(of, 0, sizeof(*of));
-  of->route = envoy_dynamic_module_on_http_filter_per_route_config_new(kind, (text){app, *app == '-' ? 0 : strlen(app)});
+  snprintf(of->app, sizeof(of->app), "%s", app);
   of->filter = envoy_dynamic_module_on_http_filter_new(hook, of);
   return envoy_dynamic_module_on_http_filter_request_headers(of, of->filter, 0);
 }
@@ -81,16 +90,20 @@ static int come(request *of, size_t size, int ends) {
   return 0;
 }
 
+static int answer(request *of, const char *name) {
+  snprintf(of->header, sizeof(of->header), "%s", name);
+  return envoy_dynamic_module_on_http_filter_response_headers(of, of->filter, 0);
+}
+
 static int end(request *of) {
   envoy_dynamic_module_on_http_filter_destroy(of->filter);
-  envoy_dynamic_module_on_http_filter_per_route_config_destroy(of->route);
   return 0;
 }
 
 static int carry_out(request *of, const char *order, const char *rest) {
   if (!strcmp(order, "new")) return begin(of, rest);
   if (!strcmp(order, "end")) return end(of);
-  if (!strcmp(order, "answer")) return envoy_dynamic_module_on_http_filter_response_headers(of, of->filter, 0);
+  if (!strcmp(order, "answer")) return answer(of, rest);
   return come(of, strtoul(rest, 0, 10), !strcmp(order, "last"));
 }
 

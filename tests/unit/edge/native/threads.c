@@ -47,7 +47,7 @@ typedef struct {
 } worker;
 typedef struct { worker *of; uint64_t request; } scheduler;
 
-static const void *admission, *bound, *hook, *early, *logger, *apps[APPS], *bounds[APPS];
+static const void *admission, *bound, *hook, *early, *logger, *apps[APPS];
 static atomic_int inside[APPS], over;
 static atomic_long passes, refusals, stalls, departures;
 
@@ -153,10 +153,9 @@ static int wait_for_event(worker *w, const void *filter, long milliseconds) {
 static int one_of(worker *w, unsigned many) { return (int)((unsigned)rand_r(&w->seed) % many); }
 
 /* What is kept of a body that comes in parts, as long as there is room. */
-static void keep_body(worker *w, int app) {
+static void keep_body(worker *w) {
   const void *filter = envoy_dynamic_module_on_http_filter_new(bound, w);
   int parts = one_of(w, 12);
-  w->route = bounds[app];
   envoy_dynamic_module_on_http_filter_request_headers(w, filter, 0);
   while (parts--) envoy_dynamic_module_on_http_filter_request_body(w, filter, !parts && one_of(w, 2));
   if (one_of(w, 2)) envoy_dynamic_module_on_http_filter_response_headers(w, filter, 0);
@@ -195,7 +194,7 @@ static void serve(worker *w) {
   if (w->passed) {
     if (atomic_fetch_add(&inside[app], 1) >= LIMIT) fail("too many at once");
     atomic_fetch_add(&passes, 1);
-    keep_body(w, app);
+    keep_body(w);
     ask_machine(w);
     atomic_fetch_sub(&inside[app], 1);
   } else
@@ -227,14 +226,12 @@ int main(int count, char **argument) {
   if (count != 3) return 2;
   admission = envoy_dynamic_module_on_http_filter_config_new(0, TEXT("admission"), TEXT(""));
   bound = envoy_dynamic_module_on_http_filter_config_new(0, TEXT("kept"), TEXT("3000000"));
-  bounds[0] = envoy_dynamic_module_on_http_filter_per_route_config_new(TEXT("kept"), TEXT("app/0"));
-  bounds[1] = envoy_dynamic_module_on_http_filter_per_route_config_new(TEXT("kept"), TEXT("app/1"));
   hook = envoy_dynamic_module_on_http_filter_config_new(0, TEXT("replay"), TEXT("40 90 roost-error"));
   early = envoy_dynamic_module_on_early_header_mutation_config_new(0, TEXT("headers"), TEXT("80 off public 100000000 5 1 - here"));
   logger = envoy_dynamic_module_on_access_logger_config_new(0, TEXT("requests"), (text){argument[1], strlen(argument[1])});
   apps[0] = envoy_dynamic_module_on_http_filter_per_route_config_new(TEXT("admission"), TEXT("app/0 2 3 30"));
   apps[1] = envoy_dynamic_module_on_http_filter_per_route_config_new(TEXT("admission"), TEXT("app/1 2 3 30"));
-  if (!admission || !bound || !hook || !early || !logger || !apps[0] || !apps[1] || !bounds[0] || !bounds[1]) return 4;
+  if (!admission || !bound || !hook || !early || !logger || !apps[0] || !apps[1]) return 4;
   until = after(atol(argument[2]));
   for (i = 0; i < THREADS; i++) pthread_create(&all[i], 0, keep_serving, (void *)(i + 1));
   for (i = 0; i < THREADS; i++) pthread_join(all[i], 0);
