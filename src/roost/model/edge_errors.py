@@ -57,8 +57,8 @@ _TABLE = (
     ),
     EdgeError(
         "app_uploads_full", 503, "app", "PR04",
-        "Too much has been sent to the app in requests that it has not answered to their end.",
-        "Try again. The edge keeps up to 1 MB of each: the app should answer sooner. " + _SAID, 2,
+        "More is being sent to the app than there is room for, in requests that it has not begun to answer.",
+        "Try again. The edge keeps up to 1 MB of each until then: the app should answer sooner. " + _SAID, 2,
     ),
     EdgeError(
         "app_closed_connection", 502, "app", "PU02", "The app closed the connection before it had answered.",

@@ -26,12 +26,16 @@ typedef struct {
 
 static lock guard;
 static word all_held, held_by[ROWS]; /* apps share a row by chance, which nobody outside can foresee */
-static u64 secret;
+static u64 secret; /* since the first `load`, which Envoy's main thread calls */
 
 static loaded *load(void *config, text value) {
   rules *one = calloc(1, sizeof(rules));
   (void)config;
-  if (one) one->kind = &kept, one->room = number(&value);
+  if (!one || (!secret && getrandom(&secret, sizeof(secret), 0) != sizeof(secret))) {
+    free(one);
+    return 0;
+  }
+  one->kind = &kept, one->room = number(&value);
   return (loaded *)one;
 }
 
@@ -39,11 +43,7 @@ static void unload(loaded *one) { free(one); }
 
 static word *row_of(text app) {
   u64 digest;
-  pthread_mutex_lock(&guard);
-  if (!secret && getrandom(&secret, sizeof(secret), 0) != sizeof(secret)) secret = 1;
-  digest = secret;
-  pthread_mutex_unlock(&guard);
-  for (; app.length; app.data++, app.length--)
+  for (digest = secret; app.length; app.data++, app.length--)
     digest = (digest ^ (unsigned char)*app.data) * 0x9e3779b97f4a7c15ull, digest ^= digest >> 32;
   return &held_by[digest % ROWS];
 }
