@@ -35,7 +35,7 @@ def may_be_silent(host: Any) -> None:
 
 
 def filters(room: int) -> list[dict[str, Any]]:
-    """Return the filter that bounds what is kept, switched off. It is the last before the router.
+    """Return the filter that bounds what is kept, switched off. It stands before what has requests wait in line.
 
     `room`: bytes that Envoy may have of all requests' bodies.
     """

@@ -237,7 +237,7 @@ def _http_filters(room: int, first: Sequence[dict[str, Any]] = ()) -> list[dict[
         "upstream_http_filters": [*first, *hooks_of_machines()],
     }
     last = {"name": "envoy.filters.http.router", "typed_config": router}
-    return [*compressors(), *admission.filters(), *bodies.filters(room), last]
+    return [*compressors(), *bodies.filters(room), *admission.filters(), last]
 
 
 def connection_manager(place: EdgePlace, port: int, *, secure: bool, public: bool = True) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from roost.edge.contract import Endpoint, Route
 HEAP = 128 << 20
 ROOM = HEAP // 2  # of which an app has half
 PASSING = 128 << 10  # of a body on its way to the app; of one that is kept, beside what has come, of a long one twice
+LONG = 3_000_000  # bytes of a body that is not kept
 FULL, OVERLOADED = (503, "app_uploads_full"), (503, "edge_overloaded")
 
 
@@ -60,7 +61,7 @@ class Silent:
 
 
 @contextlib.asynccontextmanager
-async def silent(at: Bench, name: str, *, begins: bool = False) -> AsyncIterator[Silent]:
+async def silent(at: Bench, name: str, *, begins: bool = False, hard_limit: int = 0) -> AsyncIterator[Silent]:
     """Put such an app behind the edge; it `begins` an answer when it has read a request, if asked to."""
     end = asyncio.Event()
 
@@ -82,7 +83,7 @@ async def silent(at: Bench, name: str, *, begins: bool = False) -> AsyncIterator
     server = await asyncio.start_server(keep, "127.0.0.1", 0, backlog=1000)
     try:
         there = Endpoint(name, "127.0.0.1", server.sockets[0].getsockname()[1])
-        await at.edge.put(Route(name, (f"{name}.localhost",), (there,)))
+        await at.edge.put(Route(name, (f"{name}.localhost",), (there,), hard_limit=hard_limit))
         yield app
     finally:
         end.set()
@@ -144,6 +145,20 @@ async def test_of_long_bodies_an_app_may_have_many_more(at: Bench) -> None:
         assert await upload(at, 900_000) == 200
 
 
+async def test_what_waits_in_line_before_an_app_counts(at: Bench) -> None:
+    async with silent(at, "line", hard_limit=60) as line:
+        line.send(60, 1)
+        await until(lambda: line.whole == 60, what="as many as may be are under way")
+        line.send(100, LONG)
+        most = ROOM // 2 / ((1 << 20) + PASSING)
+        await until(
+            lambda: len(line.refused()) > 0 and line.held - 60 < most + 3, what="those beyond the room are refused"
+        )
+        assert most - 3 < line.held - 60
+        assert set(line.refused()) == {FULL}
+        assert await upload(at, 900_000) == 200
+
+
 async def test_when_an_app_has_begun_to_answer_nothing_is_kept(at: Bench) -> None:
     async with silent(at, "begun", begins=True) as begun:
         before = resident(at)
@@ -200,7 +215,7 @@ async def test_of_very_many_small_bodies_those_beyond_the_room_never_reach_the_a
 
 
 async def digests(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """An app that answers with the SHA-256 of a body of 3,000,000 bytes, however it comes, and slowly at first."""
+    """An app that answers with the SHA-256 of a body of `LONG` bytes, however it comes, and slowly at first."""
     digest, left = hashlib.sha256(), LONG
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -216,9 +231,6 @@ async def digests(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         await writer.drain()
     writer.close()
-
-
-LONG = 3_000_000
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -1,11 +1,12 @@
 /* What is kept of requests' bodies in Envoy's memory.
 
-   Envoy keeps what has come of a body, up to a bound, since the app may ask for a replay before it answers. This filter,
-   the last before the router, has it let go of that as soon as it is of no use: when more has come than can be replayed,
-   and when the answer begins. An answer that asks for a replay and still gets here can't be done, so it is refused. What is
-   kept of all bodies is counted here, about, and for each app. When it is too much, whoever sends more of a body that is
-   not small is refused, first those for an app that has its part: so clients who send much to an app that does not answer
-   can't have other apps' bodies refused, nor all requests, nor Envoy killed.
+   Envoy keeps what has come of a body, up to a bound, while its request waits in line (admission.c), and then since the app
+   may ask for a replay before it answers. This filter, before the line, has it let go of that as soon as it is of no use:
+   when more has come than can be replayed, and when the answer begins. An answer that asks for a replay and still gets
+   here can't be done, so it is refused. What is kept of all bodies is counted here, about, and for each app. When it is
+   too much, whoever sends more of a body that is not small is refused, first those for an app that has its part: so
+   clients who send much to an app that does not answer can't have other apps' bodies refused, nor all requests, nor Envoy
+   killed.
 
    Its configuration is how much room there is in bytes. Apps are told apart by the names of their routes; all that sleep
    have one. A body that is refused never is whole at the app: the part that was too much goes no further.
