@@ -132,14 +132,16 @@ async def test_an_app_has_its_part_and_others_bodies_go_on(at: Bench) -> None:
 
 async def test_of_long_bodies_an_app_may_have_many_more(at: Bench) -> None:
     """Longer ones than can be sent again are not kept, but while they begin they may yet be short."""
-    most = ROOM // 2 / (2 * PASSING)
+    part, once = ROOM // 2, 8
     async with silent(at, "long") as long:
         before = resident(at)
-        for number in range(8):
-            long.send(20, 1_500_000)
+        for _ in range(20):
+            surely = long.held * 2 * PASSING + once * ((1 << 20) + PASSING) < part
+            refused = len(long.sent) - long.held
+            long.send(once, 1_500_000)
             await until(lambda: long.settled, 20, what="each is refused or at the app")
-            assert number > 3 or long.held == len(long.sent)
-        assert most - 20 < long.held < most + 3
+            assert not surely or len(long.sent) - long.held == refused == 0
+        assert part / (2 * PASSING) - 20 < long.held < part / (2 * PASSING) + 3
         assert set(long.refused()) == {FULL}
         assert resident(at) - before < 70 << 20, "if all were kept it would be twice as much"
         assert await upload(at, 900_000) == 200
