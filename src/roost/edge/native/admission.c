@@ -79,11 +79,7 @@ static void let_expire(app *of, u64 at) {
   }
 }
 
-static app **row_of(text name) {
-  word digest = 14695981039346656037ul, i;
-  for (i = 0; i < name.length; i++) digest = (digest ^ (unsigned char)name.data[i]) * 1099511628211ul;
-  return &apps[digest % ROWS];
-}
+static app **row_of(text name) { return &apps[digest(name, 0) % ROWS]; }
 
 static app *find(text name) {
   app **row = row_of(name), *one;

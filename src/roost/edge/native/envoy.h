@@ -95,6 +95,7 @@ int is_order(void *envoy); /* an answer's headers ask for a replay */
 
 int same(text one, text other);
 int begins(text one, text with);
+u64 digest(text, u64 secret); /* a row for a name; which, nobody can foresee who has not the secret */
 word number(text *from); /* takes blanks and digits off the beginning */
 text until(text *from, char end); /* takes what is before `end`, and that, off the beginning */
 

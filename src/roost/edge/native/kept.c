@@ -42,13 +42,6 @@ static loaded *load(void *config, text value) {
 
 static void unload(loaded *one) { free(one); }
 
-static word *row_of(text app) {
-  u64 digest;
-  for (digest = secret; app.length; app.data++, app.length--)
-    digest = (digest ^ (unsigned char)*app.data) * 0x9e3779b97f4a7c15ull, digest ^= digest >> 32;
-  return &held_by[digest % ROWS];
-}
-
 /* Put down how much of it Envoy has. */
 static void hold(bodied *one, word size) { /* with the lock held */
   all_held += size - one->held;
@@ -60,20 +53,23 @@ static void answer(const bodied *one, unsigned status, text why) {
   envoy_dynamic_module_callback_http_send_response(one->base.envoy, status, 0, 0, TEXT(""), why);
 }
 
-/* Say whether there is too much to take more of it; if so, it is answered. An app has half of the room. A new one, of
-   which nobody knows how much will come, has a quarter more: what is small is refused only where there is very much. */
-static int refuse(bodied *one) {
+/* Put down how much of it Envoy has, and say whether there is room for that; if not, it is answered. An app has half of the
+   room. A new one, of which nobody knows how much will come, has a quarter more: what is small is refused only where there
+   is very much. What has come to its end the app has. */
+static int has_room(bodied *one, word size, _Bool ends) {
   word of_all = ((const rules *)one->base.config)->room, of_app = of_all / 2, more = one->came ? 0 : of_all / 4;
-  int app_has_its_part;
-  if (!of_all || (one->came && one->came <= SMALL)) return 0;
+  int app_has_its_part = 0;
   pthread_mutex_lock(&guard);
-  app_has_its_part = *one->of_app > of_app + more;
-  one->refused = app_has_its_part || all_held > of_all + more;
-  if (one->refused) hold(one, 0);
+  hold(one, size);
+  if (of_all && !ends && (!one->came || one->came > SMALL)) {
+    app_has_its_part = *one->of_app > of_app + more;
+    one->refused = app_has_its_part || all_held > of_all + more;
+    if (one->refused) hold(one, 0);
+  }
   pthread_mutex_unlock(&guard);
   if (one->refused)
     answer(one, 503, app_has_its_part ? TEXT("roost_app_bodies_too_many") : TEXT("roost_bodies_too_many"));
-  return one->refused;
+  return !one->refused;
 }
 
 static word kept_of(const bodied *one) {
@@ -89,8 +85,8 @@ static int request(filter *base, _Bool ends) {
   text name = {0, 0};
   if (ends) return CONTINUE;
   envoy_dynamic_module_callback_http_filter_get_attribute_string(base->envoy, ROUTE_NAME, &name);
-  one->of_app = row_of(name);
-  return refuse(one) ? STOP : CONTINUE;
+  one->of_app = &held_by[digest(name, secret) % ROWS];
+  return has_room(one, 0, 0) ? CONTINUE : STOP;
 }
 
 static int request_goes_on(filter *base, _Bool ends) {
@@ -104,10 +100,7 @@ static int request_goes_on(filter *base, _Bool ends) {
   }
   one->came += envoy_dynamic_module_callback_http_get_body_size(base->envoy, REQUEST_BODY);
   size = one->is_long ? PASSING : one->came;
-  pthread_mutex_lock(&guard);
-  hold(one, size + (size < PASSING ? size : PASSING));
-  pthread_mutex_unlock(&guard);
-  return !ends && refuse(one) ? STOP_AND_DROP : CONTINUE;
+  return has_room(one, size + (size < PASSING ? size : PASSING), ends) ? CONTINUE : STOP_AND_DROP;
 }
 
 static void forget_body_of(bodied *one) {

@@ -6,6 +6,12 @@ int same(text one, text other) { return one.length == other.length && !memcmp(on
 
 int begins(text one, text with) { return one.length >= with.length && !memcmp(one.data, with.data, with.length); }
 
+u64 digest(text of, u64 secret) {
+  for (; of.length; of.data++, of.length--)
+    secret = (secret ^ (unsigned char)*of.data) * 0x9e3779b97f4a7c15ull, secret ^= secret >> 32;
+  return secret;
+}
+
 word number(text *from) {
   word found = 0;
   while (from->length && *from->data == ' ') from->data++, from->length--;
